@@ -1,0 +1,30 @@
+# Set-up is automatic: every target makes .venv from infra/constraints.txt, and reuses it until what it needs changes.
+PYTHON ?= python3
+ENVIRONMENT := .venv
+RUN := $(ENVIRONMENT)/bin/python
+
+.PHONY: demo test ui bench clean
+
+demo: $(ENVIRONMENT)/ready  ## train, evaluate and register two models on real digits
+	$(RUN) -m pipelines demo
+
+test: $(ENVIRONMENT)/ready  ## lint, format check, types, tests
+	$(ENVIRONMENT)/bin/ruff check .
+	$(ENVIRONMENT)/bin/ruff format --check .
+	$(ENVIRONMENT)/bin/mypy
+	$(ENVIRONMENT)/bin/pytest
+
+ui: $(ENVIRONMENT)/ready  ## the MLflow and Prefect interfaces, on this machine only
+	$(RUN) -m pipelines ui
+
+bench: $(ENVIRONMENT)/ready  ## speed and memory, as ratios within one run
+	$(RUN) -m tests.benchmarks
+
+$(ENVIRONMENT)/ready: pyproject.toml infra/constraints.txt
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "genlib needs Python 3.11 or later; name one: make PYTHON=python3.11 ...")'
+	test -x $(RUN) || $(PYTHON) -m venv $(ENVIRONMENT)
+	$(RUN) -m pip install --quiet --disable-pip-version-check --constraint infra/constraints.txt --editable '.[pipelines,dev]'
+	touch $@
+
+clean:  ## remove the environment and everything that runs made
+	rm -rf $(ENVIRONMENT) .genlib

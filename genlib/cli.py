@@ -1,0 +1,122 @@
+"""The command line: genlib prepare | train | evaluate | sample | methods. Heavy imports wait for their command."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from genlib import __version__
+from genlib.config import RunConfig, VAEConfig, load_config
+from genlib.errors import UserError
+from genlib.validation import describe_choices
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; 0 done, 1 failed, 2 bad input (one line on stderr), 128 + signal preempted."""
+    options = parser().parse_args(arguments)
+    return report_user_errors(lambda: options.command(options))
+
+
+def report_user_errors(command: Callable[[], int]) -> int:
+    """Call; a UserError becomes one line, from one process of several, and exit code 2."""
+    try:
+        return command()
+    except UserError as error:
+        if int(os.environ.get("RANK", "0")) == 0:
+            print(f"error: {error}", file=sys.stderr)
+        return 2
+
+
+def parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="genlib", description="Train, evaluate and sample generative models.")
+    parser.add_argument("--version", action="version", version=__version__)
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    def command(function: Callable[[argparse.Namespace], int], summary: str) -> argparse.ArgumentParser:
+        added = commands.add_parser(function.__name__, help=summary, description=summary)
+        added.set_defaults(command=function)
+        return added
+
+    for function, summary in ((prepare, "make the dataset folder"), (train, "train, or go on with a run folder")):
+        added = command(function, summary)
+        add_configuration(added)
+        if function is train:
+            added.add_argument("--run-dir", type=Path, help="run folder (default: a new one under GENLIB_HOME/runs)")
+    command(evaluate, "evaluate a run's sampler").add_argument("run_dir", type=Path, metavar="RUN_DIR")
+    added = command(sample, "draw images from a run's sampler")
+    added.add_argument("run_dir", type=Path, metavar="RUN_DIR")
+    added.add_argument("--count", type=int, default=64, help="images (default 64)")
+    added.add_argument("--seed", type=int, default=0, help="the same seed gives the same images (default 0)")
+    added.add_argument(
+        "--truncation", type=float, help="restrict latents to [-t, t]: typical rather than varied images"
+    )
+    added.add_argument("--output", type=Path, default=Path("grid.png"), help="grid.png or samples.npz")
+    command(methods, "list the methods, networks and options")
+    return parser
+
+
+def add_configuration(parser: argparse.ArgumentParser) -> None:
+    """CONFIG and --set, the same for every command that takes a configuration."""
+    parser.add_argument("config", metavar="CONFIG", help="a YAML file, such as configs/vae_digits.yaml")
+    parser.add_argument("--set", action="append", default=[], metavar="a.b=value", help="override one key; repeatable")
+
+
+def configuration(options: argparse.Namespace) -> RunConfig:
+    return load_config(options.config, options.set)
+
+
+def prepare(options: argparse.Namespace) -> int:
+    config = configuration(options)
+    from genlib.data.prepare import prepare
+
+    print(prepare(config.data).path)
+    return 0
+
+
+def train(options: argparse.Namespace) -> int:
+    config = configuration(options)
+    from genlib.training.train import train
+
+    return train(config, options.run_dir)
+
+
+def evaluate(options: argparse.Namespace) -> int:
+    from genlib.training.run_folder import RunFolder
+
+    run = RunFolder(options.run_dir)
+    run.config()
+    from genlib.evaluation.evaluate import evaluate
+    from genlib.evaluation.report import table
+
+    evaluation = evaluate(run)
+    if int(os.environ.get("RANK", "0")) == 0:
+        print(table(evaluation))
+    return 0
+
+
+def sample(options: argparse.Namespace) -> int:
+    if options.output.suffix not in (".png", ".npz"):
+        raise UserError(f"--output {options.output} must end in .png (a grid) or .npz (an array named 'images').")
+    if not options.output.absolute().parent.is_dir():
+        raise UserError(f"--output {options.output}: its folder does not exist; make it first.")
+    from genlib.pixels import grid, write_npz, write_png
+    from genlib.sampling import load_sampler
+    from genlib.training.run_folder import RunFolder
+
+    sampler = load_sampler(RunFolder(options.run_dir).sampler)
+    images = sampler.images(options.count, options.seed, options.truncation)
+    if options.output.suffix == ".png":
+        write_png(options.output, grid(images))
+    else:
+        write_npz(options.output, images)
+    print(options.output)
+    return 0
+
+
+def methods(options: argparse.Namespace) -> int:
+    lines = describe_choices(RunConfig) + describe_choices(VAEConfig, "method.")
+    print("\n".join(lines).strip())
+    return 0

@@ -1,0 +1,112 @@
+"""Training batches as a function of (seed, step): which images, in which order, on which device."""
+
+from __future__ import annotations
+
+from concurrent.futures import Future, ThreadPoolExecutor
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from genlib.methods.base import Batch
+from genlib.pixels import to_unit
+from genlib.randomness import generator_for
+
+
+class EpochOrder:
+    """Positions in an endless run of epochs, each a permutation from (seed, epoch), to rows of the dataset."""
+
+    def __init__(self, rows: int, seed: int, device: torch.device) -> None:
+        self.rows, self.seed, self.device = rows, seed, device
+        self._permutations: dict[int, Tensor] = {}
+
+    def __call__(self, first: int, count: int) -> Tensor:
+        """Rows at positions first .. first + count - 1; int64 (count,)."""
+        parts = []
+        while count > 0:
+            epoch, offset = divmod(first, self.rows)
+            part = self._permutation(epoch)[offset : offset + count]
+            parts.append(part)
+            first, count = first + len(part), count - len(part)
+        return parts[0] if len(parts) == 1 else torch.cat(parts)
+
+    def _permutation(self, epoch: int) -> Tensor:
+        if epoch not in self._permutations:
+            generator = generator_for("batch order", self.seed, epoch)
+            self._permutations[epoch] = torch.randperm(self.rows, generator=generator).to(self.device)
+            for old in [known for known in self._permutations if known < epoch - 1]:
+                del self._permutations[old]
+        return self._permutations[epoch]
+
+
+class Batches:
+    """This process's micro-batches of each training step.
+
+    A step draws `draws` batches of `batch_size` rows (more than one where a phase repeats); each is cut into
+    `micro_batches` equal parts, of which this process takes `mine`. The images lie on the device as uint8 if they fit
+    into `resident_bytes`; otherwise a thread reads the next step's from the memory-mapped file into pinned memory.
+    """
+
+    def __init__(
+        self,
+        images: np.ndarray,  # uint8 (N, C, H, W)
+        labels: np.ndarray | None,  # int64 (N,)
+        *,
+        batch_size: int,
+        micro_batches: int,
+        mine: range,
+        draws: int,
+        seed: int,
+        device: torch.device,
+        resident_bytes: float,
+        memory_format: torch.memory_format = torch.contiguous_format,
+    ) -> None:
+        self.images_per_step = draws * batch_size
+        self.device, self.memory_format = device, memory_format
+        self._draws, self._batch_size, self._mine = draws, batch_size, mine
+        self._part = batch_size // micro_batches
+        self._labels = None if labels is None else torch.from_numpy(np.asarray(labels)).to(device)
+        self._images: Tensor | None = None
+        if images.nbytes <= resident_bytes:
+            self._images = torch.from_numpy(np.array(images)).to(device)
+        else:
+            self._file = images
+            self._reader = ThreadPoolExecutor(1, thread_name_prefix="batches")
+            self._ahead: tuple[int, Future[list[tuple[Tensor, Tensor]]]] | None = None
+        self._order = EpochOrder(len(images), seed, device if self.resident else torch.device("cpu"))
+
+    @property
+    def resident(self) -> bool:
+        return self._images is not None
+
+    def of_step(self, step: int) -> list[list[Batch]]:
+        """Step `step` (from 0): for each draw, this process's micro-batches."""
+        if self._images is not None:
+            parts = [(rows, self._images[rows]) for rows in self._rows(step)]
+        else:
+            parts = self._read_ahead(step)
+        batches = [self._batch(rows, images) for rows, images in parts]
+        share = len(self._mine)
+        return [batches[draw * share : (draw + 1) * share] for draw in range(self._draws)]
+
+    def _rows(self, step: int) -> list[Tensor]:
+        starts = [(step * self._draws + draw) * self._batch_size for draw in range(self._draws)]
+        return [self._order(start + part * self._part, self._part) for start in starts for part in self._mine]
+
+    def _batch(self, rows: Tensor, images: Tensor) -> Batch:
+        images = to_unit(images.to(self.device, non_blocking=True)).contiguous(memory_format=self.memory_format)
+        labels = None if self._labels is None else self._labels[rows.to(self.device, non_blocking=True)]
+        return Batch(images, labels)
+
+    def _read_ahead(self, step: int) -> list[tuple[Tensor, Tensor]]:
+        ready = self._ahead is not None and self._ahead[0] == step
+        parts = self._ahead[1].result() if self._ahead and ready else self._read(step)
+        self._ahead = (step + 1, self._reader.submit(self._read, step + 1))
+        return parts
+
+    def _read(self, step: int) -> list[tuple[Tensor, Tensor]]:
+        parts = []
+        for rows in self._rows(step):
+            images = torch.from_numpy(self._file[rows.numpy()])
+            parts.append((rows, images.pin_memory() if self.device.type == "cuda" else images))
+        return parts

@@ -1,0 +1,52 @@
+"""Files that are whole or absent: written beside, synced to disk, renamed; and the hashes that name them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+
+def sync(path: Path) -> None:
+    """Flush a file or a folder to disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def rename_into_place(partial: Path, final: Path) -> None:
+    """Give a finished file or folder its name, in one step that survives a crash."""
+    sync(partial)
+    os.replace(partial, final)
+    sync(final.parent)
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write a whole file or none of it."""
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    partial.write_bytes(content)
+    rename_into_place(partial, path)
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Write JSON, whole or not at all; refuses NaN and infinity, which JSON does not have."""
+    write_bytes(path, (json.dumps(content, indent=2, allow_nan=False) + "\n").encode())
+
+
+def read_json(path: Path) -> Any:
+    return json.loads(path.read_text())
+
+
+def sha256_of_file(path: Path) -> str:
+    """Hexadecimal SHA-256 of a file's contents."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def sha256_of_json(content: Any) -> str:
+    """Hexadecimal SHA-256 of a JSON value, whatever the order of its keys."""
+    return hashlib.sha256(json.dumps(content, sort_keys=True, allow_nan=False).encode()).hexdigest()

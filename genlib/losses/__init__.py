@@ -1,0 +1,1 @@
+"""Losses: pure functions, (B, ...) => (B,); the caller averages."""

@@ -1,0 +1,29 @@
+"""Batch-norm statistics measured afresh, because running ones lag behind and belong to other weights."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+
+@torch.no_grad()
+def reestimate_batch_norm(module: nn.Module, inputs: Iterable[Tensor]) -> None:
+    """Set every batch norm's statistics to the mean over `inputs`, and leave `module` in eval mode.
+
+    Moving averages of weights fit no running statistics (Izmailov et al. 2018, section 3.2).
+    """
+    norms = [layer for layer in module.modules() if isinstance(layer, _BatchNorm)]
+    if norms:
+        momenta = [norm.momentum for norm in norms]
+        for norm in norms:
+            norm.reset_running_stats()
+            norm.momentum = None  # a plain mean over the batches
+        module.train()
+        for batch in inputs:
+            module(batch)
+        for norm, momentum in zip(norms, momenta, strict=True):
+            norm.momentum = momentum
+    module.eval()

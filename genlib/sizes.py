@@ -1,0 +1,22 @@
+"""Which image sizes stride-2 networks can make. Free of torch, so that a configuration is checked in no time."""
+
+from __future__ import annotations
+
+SMALLEST_BASE, LARGEST_BASE = 4, 7
+
+
+def doublings(image_size: int) -> int | None:
+    """How often a base map of 4 to 7 pixels doubles to reach `image_size`; None if it never does (30, say)."""
+    count = 0
+    while image_size > LARGEST_BASE and image_size % 2 == 0:
+        image_size //= 2
+        count += 1
+    return count if count > 0 and SMALLEST_BASE <= image_size <= LARGEST_BASE else None
+
+
+def nearest_sizes(image_size: int, smallest: int = 8, largest: int = 128) -> list[int]:
+    """The nearest size below and above that stride 2 can make, within the supported range."""
+    possible = [size for size in range(smallest, largest + 1) if doublings(size) is not None]
+    below = [size for size in possible if size < image_size][-1:]
+    above = [size for size in possible if size > image_size][:1]
+    return below + above

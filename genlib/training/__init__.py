@@ -1,0 +1,1 @@
+"""The training loop, which knows Accelerate and Method and no variant, and the run folder that it writes."""

@@ -1,0 +1,124 @@
+"""Checkpoints: everything that training continues from, whole or absent.
+
+A checkpoint is the folder checkpoints/step-NNNNNNNN: method.safetensors, average.safetensors, optimizers.pt and,
+written last, state.json. No generator's state is in it: batches and draws are functions of the step.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from genlib.data.folder import DatasetFolder
+from genlib.data.prepare import prepare
+from genlib.errors import UserError
+from genlib.files import read_json, rename_into_place, sync, write_json
+from genlib.methods import Method, build_method
+from genlib.networks.batch_norm import reestimate_batch_norm
+from genlib.pixels import to_unit
+from genlib.randomness import generator_for
+from genlib.training.run_folder import RunFolder
+
+NORM_BATCHES, NORM_BATCH_SIZE = 16, 256
+
+
+@dataclass
+class Progress:
+    """How far training has come; images and seconds count all attempts at the run."""
+
+    step: int = 0
+    images: int = 0
+    seconds: float = 0.0
+
+
+def checkpoint_path(folder: Path, step: int) -> Path:
+    return folder / f"step-{step:08d}"
+
+
+def finished_checkpoints(folder: Path) -> list[Path]:
+    """Oldest first; half-written ones are not among them."""
+    return sorted(path.parent for path in folder.glob("step-*/state.json"))
+
+
+def save_checkpoint(
+    folder: Path,
+    progress: Progress,
+    method: Method,
+    average: nn.Module,
+    optimizers: dict[str, torch.optim.Optimizer],
+    keep: int,
+) -> Path:
+    """Write beside, sync, rename; then remove all but the newest `keep`."""
+    final = checkpoint_path(folder, progress.step)
+    partial = final.with_name(f".{final.name}.partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    save_file(contiguous(method.state_dict()), partial / "method.safetensors")
+    save_file(contiguous(average.state_dict()), partial / "average.safetensors")
+    torch.save({name: optimizer.state_dict() for name, optimizer in optimizers.items()}, partial / "optimizers.pt")
+    for file in partial.iterdir():
+        sync(file)
+    write_json(partial / "state.json", asdict(progress))
+    if final.exists():  # the same step, reached once more after a stop
+        shutil.rmtree(final)
+    rename_into_place(partial, final)
+    for old in finished_checkpoints(folder)[:-keep]:
+        os.replace(old, old.with_name(f".{old.name}.removed"))
+        shutil.rmtree(old.with_name(f".{old.name}.removed"))
+    return final
+
+
+def load_checkpoint(
+    path: Path, method: Method, average: nn.Module, optimizers: dict[str, torch.optim.Optimizer]
+) -> Progress:
+    """Put a checkpoint's contents into the objects given."""
+    device = str(next(method.parameters()).device)
+    method.load_state_dict(load_file(path / "method.safetensors", device=device))
+    average.load_state_dict(load_file(path / "average.safetensors", device=device))
+    saved = torch.load(path / "optimizers.pt", map_location=device, weights_only=True)
+    for name, optimizer in optimizers.items():
+        optimizer.load_state_dict(saved[name])
+    return Progress(**read_json(path / "state.json"))
+
+
+def contiguous(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """As safetensors wants them, which knows no channels_last."""
+    return {name: tensor.contiguous() for name, tensor in tensors.items()}
+
+
+def load_model(run: RunFolder, device: str | torch.device = "cpu") -> tuple[Method, nn.Module]:
+    """A run's method and its averaged model, from the newest checkpoint, in eval mode.
+
+    Batch-norm statistics are re-estimated on train images: what an encoder sees. UserError where there is no
+    checkpoint.
+    """
+    checkpoints = finished_checkpoints(run.checkpoints)
+    if not checkpoints:
+        raise UserError(f"{run.path} has no checkpoint yet; train it first: genlib train CONFIG --run-dir {run.path}.")
+    config = run.config()
+    dataset = prepare(config.data)
+    channels, height, width = dataset.manifest.shape
+    method = build_method(config.method, (channels, height, width)).to(device).eval()
+    method.load_state_dict(load_file(checkpoints[-1] / "method.safetensors", device=str(device)))
+    averaged = load_file(checkpoints[-1] / "average.safetensors", device=str(device))
+    method.model.load_state_dict(averaged)
+    with torch.random.fork_rng(devices=[device] if torch.device(device).type == "cuda" else []):
+        torch.manual_seed(0)
+        reestimate_batch_norm(method.model, train_images(dataset, device))
+    return method, method.model
+
+
+def train_images(dataset: DatasetFolder, device: str | torch.device) -> list[Tensor]:
+    """A fixed choice of train images in [-1, 1], in batches."""
+    images = dataset.images("train")
+    count = min(len(images), NORM_BATCHES * NORM_BATCH_SIZE)
+    rows = torch.randperm(len(images), generator=generator_for("batch-norm images"))[:count]
+    chosen = torch.from_numpy(images[np.sort(rows.numpy())])
+    return [to_unit(chosen[part::NORM_BATCHES].to(device)) for part in range(min(NORM_BATCHES, count))]

@@ -1,0 +1,80 @@
+"""One phase of a training step: the wrapped loss, its parameters and their optimizer."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import torch
+from accelerate import Accelerator
+from torch import Tensor, nn
+
+from genlib.config import OptimizerConfig
+from genlib.methods.base import Batch, Losses, Method, Phase
+
+
+class PhaseLoss(nn.Module):
+    """What Accelerate wraps: one forward per backward, whatever happens inside, and only the phase's parameters.
+
+    Calling the method past this wrapper would leave the gradients of several processes unaveraged.
+    """
+
+    def __init__(self, method: Method, phase: Phase, compiled: bool) -> None:
+        super().__init__()
+        self.trains = phase.trains
+        loss = partial(method.loss, phase.name)
+        self._loss = torch.compile(loss) if compiled else loss
+
+    def forward(self, batch: Batch) -> Losses:
+        return self._loss(batch)
+
+
+class ActivePhase:
+    """A phase at work on this process."""
+
+    def __init__(
+        self, accelerator: Accelerator, method: Method, phase: Phase, compiled: bool, gradient_clip: float | None
+    ) -> None:
+        self.accelerator, self.phase, self.gradient_clip = accelerator, phase, gradient_clip
+        # DDP takes in the parameters that require gradients when it is made, and only those.
+        self.take_turn(method)
+        self.parameters = [parameter for parameter in phase.trains.parameters() if parameter.requires_grad]
+        self.optimizer = build_optimizer(phase.optimizer, self.parameters)
+        self.wrapped = accelerator.prepare_model(PhaseLoss(method, phase, compiled))
+
+    def take_turn(self, method: Method) -> None:
+        """Only this phase's parameters get gradients now."""
+        method.requires_grad_(False)
+        self.phase.trains.requires_grad_(True)
+
+    def backward(self, batch: Batch, share: float, reduce: bool) -> Losses:
+        """Add `share` of a micro-batch's gradients; reduce them over the processes with the last one."""
+        if reduce:
+            return self._backward(batch, share)
+        with self.accelerator.no_sync(self.wrapped):
+            return self._backward(batch, share)
+
+    def _backward(self, batch: Batch, share: float) -> Losses:
+        losses: Losses = self.wrapped(batch)
+        total = losses["total"]
+        self.accelerator.backward(total if share == 1 else total * share)
+        return losses
+
+    def step(self) -> Tensor | None:
+        """Update the parameters; returns the gradient norm, (), if it is clipped."""
+        norm = None
+        if self.gradient_clip is not None:
+            norm = nn.utils.clip_grad_norm_(self.parameters, self.gradient_clip)
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+        return norm
+
+
+def build_optimizer(config: OptimizerConfig, parameters: list[nn.Parameter]) -> torch.optim.Optimizer:
+    """AdamW, which is Adam where weights do not decay; fused into one kernel for all parameters."""
+    return torch.optim.AdamW(
+        parameters,
+        lr=config.learning_rate,
+        betas=(config.beta1, config.beta2),
+        weight_decay=config.weight_decay,
+        fused=True,
+    )

@@ -1,0 +1,116 @@
+"""A run folder: where everything about one run lies, and what stands in it."""
+
+from __future__ import annotations
+
+import json
+import secrets
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from genlib.config import RunConfig, load_config, to_yaml
+from genlib.errors import UserError
+from genlib.files import read_json, write_bytes, write_json
+
+# Keys that steer how a run is carried out and judged, not which model comes out of it.
+OPERATIONAL = {
+    "processes",
+    "device",
+    "resident_gib",
+    "log_every",
+    "sample_every",
+    "checkpoint_every",
+    "keep_checkpoints",
+}
+
+
+class RunFolder:
+    """runs/<name>-<id>/, the contract between training, evaluation and the pipeline."""
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path).absolute()
+        self.config_file = self.path / "config.yaml"
+        self.dataset_file = self.path / "dataset.json"
+        self.metrics_file = self.path / "metrics.jsonl"
+        self.checkpoints = self.path / "checkpoints"
+        self.samples = self.path / "samples"
+        self.sampler = self.path / "sampler"
+        self.evaluation_file = self.path / "evaluation.json"
+        self.result_file = self.path / "result.json"
+
+    def exists(self) -> bool:
+        return self.config_file.exists()
+
+    def config(self) -> RunConfig:
+        if not self.exists():
+            raise UserError(f"{self.path} is no run folder (it has no config.yaml); name one that genlib train made.")
+        return load_config(self.config_file)
+
+    def metrics(self) -> list[dict[str, float]]:
+        """The lines of metrics.jsonl that were written whole."""
+        return list(self._metrics())
+
+    def _metrics(self) -> Iterator[dict[str, float]]:
+        if self.metrics_file.exists():
+            for line in self.metrics_file.read_text().splitlines(keepends=True):
+                if line.endswith("\n"):
+                    yield json.loads(line)
+
+    def keep_metrics_until(self, step: int) -> None:
+        """Drop the lines after a checkpoint that training goes on from."""
+        kept = [line for line in self.metrics() if line["step"] <= step]
+        write_bytes(self.metrics_file, "".join(json.dumps(line) + "\n" for line in kept).encode())
+
+    def result(self) -> dict[str, Any]:
+        """{} while the run goes on."""
+        return read_json(self.result_file) if self.result_file.exists() else {}
+
+    def write_result(self, **content: Any) -> None:
+        write_json(self.result_file, content)
+
+    def start(self, config: RunConfig, dataset: dict[str, str]) -> None:
+        """Begin the run in this folder, or go on with the one that is there; UserError if that is another one."""
+        if self.exists():
+            self._refuse_another(self.config(), config)
+            if self.dataset_file.exists() and read_json(self.dataset_file)["content_hash"] != dataset["content_hash"]:
+                raise UserError(
+                    f"the dataset of {self.path} has changed since the run began (content hash "
+                    f"{read_json(self.dataset_file)['content_hash'][:12]}, now {dataset['content_hash'][:12]}); "
+                    "restore it, or start a new run folder."
+                )
+        else:
+            if self.path.exists() and any(self.path.iterdir()):
+                raise UserError(f"{self.path} is neither empty nor a run folder; name another --run-dir.")
+            for folder in (self.path, self.checkpoints, self.samples):
+                folder.mkdir(parents=True, exist_ok=True)
+            write_json(self.dataset_file, dataset)
+            write_bytes(self.config_file, to_yaml(config).encode())
+        self.result_file.unlink(missing_ok=True)
+
+    def _refuse_another(self, there: RunConfig, asked: RunConfig) -> None:
+        old, new = identity(there), identity(asked)
+        differing = [key for key in old | new if old.get(key) != new.get(key)]
+        if differing:
+            changes = ", ".join(f"{key} ({old.get(key)!r} there, {new.get(key)!r} asked)" for key in differing)
+            raise UserError(f"{self.path} holds a run of another configuration: {changes}; name another --run-dir.")
+
+
+def identity(config: RunConfig) -> dict[str, Any]:
+    """The dotted keys that decide which model comes out."""
+    content = config.model_dump(mode="json", include={"data", "method", "training"})
+    content["training"] = {key: value for key, value in content["training"].items() if key not in OPERATIONAL}
+    return flatten(content)
+
+
+def flatten(content: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested sections to dotted keys."""
+    flat: dict[str, Any] = {}
+    for key, value in content.items():
+        flat |= flatten(value, f"{prefix}{key}.") if isinstance(value, dict) else {prefix + key: value}
+    return flat
+
+
+def new_run_name(model: str) -> str:
+    """<model>-<UTC time>-<4 random hex digits>."""
+    return f"{model}-{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"

@@ -1,0 +1,146 @@
+"""One run from its configuration to its result, in this process or as one of several."""
+
+from __future__ import annotations
+
+import resource
+import sys
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+
+import torch
+from accelerate import Accelerator
+from accelerate.utils import DistributedDataParallelKwargs, InitProcessGroupKwargs, broadcast_object_list
+from torch import distributed
+
+from genlib.config import RunConfig, check_divisible
+from genlib.data.folder import DatasetFolder
+from genlib.data.prepare import prepare
+from genlib.errors import UserError
+from genlib.home import runs_folder
+from genlib.training.run_folder import RunFolder, new_run_name
+from genlib.training.signals import StopRequest
+from genlib.training.trainer import Diverged, Trainer
+
+
+def train(config: RunConfig, run_dir: Path | None = None) -> int:
+    """Train, or go on with the run in `run_dir`, and export the sampler; returns the process's exit code.
+
+    0 finished, 1 diverged, 128 + signal preempted (a checkpoint is saved). UserError before any work on bad input.
+    """
+    dataset = prepare(config.data)
+    refuse_impossible(config, dataset)
+    accelerator = make_accelerator(config)
+    try:
+        run = on_main(accelerator, lambda: open_run(config, run_dir, dataset, accelerator.num_processes))
+        return train_in(run, dataset, accelerator)
+    finally:
+        if distributed.is_initialized():
+            distributed.destroy_process_group()
+
+
+def refuse_impossible(config: RunConfig, dataset: DatasetFolder) -> None:
+    """What only the data can tell."""
+    batch_size, rows = config.training.batch_size, len(dataset.images("train"))
+    if batch_size > rows:
+        raise UserError(
+            f"training.batch_size ({batch_size}) is larger than the train split ({rows} images); use at most {rows}."
+        )
+
+
+def make_accelerator(config: RunConfig) -> Accelerator:
+    return Accelerator(
+        cpu=config.training.device == "cpu",
+        mixed_precision="bf16" if config.training.precision == "bf16" else "no",
+        kwargs_handlers=[
+            # Batch-norm statistics differ between processes and are not used: sending them around would be wasted.
+            DistributedDataParallelKwargs(broadcast_buffers=False, gradient_as_bucket_view=True),
+            InitProcessGroupKwargs(timeout=timedelta(minutes=30)),
+        ],
+    )
+
+
+def open_run(config: RunConfig, run_dir: Path | None, dataset: DatasetFolder, processes: int) -> RunFolder:
+    """The run's folder, new or to be continued, its configuration's micro-batches made a number."""
+    run = RunFolder(run_dir or runs_folder() / new_run_name(config.registry.model))
+    micro_batches = config.training.micro_batches
+    if micro_batches is None:
+        micro_batches = (run.config().training.micro_batches if run.exists() else None) or processes
+    try:
+        check_divisible(config.training.batch_size, micro_batches, processes)
+    except ValueError as error:
+        raise UserError(str(error)) from error
+    settled = config.training.model_copy(update={"micro_batches": micro_batches, "processes": processes})
+    run.start(
+        config.model_copy(update={"training": settled}),
+        {"folder": dataset.path.name, "content_hash": dataset.manifest.content_hash},
+    )
+    return run
+
+
+def on_main(accelerator: Accelerator, function: Callable[[], RunFolder]) -> RunFolder:
+    """Call on the main process and give every process the result, or the UserError."""
+    outcome: list[object] = [None]
+    if accelerator.is_main_process:
+        try:
+            outcome = [function()]
+        except UserError as error:
+            outcome = [error]
+    broadcast_object_list(outcome)
+    if isinstance(outcome[0], UserError):
+        raise outcome[0]
+    assert isinstance(outcome[0], RunFolder)
+    return outcome[0]
+
+
+def train_in(run: RunFolder, dataset: DatasetFolder, accelerator: Accelerator) -> int:
+    """Train in an opened run folder, and write result.json whatever happens."""
+    trainer = Trainer(run.config(), run, dataset, accelerator)
+    trainer.resume()
+    say = print if accelerator.is_main_process else lambda *_, **__: None
+    begun = f"from step {trainer.progress.step}" if trainer.progress.step else "anew"
+    say(f"training {run.path} on {accelerator.num_processes} x {accelerator.device} {begun}", flush=True)
+    status, message, code = "failed", "", 1
+    try:
+        with StopRequest() as stop:
+            status = trainer.train(stop)
+        if status == "finished":
+            trainer.export()
+        code = 0 if status == "finished" else stop.exit_code
+    except Diverged as error:
+        status, message = "diverged", str(error)
+        say(f"diverged: {error}", file=sys.stderr)
+    except BaseException as error:
+        message = f"{type(error).__name__}: {error}"
+        raise
+    finally:
+        if accelerator.is_main_process:
+            write_result(run, trainer, status, message)
+    say(f"{status} at step {trainer.progress.step}: {run.path}", flush=True)
+    return code
+
+
+def write_result(run: RunFolder, trainer: Trainer, status: str, message: str) -> None:
+    progress = trainer.progress
+    run.write_result(
+        status=status,
+        **({"message": message} if message else {}),
+        step=progress.step,
+        images=progress.images,
+        seconds=round(progress.seconds, 3),
+        images_per_second=round(progress.images / max(progress.seconds, 1e-9), 1),
+        peak_memory_bytes=peak_memory_bytes(trainer.accelerator.device),
+        device=device_name(trainer.accelerator.device),
+        processes=trainer.accelerator.num_processes,
+    )
+
+
+def peak_memory_bytes(device: torch.device) -> int:
+    """Of the main process: device memory on a GPU, resident memory on a CPU."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+
+
+def device_name(device: torch.device) -> str:
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"

@@ -1,0 +1,208 @@
+"""The training loop: turns of a method's phases, a function of the configuration alone."""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+
+import torch
+from accelerate import Accelerator
+from tqdm import tqdm
+
+from genlib.config import RunConfig
+from genlib.data.batches import Batches
+from genlib.data.folder import DatasetFolder
+from genlib.methods import build_method
+from genlib.pixels import grid, write_png
+from genlib.randomness import seed_for
+from genlib.sampling import TrainedSampler, estimate_norms, export_sampler
+from genlib.training.checkpoint import Progress, finished_checkpoints, load_checkpoint, save_checkpoint
+from genlib.training.ema import MovingAverage
+from genlib.training.meter import LossMeter
+from genlib.training.phases import ActivePhase
+from genlib.training.run_folder import RunFolder
+from genlib.training.signals import StopRequest
+
+GRID = 64  # images of a sample grid
+
+
+class Diverged(Exception):
+    """A loss stopped being finite."""
+
+
+class Trainer:
+    """One run on this process, alone or as one of several under accelerate launch or torchrun."""
+
+    def __init__(self, config: RunConfig, run: RunFolder, dataset: DatasetFolder, accelerator: Accelerator) -> None:
+        self.config, self.run_folder, self.dataset, self.accelerator = config, run, dataset, accelerator
+        training = config.training
+        ranks, rank = accelerator.num_processes, accelerator.process_index
+        self.micro_batches = training.micro_batches or ranks
+        share = self.micro_batches // ranks
+        self.mine = range(rank * share, (rank + 1) * share)
+        channels, height, width = dataset.manifest.shape
+        self.image_shape = (channels, height, width)
+
+        torch.manual_seed(seed_for("weights", training.seed))
+        self.method = build_method(config.method, self.image_shape).to(accelerator.device).train()
+        layout = torch.channels_last if training.channels_last else torch.contiguous_format
+        self.method.to(memory_format=layout)  # type: ignore[call-overload]
+        self.average = MovingAverage(self.method.model, training.ema_half_life)
+        self.phases = [
+            ActivePhase(accelerator, self.method, phase, training.compile, training.gradient_clip)
+            for phase in self.method.phases
+        ]
+        self.optimizers = {active.phase.name: active.optimizer for active in self.phases}
+        self.batches = Batches(
+            dataset.images("train"),
+            dataset.labels("train"),
+            batch_size=training.batch_size,
+            micro_batches=self.micro_batches,
+            mine=self.mine,
+            draws=max(phase.repeats for phase in self.method.phases),
+            seed=training.seed,
+            device=accelerator.device,
+            resident_bytes=training.resident_gib * 2**30,
+            memory_format=layout,
+        )
+        self.meter = LossMeter()
+        self.progress = Progress()
+
+    def resume(self) -> None:
+        """Go on from the newest checkpoint, if there is one."""
+        checkpoints = finished_checkpoints(self.run_folder.checkpoints)
+        if checkpoints:
+            self.progress = load_checkpoint(checkpoints[-1], self.method, self.average.module, self.optimizers)
+        if self.accelerator.is_main_process:
+            self.run_folder.keep_metrics_until(self.progress.step)
+
+    def train(self, stop: StopRequest) -> str:
+        """Train to the last step or to a stop; returns "finished" or "preempted". Raises Diverged."""
+        training, progress = self.config.training, self.progress
+        self.clock = Clock(progress)
+        with self._progress_bar() as bar:
+            while progress.step < training.steps:
+                self._step(progress.step)
+                progress.step += 1
+                progress.images += self.batches.images_per_step
+                self.average.update(progress.images, self.batches.images_per_step)
+                bar.update()
+                last, stopped = progress.step == training.steps, stop.agreed()
+                if last or progress.step % training.log_every == 0:
+                    self._log(bar)
+                if last or progress.step % training.sample_every == 0:
+                    self._sample()
+                if last or stopped or progress.step % training.checkpoint_every == 0:
+                    self._save()
+                if stopped and not last:
+                    return "preempted"
+        return "finished"
+
+    def _step(self, step: int) -> None:
+        """One turn of every phase. Each micro-batch draws from (seed, step, phase, repeat, micro-batch)."""
+        draws = self.batches.of_step(step)
+        seed, share = self.config.training.seed, 1 / len(self.mine)
+        for active in self.phases:
+            active.take_turn(self.method)
+            name = active.phase.name
+            for repeat in range(active.phase.repeats):
+                for part, batch in zip(self.mine, draws[repeat], strict=True):
+                    torch.manual_seed(seed_for("draws", seed, step, name, repeat, part))
+                    losses = active.backward(batch, share, reduce=part == self.mine[-1])
+                    self.meter.add(name, losses)
+                norm = active.step()
+                if norm is not None:
+                    self.meter.add(f"{name}/gradient", {"norm": norm})
+
+    def _log(self, bar: tqdm) -> None:
+        """Read the losses, the only wait for the device, and write a line of metrics."""
+        names, means = self.meter.means()
+        means = self.accelerator.reduce(means, reduction="mean")
+        values = dict(zip(names, means.tolist(), strict=True))
+        images_per_second = self.clock.lap()
+        broken = [name for name, value in values.items() if not math.isfinite(value)]
+        if broken:
+            raise Diverged(
+                f"{broken[0]} is {values[broken[0]]} at step {self.progress.step}; "
+                "lower the learning rate, or set training.gradient_clip."
+            )
+        if self.accelerator.is_main_process:
+            progress = self.progress
+            line = {
+                "step": progress.step,
+                "images": progress.images,
+                "seconds": round(progress.seconds, 3),
+                "images_per_second": round(images_per_second, 1),
+            }
+            with self.run_folder.metrics_file.open("a") as file:
+                file.write(json.dumps(line | values) + "\n")
+            shown = "  ".join(f"{name} {value:.4g}" for name, value in values.items())
+            if bar.disable:
+                print(
+                    f"step {progress.step}/{self.config.training.steps}  {images_per_second:,.0f} images/s  {shown}",
+                    flush=True,
+                )
+            else:
+                bar.set_postfix_str(shown)
+
+    def _sample(self) -> None:
+        """A grid from the same latents every time."""
+        if self.accelerator.is_main_process:
+            images = self._sampler().images(GRID, seed=self.config.training.seed)
+            write_png(self.run_folder.samples / f"step-{self.progress.step:08d}.png", grid(images))
+
+    def _sampler(self) -> TrainedSampler:
+        module = self.method.sampler_of(self.average.current())
+        estimate_norms(module)
+        return TrainedSampler(module, self.image_shape)
+
+    def _save(self) -> None:
+        """The losses since the last line are not saved: a resumed run's next line is the mean of fewer steps."""
+        self.clock.stop()
+        if self.accelerator.is_main_process:
+            save_checkpoint(
+                self.run_folder.checkpoints,
+                self.progress,
+                self.method,
+                self.average.module,
+                self.optimizers,
+                self.config.training.keep_checkpoints,
+            )
+
+    def export(self) -> None:
+        """Write the averaged sampler, its batch-norm statistics re-estimated."""
+        if self.accelerator.is_main_process:
+            info = {
+                "model": self.config.registry.model,
+                "step": self.progress.step,
+                "images": self.progress.images,
+                "ema_half_life": self.config.training.ema_half_life,
+                "dataset_hash": self.dataset.manifest.content_hash,
+            }
+            names = self.dataset.manifest.label_names
+            export_sampler(self.run_folder.sampler, self._sampler().module, self.config, self.image_shape, names, info)
+
+    def _progress_bar(self) -> tqdm:
+        hidden = True if not self.accelerator.is_main_process else None  # None: hidden where there is no terminal
+        return tqdm(total=self.config.training.steps, initial=self.progress.step, unit="step", disable=hidden)
+
+
+class Clock:
+    """Seconds of the run, carried on from the checkpoint, and images per second since the last lap."""
+
+    def __init__(self, progress: Progress) -> None:
+        self.progress = progress
+        self.began = time.perf_counter() - progress.seconds
+        self.stop()
+        self.lap_images, self.lap_seconds = progress.images, progress.seconds
+
+    def stop(self) -> None:
+        self.progress.seconds = time.perf_counter() - self.began
+
+    def lap(self) -> float:
+        self.stop()
+        progress = self.progress
+        rate = (progress.images - self.lap_images) / max(progress.seconds - self.lap_seconds, 1e-9)
+        self.lap_images, self.lap_seconds = progress.images, progress.seconds
+        return rate

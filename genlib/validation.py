@@ -1,0 +1,115 @@
+"""Bad configuration in one line: what was given, what is needed, and the nearest right word."""
+
+from __future__ import annotations
+
+import difflib
+import types
+from collections.abc import Iterable
+from typing import Any, Literal, TypeVar, Union, get_args, get_origin
+
+import yaml
+from pydantic import BaseModel, ValidationError
+from pydantic.fields import FieldInfo
+
+from genlib.errors import UserError
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+def apply_override(content: dict[str, Any], override: str) -> None:
+    """Set one dotted key, in place."""
+    key, equals, value = override.partition("=")
+    if not (key and equals):
+        raise UserError(f"--set {override!r} must look like key=value, for example training.steps=100.")
+    *sections, last = key.strip().split(".")
+    for position, name in enumerate(sections):
+        content = content.setdefault(name, {})
+        if not isinstance(content, dict):
+            raise UserError(f"--set {key}: {'.'.join(sections[: position + 1])} is a value, not a section.")
+    try:
+        content[last] = yaml.safe_load(value)
+    except yaml.YAMLError as error:
+        raise UserError(f"--set {key}: {value!r} is no YAML value: {' '.join(str(error).split())}.") from error
+
+
+def validated(model: type[Model], content: dict[str, Any], origin: str) -> Model:
+    """An instance of `model`, or a UserError with every problem on one line."""
+    try:
+        return model.model_validate(content)
+    except ValidationError as error:
+        problems = "; ".join(describe(model, problem) for problem in error.errors())
+        raise UserError(f"{origin}: {problems}") from error
+
+
+def describe(model: type[BaseModel], problem: Any) -> str:
+    """One pydantic problem in one clause: where, what was given, what is needed."""
+    section, keys = follow(model, problem["loc"])
+    key, kind, given = ".".join(keys), problem["type"], problem["input"]
+    if kind == "extra_forbidden":
+        return f"unknown key '{key}'{did_you_mean(keys[-1], section.model_fields)}"
+    if kind == "missing":
+        return f"'{key}' is missing; it needs a value"
+    if kind in ("union_tag_invalid", "union_tag_not_found"):
+        choices = [choice.model_fields["name"].default for choice in choices_of(section.model_fields[keys[-1]])]
+        known = f"known: {', '.join(choices)}"
+        tag = problem["ctx"].get("tag")
+        return f"{key}.name {f'{tag!r} is unknown{did_you_mean(tag, choices)}' if tag else 'is missing'}; {known}"
+    message = problem["msg"].removeprefix("Value error, ")
+    if kind == "value_error":
+        return message if not key or key in message else f"{key}: {message}"
+    return f"{key} is {given!r}, but {message[0].lower()}{message[1:]}"
+
+
+def follow(model: type[BaseModel], location: Iterable[int | str]) -> tuple[type[BaseModel], list[str]]:
+    """The section that a pydantic location ends in, and the location's keys without pydantic's union tags."""
+    section, field, keys = model, None, []
+    for part in location:
+        chosen = [choice for choice in choices_of(field) if choice.model_fields["name"].default == part]
+        if chosen:
+            section, field = chosen[0], None
+            continue
+        if field is not None and section_of(field):
+            section = section_of(field)
+        keys.append(str(part))
+        field = section.model_fields.get(str(part))
+    return section, keys
+
+
+def section_of(field: FieldInfo) -> Any:
+    """The model that a field holds, if it holds one."""
+    annotation = field.annotation
+    return annotation if isinstance(annotation, type) and issubclass(annotation, BaseModel) else None
+
+
+def choices_of(field: FieldInfo | None) -> tuple[type[BaseModel], ...]:
+    """The models that a field chooses from by their `name`; none for other fields."""
+    annotation = field.annotation if field else None
+    return get_args(annotation) if field and field.discriminator and is_union(annotation) else ()
+
+
+def is_union(annotation: Any) -> bool:
+    return get_origin(annotation) in (Union, types.UnionType)
+
+
+def did_you_mean(given: str, known: Iterable[str]) -> str:
+    """', did you mean ...?' when something known is close enough, else nothing."""
+    close = difflib.get_close_matches(str(given), list(known), n=1)
+    return f", did you mean '{close[0]}'?" if close else ""
+
+
+def describe_choices(model: type[BaseModel], prefix: str = "") -> list[str]:
+    """Every choice below `model` with its keys, their defaults and what they mean, as lines of text."""
+    lines: list[str] = []
+    for key, field in model.model_fields.items():
+        for choice in choices_of(field):
+            name = choice.model_fields["name"].default
+            lines += ["", f"{prefix}{key}.name: {name}    {' '.join((choice.__doc__ or '').split())}".rstrip()]
+            lines += [f"    {name_of(other, inner)}" for other, inner in choice.model_fields.items() if other != "name"]
+    return lines
+
+
+def name_of(key: str, field: FieldInfo) -> str:
+    kind = get_args(field.annotation) if get_origin(field.annotation) is Literal else ()
+    default = getattr(field.default, "name", None) or field.default
+    options = f"  ({' | '.join(map(str, kind))})" if kind else ""
+    return f"{key} = {default}{options}  {field.description or ''}".rstrip()

@@ -1,0 +1,59 @@
+"""What several tests share: a home of their own, small configurations, and the commands as a user calls them."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+os.environ.setdefault("HF_HUB_OFFLINE", "1")  # no test reaches for the network
+
+PROJECT = Path(__file__).parents[1]
+CONFIGS = PROJECT / "configs"
+
+# Overrides that make a shipped configuration train in about a second.
+TINY = {
+    "vae": ["method.network.hidden_sizes=[16]", "method.latent_size=4"],
+    "gan": ["method.network.width=4", "method.latent_size=8", "method.discriminator_steps=2"],
+}
+FILES = {"vae": CONFIGS / "vae_digits.yaml", "gan": CONFIGS / "dcgan_digits.yaml"}
+
+
+@pytest.fixture(scope="session")
+def genlib_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One GENLIB_HOME for the whole session, so that the digits are prepared once."""
+    home = tmp_path_factory.mktemp("home")
+    os.environ["GENLIB_HOME"] = str(home)
+    return home
+
+
+@pytest.fixture
+def tiny() -> Callable[..., list[str]]:
+    """The arguments CONFIG --set ... of a tiny run of "vae" or "gan"."""
+
+    def arguments(method: str, *overrides: str) -> list[str]:
+        settings = [*TINY[method], "training.batch_size=16", "training.steps=10", *overrides]
+        return [str(FILES[method]), *(argument for setting in settings for argument in ("--set", setting))]
+
+    return arguments
+
+
+@pytest.fixture
+def command(genlib_home: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Run `python -m MODULE ARGUMENTS` from the project's folder; its output is in the result."""
+
+    def run(module: str, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", module, *map(str, arguments)],
+            cwd=PROJECT,
+            env=os.environ | {"GENLIB_HOME": str(genlib_home)} | environment,
+            capture_output=True,
+            text=True,
+            timeout=240,
+        )
+
+    return run

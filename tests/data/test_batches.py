@@ -1,0 +1,68 @@
+import numpy as np
+import pytest
+import torch
+from torch.testing import assert_close
+
+from genlib.data.batches import Batches, EpochOrder
+
+ROWS = 50
+IMAGES = np.arange(ROWS, dtype=np.uint8)[:, None, None, None] * np.ones((1, 1, 2, 2), dtype=np.uint8)
+LABELS = np.arange(ROWS)
+
+
+def batches(mine=range(2), micro_batches=2, draws=1, resident_bytes=1e9, seed=0):
+    return Batches(
+        IMAGES,
+        LABELS,
+        batch_size=12,
+        micro_batches=micro_batches,
+        mine=mine,
+        draws=draws,
+        seed=seed,
+        device=torch.device("cpu"),
+        resident_bytes=resident_bytes,
+    )
+
+
+def test_an_epoch_is_every_row_once_and_the_next_one_in_another_order():
+    order = EpochOrder(ROWS, seed=3, device=torch.device("cpu"))
+    first, second = order(0, ROWS), order(ROWS, ROWS)
+    assert sorted(first.tolist()) == sorted(second.tolist()) == list(range(ROWS))
+    assert not torch.equal(first, second)
+    assert torch.equal(order(ROWS - 5, 10), torch.cat([first[-5:], second[:5]]))
+
+
+def test_a_batch_is_a_function_of_seed_and_step():
+    forwards = [batches().of_step(step)[0][0].labels for step in range(3)]
+    steps = batches()
+    assert torch.equal(steps.of_step(2)[0][0].labels, forwards[2])
+    assert torch.equal(steps.of_step(0)[0][0].labels, forwards[0])
+    assert not torch.equal(batches(seed=1).of_step(0)[0][0].labels, forwards[0])
+
+
+def test_processes_take_the_micro_batches_that_one_process_would_take():
+    alone = [batch.labels for batch in batches().of_step(5)[0]]
+    shared = [batches(mine=range(rank, rank + 1)).of_step(5)[0][0].labels for rank in (0, 1)]
+    assert torch.equal(torch.stack(alone), torch.stack(shared))
+
+
+def test_repeats_of_a_phase_get_fresh_images():
+    several = batches(draws=2)
+    first = [torch.cat([batch.labels for batch in draw]) for draw in several.of_step(0)]
+    assert not set(first[0].tolist()) & set(first[1].tolist())
+    assert several.images_per_step == 24
+
+
+def test_labels_belong_to_their_images_and_pixels_reach_from_minus_one():
+    (batch, _), *_ = batches().of_step(0)
+    assert_close(batch.images[:, 0, 0, 0], batch.labels.float() / 127.5 - 1)
+
+
+@pytest.mark.parametrize("draws", [1, 3])
+def test_reading_from_a_file_gives_what_lies_on_the_device(draws, tmp_path):
+    resident, streaming = batches(draws=draws), batches(draws=draws, resident_bytes=0)
+    assert resident.resident and not streaming.resident
+    for step in (0, 1, 2, 7, 3):
+        for here, there in zip(resident.of_step(step), streaming.of_step(step), strict=True):
+            for ours, theirs in zip(here, there, strict=True):
+                assert_close(ours, theirs)

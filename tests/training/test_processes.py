@@ -1,0 +1,49 @@
+"""How many processes share the work does not change the model."""
+
+from __future__ import annotations
+
+import pytest
+from safetensors.torch import load_file
+from torch.testing import assert_close
+
+from genlib.training.run_folder import RunFolder
+
+ACCELERATE = ["accelerate.commands.launch", "--cpu", "--num_processes", "2", "--num_machines", "1"]
+ACCELERATE += ["--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", "0", "-m", "genlib"]
+TORCHRUN = ["torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "genlib"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("method", ["vae", "gan"])
+def test_two_processes_train_the_model_of_one_with_two_micro_batches(method, tiny, command, tmp_path):
+    # With its batch norms, which a micro-batch has to itself: the encoder of a DCGAN for the VAE too.
+    network = ["method.network={name: dcgan, width: 4}"] if method == "vae" else []
+    arguments = ["train", *(argument for argument in tiny(method) if "hidden_sizes" not in argument)]
+    arguments = [
+        a for a, after in zip(arguments, [*arguments[1:], ""], strict=True) if (a, after) != ("--set", "--set")
+    ]
+    for setting in [*network, "training.micro_batches=2", "training.ema_half_life=100", "training.log_every=5"]:
+        arguments += ["--set", setting]
+    alone = command("genlib", *arguments, "--run-dir", tmp_path / "alone")
+    assert alone.returncode == 0, alone.stderr
+    for name, launcher in (("accelerate", ACCELERATE), ("torchrun", TORCHRUN)):
+        pair = command(launcher[0], *launcher[1:], *arguments, "--run-dir", tmp_path / name)
+        assert pair.returncode == 0, pair.stderr
+        assert RunFolder(tmp_path / name).result()["processes"] == 2
+        assert pair.stdout.count("step 10/10") == 1, "only one process speaks"
+        expected = load_file(tmp_path / "alone" / "sampler" / "weights.safetensors")
+        actual = load_file(tmp_path / name / "sampler" / "weights.safetensors")
+        assert_close(actual, expected, rtol=1e-4, atol=1e-4)
+        ours, theirs = (RunFolder(tmp_path / run).metrics()[-1] for run in ("alone", name))
+        for key in ours:
+            if "/" in key:
+                assert theirs[key] == pytest.approx(ours[key], rel=1e-3, abs=1e-4), key
+
+
+def test_micro_batches_that_do_not_share_out_over_the_processes_are_refused(tiny, command, tmp_path):
+    arguments = ["train", *tiny("vae", "training.micro_batches=1"), "--run-dir", tmp_path]
+    result = command(TORCHRUN[0], *TORCHRUN[1:], *arguments)
+    assert result.returncode != 0
+    message = "training.micro_batches (1) must be divisible by the number of processes (2); use 2."
+    assert result.stderr.count(message) == 1
+    assert not tmp_path.joinpath("config.yaml").exists()
