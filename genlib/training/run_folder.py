@@ -66,6 +66,10 @@ class RunFolder:
         """{} while the run goes on."""
         return read_json(self.result_file) if self.result_file.exists() else {}
 
+    def evaluation(self) -> dict[str, Any]:
+        """{} before the evaluation."""
+        return read_json(self.evaluation_file) if self.evaluation_file.exists() else {}
+
     def write_result(self, **content: Any) -> None:
         write_json(self.result_file, content)
 

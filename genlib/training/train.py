@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import resource
 import sys
+import warnings
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
@@ -49,8 +50,10 @@ def refuse_impossible(config: RunConfig, dataset: DatasetFolder) -> None:
 
 
 def make_accelerator(config: RunConfig) -> Accelerator:
+    # Accelerate has no name yet for the successor of this argument of DistributedDataParallel.
+    warnings.filterwarnings("ignore", "`broadcast_buffers` is deprecated", FutureWarning)
     return Accelerator(
-        cpu=config.training.device == "cpu",
+        cpu=config.training.device == "cpu" or not torch.accelerator.is_available(),
         mixed_precision="bf16" if config.training.precision == "bf16" else "no",
         kwargs_handlers=[
             # Batch-norm statistics differ between processes and are not used: sending them around would be wasted.
@@ -99,7 +102,7 @@ def train_in(run: RunFolder, dataset: DatasetFolder, accelerator: Accelerator) -
     trainer.resume()
     say = print if accelerator.is_main_process else lambda *_, **__: None
     begun = f"from step {trainer.progress.step}" if trainer.progress.step else "anew"
-    say(f"training {run.path} on {accelerator.num_processes} x {accelerator.device} {begun}", flush=True)
+    say(f"training {run.path} on {accelerator.num_processes} x {accelerator.device.type} {begun}", flush=True)
     status, message, code = "failed", "", 1
     try:
         with StopRequest() as stop:

@@ -86,7 +86,7 @@ class Trainer:
                 self._step(progress.step)
                 progress.step += 1
                 progress.images += self.batches.images_per_step
-                self.average.update(progress.images, self.batches.images_per_step)
+                self.average.update(progress.step, self.batches.images_per_step)
                 bar.update()
                 last, stopped = progress.step == training.steps, stop.agreed()
                 if last or progress.step % training.log_every == 0:

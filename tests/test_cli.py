@@ -1,0 +1,79 @@
+import os
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from genlib.cli import main
+
+
+def refused(capsys, *arguments):
+    """The one line that a command refused bad input with."""
+    assert main([str(argument) for argument in arguments]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("error: ") and error.count("\n") == 1
+    return error
+
+
+@pytest.fixture
+def run_dir(tiny, command, tmp_path):
+    result = command("genlib", "train", *tiny("gan"), "--run-dir", tmp_path / "run")
+    assert result.returncode == 0, result.stderr
+    return tmp_path / "run"
+
+
+def test_samples_are_written_as_a_grid_or_an_array_and_the_same_seed_gives_the_same(run_dir, tmp_path):
+    grid, first, second = tmp_path / "grid.png", tmp_path / "a.npz", tmp_path / "b.npz"
+    assert main(["sample", str(run_dir), "--count", "9", "--output", str(grid)]) == 0
+    assert Image.open(grid).size == (3 * 34 + 2, 3 * 34 + 2)
+    for output in (first, second):
+        assert main(["sample", str(run_dir), "--count", "9", "--seed", "3", "--output", str(output)]) == 0
+    images = np.load(first)["images"]
+    assert images.shape == (9, 1, 8, 8) and images.dtype == np.uint8
+    assert np.array_equal(images, np.load(second)["images"])
+
+
+def test_a_changed_sampler_is_refused(run_dir, capsys, tmp_path):
+    weights = run_dir / "sampler" / "weights.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-1] + b"\x07")
+    message = refused(capsys, "sample", run_dir, "--output", tmp_path / "grid.png")
+    assert "has changed since it was exported" in message
+
+
+def test_a_folder_that_is_no_run_is_refused(capsys, tmp_path):
+    assert "is no run folder" in refused(capsys, "evaluate", tmp_path)
+    assert "holds no sampler" in refused(capsys, "sample", tmp_path, "--output", tmp_path / "grid.png")
+
+
+def test_an_output_of_unknown_kind_or_place_is_refused(capsys, tmp_path):
+    assert "must end in .png" in refused(capsys, "sample", tmp_path, "--output", "grid.jpg")
+    assert "does not exist" in refused(capsys, "sample", tmp_path, "--output", tmp_path / "nowhere" / "grid.png")
+
+
+def test_a_batch_larger_than_the_data_is_refused(capsys, tiny, genlib_home):
+    message = refused(capsys, "train", *tiny("vae", "training.batch_size=5000"))
+    assert "training.batch_size (5000) is larger than the train split" in message
+
+
+def test_a_home_that_cannot_be_written_to_is_refused(capsys, tiny, tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("GENLIB_HOME", str(tmp_path / "file" / "home"))
+    assert "cannot be written to" in refused(capsys, "train", *tiny("vae"))
+
+
+def test_a_folder_with_other_files_is_not_taken_for_a_new_run(capsys, tiny, genlib_home, tmp_path):
+    (tmp_path / "thesis.tex").write_text("")
+    assert "neither empty nor a run folder" in refused(capsys, "train", *tiny("vae"), "--run-dir", tmp_path)
+
+
+def test_the_methods_are_listed_with_their_keys(capsys):
+    assert main(["methods"]) == 0
+    text = capsys.readouterr().out
+    assert "method.name: vae" in text and "method.network.name: dcgan" in text
+    assert "loss = non_saturating  (minimax | non_saturating)" in text
+
+
+def test_a_training_under_a_launcher_speaks_of_bad_input_once(capsys, tiny, monkeypatch):
+    monkeypatch.setitem(os.environ, "RANK", "1")
+    assert main(["train", *tiny("vae", "training.stps=1")]) == 2
+    assert capsys.readouterr().err == ""
