@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")  # no test reaches for the network
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # tiny networks are faster so, also beside other work
 
 PROJECT = Path(__file__).parents[1]
 CONFIGS = PROJECT / "configs"

@@ -1,0 +1,88 @@
+"""A dataset folder: decoded images and labels as memory-mappable arrays, and a manifest that says what they are."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from genlib.errors import UserError
+from genlib.files import read_json, write_json
+
+Part = Literal["train", "test"]
+PARTS: tuple[Part, Part] = ("train", "test")
+MANIFEST = "manifest.json"
+
+
+@dataclass(frozen=True)
+class Manifest:
+    source: str
+    revision: str | None  # commit of a hub dataset
+    request: dict[str, Any]  # the configuration's data section
+    counts: dict[str, int]  # of PARTS
+    skipped: dict[str, int]  # corrupt images left out, of PARTS
+    shape: list[int]  # [C, H, W]
+    label_names: list[str] | None
+    mean: list[float]  # per channel of the train images, 0 to 255
+    std: list[float]
+    content_hash: str  # SHA-256 over the array files
+    versions: dict[str, str]
+    created: str  # ISO 8601, UTC
+
+    def write(self, folder: Path) -> None:
+        write_json(folder / MANIFEST, asdict(self))
+
+
+def images_file(folder: Path, part: Part) -> Path:
+    return folder / f"{part}_images.npy"
+
+
+def labels_file(folder: Path, part: Part) -> Path:
+    return folder / f"{part}_labels.npy"
+
+
+@dataclass(frozen=True)
+class DatasetFolder:
+    path: Path
+    manifest: Manifest
+
+    def images(self, split: Part) -> np.memmap:
+        """uint8 (N, C, H, W), read-only, paged in from disk as it is touched."""
+        return np.load(images_file(self.path, split), mmap_mode="r")
+
+    def labels(self, split: Part) -> np.ndarray | None:
+        """int64 (N,), positions in manifest.label_names; None for a split without labels."""
+        file = labels_file(self.path, split)
+        return np.load(file) if file.exists() else None
+
+
+def open_dataset(path: str | Path) -> DatasetFolder:
+    """A finished dataset folder; UserError if there is none, or if its arrays are not what its manifest says."""
+    path = Path(path)
+    if not path.is_dir():
+        raise UserError(f"dataset folder {path} does not exist; make it with genlib prepare CONFIG.")
+    try:
+        content = read_json(path / MANIFEST)
+        folder = DatasetFolder(path, Manifest(**{field.name: content[field.name] for field in fields(Manifest)}))
+        damage = damage_of(folder)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        damage = f"{type(error).__name__}: {error}"
+    if damage:
+        raise UserError(
+            f"dataset folder {path} is not whole ({damage}); delete it and run genlib prepare CONFIG again."
+        )
+    return folder
+
+
+def damage_of(folder: DatasetFolder) -> str | None:
+    """What is wrong with the arrays' shapes and types, if anything is."""
+    for part in PARTS:
+        count = folder.manifest.counts[part]
+        images, labels = folder.images(part), folder.labels(part)
+        if images.shape != (count, *folder.manifest.shape) or images.dtype != np.uint8:
+            return f"{part} images are {images.dtype} {images.shape}"
+        if labels is not None and (labels.shape != (count,) or labels.dtype != np.int64):
+            return f"{part} labels are {labels.dtype} {labels.shape}"
+    return None

@@ -1,0 +1,76 @@
+"""Images on this machine: a Parquet file, a save_to_disk folder, an image folder, or a folder in the hub's layout."""
+
+from __future__ import annotations
+
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+
+from genlib.config import DataConfig
+from genlib.data.fingerprint import Listing, content_hash, list_files
+from genlib.data.sources import RawDataset, Rows, Source, choose
+from genlib.errors import UserError
+
+IMAGE_SUFFIXES = {
+    *(".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif", ".jp2"),
+    *(".pgm", ".ppm", ".pbm", ".pnm"),
+}
+# Beside images, these may say which of them belong where: the hub's layout, which `datasets` reads.
+LAYOUT_SUFFIXES = {".parquet", ".arrow", ".csv", ".json", ".jsonl", ".md", ".tar", ".zip"}
+
+
+class LocalSource(Source):
+    """A file or folder, identified by what is in it."""
+
+    def __init__(self, path: Path, cache: Path, progress: bool) -> None:
+        self.path, self.name = path, path.stem if path.is_file() else path.name
+        self.listing = list_files(path)
+        if not self.listing.files:
+            raise UserError(f"data.source {path} is an empty folder; name one with images or Parquet files.")
+        if path.is_file() and path.suffix != ".parquet":
+            raise UserError(f"data.source {path} is a file, but not a .parquet file; name one, or a folder.")
+        self.identity = {"files": content_hash(self.listing, cache, progress)}
+
+    def check_unchanged(self) -> None:
+        if list_files(self.path) != self.listing:
+            raise UserError(f"data.source {self.path} changed while it was read; call again when it is complete.")
+
+    def read(self, config: DataConfig, scratch: Path) -> RawDataset:
+        folder = image_folder(self.listing, config)
+        if folder is not None:
+            return folder
+        from genlib.data.tables import read_local, read_tables
+
+        return read_tables(read_local(self.path, config.subset, scratch), config)
+
+
+def image_folder(listing: Listing, config: DataConfig) -> RawDataset | None:
+    """[split/][class/]image.png, read from the names alone; None for any other layout.
+
+    The top folders are splits if one is called like the train split; otherwise everything is the split 'train'. (The
+    imagefolder reader of `datasets` knows more layouts, and takes a minute for 50,000 files.)
+    """
+    if config.subset or config.image_column not in (None, "image") or config.label_column not in (None, "label"):
+        return None
+    names = [PurePosixPath(file.name) for file in listing.files]
+    if any(name.suffix.lower() in LAYOUT_SUFFIXES for name in names):
+        return None
+    images = [name for name in names if name.suffix.lower() in IMAGE_SUFFIXES]
+    nested = any(len(image.parts) > 1 and image.parts[0] == config.train_split for image in images)
+    depths = {len(image.parts) - 1 - nested for image in images}
+    if depths not in ({0}, {1}) or (config.label_column and depths == {0}):
+        return None
+    splits: dict[str, list[PurePosixPath]] = {}
+    for image in images:
+        splits.setdefault(image.parts[0] if nested else "train", []).append(image)
+    train, test = choose({name: (name, members) for name, members in splits.items()}, config)
+    label_names = sorted({image.parent.name for _, members in (train, test or train) for image in members})
+    label_of = {name: label for label, name in enumerate(label_names)} if depths == {1} else None
+
+    def rows(split: tuple[str, list[PurePosixPath]]) -> Rows:
+        name, members = split
+        files = [str(listing.root / image) for image in members]
+        labels = np.array([label_of[image.parent.name] for image in members], np.int64) if label_of else None
+        return Rows(name, range(len(files)), lambda numbers: [files[number] for number in numbers], labels)
+
+    return RawDataset(rows(train), test and rows(test), label_names if label_of else None)

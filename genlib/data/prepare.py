@@ -1,0 +1,107 @@
+"""From a configuration's data section to a finished dataset folder: made once, found ever after."""
+
+from __future__ import annotations
+
+import logging
+import re
+import shutil
+from pathlib import Path
+
+from filelock import FileLock
+
+from genlib.config import DataConfig
+from genlib.data.folder import MANIFEST, DatasetFolder, open_dataset
+from genlib.data.hub import HubSource, Unreachable, find_in_cache, resolve_commit
+from genlib.data.local import LocalSource
+from genlib.data.sources import Digits, Source
+from genlib.errors import UserError
+from genlib.files import read_json, rename_into_place, sha256_of_json
+from genlib.home import data_folder
+
+log = logging.getLogger(__name__)
+FORMAT = 1  # raise it when the same request must give other arrays
+
+
+def prepare(config: DataConfig, progress: bool = True) -> DatasetFolder:
+    """The dataset folder that `config` asks for, made if it is not there.
+
+    It is named <source>-<first 12 hex digits of the request's hash>. Two calls at once make it once; a call that ends
+    early leaves nothing under that name. `progress` shows bars, on a terminal. UserError says what to mend.
+    """
+    home = data_folder()
+    try:
+        source = find_source(config, home / ".fingerprints", progress)
+    except Unreachable as error:
+        finished = newest_of_same_request(config, home)
+        if finished:
+            log.warning("hub out of reach (%s): using %s of %s", error, finished.path, finished.manifest.created)
+            return finished
+        source = find_in_cache(config, error)
+    final = home / f"{safe(source.name)}-{request_hash(config, source)[:12]}"
+    if final.exists():
+        return open_dataset(final)
+    with FileLock(final.with_name(f".{final.name}.lock")):
+        if not final.exists():  # else made by the call that had the lock before
+            make(config, source, final, progress)
+    return open_dataset(final)
+
+
+def make(config: DataConfig, source: Source, final: Path, progress: bool) -> None:
+    from genlib.data.build import build
+
+    partial = final.with_name(f".{final.name}.partial")
+    scratch = final.with_name(f".{final.name}.scratch")
+    folders = (partial, scratch)
+    remove(folders)  # what a killed call left; the lock is ours
+    try:
+        for folder in folders:
+            folder.mkdir()
+        build(config, source, partial, scratch, progress)
+        source.check_unchanged()
+        rename_into_place(partial, final)
+    finally:
+        remove(folders)
+
+
+def remove(folders: tuple[Path, ...]) -> None:
+    for folder in folders:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def find_source(config: DataConfig, cache: Path, progress: bool) -> Source:
+    """UserError if there is no such source; Unreachable if only the hub could tell."""
+    path = Path(config.source).expanduser()
+    is_local = config.source != "digits" and path.exists()
+    for key in ("revision", "subset"):
+        value = getattr(config, key)
+        if value and (config.source == "digits" or (is_local and key == "revision")):
+            raise UserError(f"data.{key} is '{value}', but {config.source} has none; set data.{key}=null.")
+    if config.source == "digits":
+        return Digits()
+    if is_local:
+        return LocalSource(path.resolve(), cache, progress)
+    if re.match(r"[/.~]", config.source) or config.source.count("/") > 1 or path.suffix == ".parquet":
+        raise UserError(
+            f"data.source {config.source} does not exist; name a file or folder that does, a hub dataset such as "
+            "ylecun/mnist, or digits."
+        )
+    return HubSource(config.source, resolve_commit(config))
+
+
+def request_hash(config: DataConfig, source: Source) -> str:
+    """Equal for equal settings and equal content, under whatever path or revision it was named."""
+    settings = config.model_dump(mode="json", exclude={"source", "revision"})
+    return sha256_of_json({"format": FORMAT, "settings": settings, "source": source.identity})
+
+
+def newest_of_same_request(config: DataConfig, home: Path) -> DatasetFolder | None:
+    """The folder made last for the same settings, whatever the source was then."""
+    request = config.model_dump(mode="json")
+    manifests = {file.parent: read_json(file) for file in home.glob(f"[!.]*/{MANIFEST}")}
+    same = [folder for folder, manifest in manifests.items() if manifest["request"] == request]
+    return open_dataset(max(same, key=lambda folder: manifests[folder]["created"])) if same else None
+
+
+def safe(name: str) -> str:
+    """A name that every file system takes."""
+    return re.sub(r"[^A-Za-z0-9._-]+", "_", name)[:64].lstrip(".") or "data"

@@ -1,0 +1,107 @@
+"""Where images come from: what identifies a source's content, and its rows, still encoded."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+import numpy as np
+
+from genlib.config import DataConfig
+from genlib.errors import UserError
+
+if TYPE_CHECKING:
+    from genlib.data.decode import Encoded
+
+Split = TypeVar("Split")
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Some rows of one split of a source."""
+
+    split: str  # its name there
+    numbers: Sequence[int]  # of the rows there
+    read: Callable[[Sequence[int]], list[Encoded]]  # images by their numbers
+    labels: np.ndarray | None  # int64, one for each of `numbers`
+
+    def take(self, positions: np.ndarray) -> Rows:
+        numbers = np.asarray(self.numbers)[positions].tolist()
+        return replace(self, numbers=numbers, labels=None if self.labels is None else self.labels[positions])
+
+
+@dataclass(frozen=True)
+class RawDataset:
+    train: Rows
+    test: Rows | None  # None: to be held out of train
+    label_names: list[str] | None
+
+
+class Source(ABC):
+    name: str  # the dataset folder's name begins with it
+    identity: dict[str, str]  # equal for equal content, wherever it lies
+    revision: str | None = None  # commit of a hub dataset
+
+    @abstractmethod
+    def read(self, config: DataConfig, scratch: Path) -> RawDataset:
+        """The splits asked for; UserError if they are not there. `scratch` is for files needed until decoding ends."""
+
+    def check_unchanged(self) -> None:  # noqa: B027
+        """UserError if the content has changed since `identity` was taken."""
+
+
+def choose(splits: Mapping[str, Split], config: DataConfig) -> tuple[Split, Split | None]:
+    """The train split and the test split, None if it is to be held out; UserError if a name is not there."""
+    there = ", ".join(splits)
+    if config.train_split not in splits:
+        remedy = next(iter(splits))
+        raise UserError(
+            f"data.train_split '{config.train_split}' is not in {config.source}, which has: {there}; "
+            f"use data.train_split={remedy}."
+        )
+    if config.test_split is None:
+        return splits[config.train_split], None
+    if config.test_split not in splits:
+        others = [name for name in splits if name != config.train_split]
+        remedy = "data.test_split=null to hold out data.test_fraction of the train split"
+        raise UserError(
+            f"data.test_split '{config.test_split}' is not in {config.source}, which has: {there}; use "
+            + (f"data.test_split={others[0]}, or {remedy}." if others else f"{remedy}.")
+        )
+    return splits[config.train_split], splits[config.test_split]
+
+
+def hold_out(rows: Rows, fraction: float) -> tuple[Rows, Rows]:
+    """The same train and test rows each time, in their order in the source; each gets one row at least."""
+    count = len(rows.numbers)
+    if count < 2:
+        raise UserError(f"split '{rows.split}' has {count} image; it needs 2 to hold one out as the test split.")
+    test = min(max(1, round(count * fraction)), count - 1)
+    # RandomState, because numpy has frozen its stream: no later version splits otherwise.
+    order = np.random.RandomState(0).permutation(count)
+    return rows.take(np.sort(order[test:])), rows.take(np.sort(order[:test]))
+
+
+class Digits(Source):
+    """The UCI handwritten digits that ship inside scikit-learn: 1,797 grey images of 8x8 pixels."""
+
+    name = "digits"
+    TEST_FRACTION = 0.2
+
+    def __init__(self) -> None:
+        self.identity = {"scikit-learn": version("scikit-learn")}
+
+    def read(self, config: DataConfig, scratch: Path) -> RawDataset:
+        from sklearn.datasets import load_digits
+
+        digits = load_digits()
+        images = np.rint(digits.images * (255 / 16)).astype(np.uint8)  # 0 to 16 => 0 to 255
+        labels = digits.target.astype(np.int64)
+        everything = Rows("train", range(len(images)), lambda numbers: [images[number] for number in numbers], labels)
+        train, test = hold_out(everything, self.TEST_FRACTION)
+        chosen, held = choose({"train": train, "test": replace(test, split="test")}, config)
+        return RawDataset(chosen, held, [str(name) for name in digits.target_names])

@@ -1,0 +1,108 @@
+"""Decoding on all cores: worker processes that write their rows straight into the memory-mapped array file.
+
+The processes are started as fresh interpreters, not through multiprocessing: fork is unsafe in a process with torch's
+threads, and spawn and forkserver import the caller's main module again (all of torch, or a script without a guard, or
+one from standard input that is no file). A worker imports numpy and Pillow, nothing else.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+import signal
+import subprocess
+import sys
+import warnings
+from collections import deque
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from queue import SimpleQueue
+from typing import IO, TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from genlib.data.decode import Filled, Job
+
+Worker = subprocess.Popen[bytes]
+COMMAND = "import sys; sys.path[:] = {path!r}; from genlib.data.workers import serve; serve()"
+
+
+def cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+class Workers:
+    """`count` worker processes, ended when the with block ends, or when this process dies however it dies."""
+
+    def __init__(self, count: int) -> None:
+        self.count = count
+        # One thread each: the cores are shared out already.
+        environment = os.environ | {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+        command = [sys.executable, "-c", COMMAND.format(path=sys.path)]
+        self.workers: list[Worker] = [
+            subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment)
+            for _ in range(count)
+        ]
+        self.idle: SimpleQueue[Worker] = SimpleQueue()
+        for worker in self.workers:
+            self.idle.put(worker)
+        self.threads = ThreadPoolExecutor(count)  # each waits for one worker
+
+    def __enter__(self) -> Workers:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for worker in self.workers:
+            worker.kill()  # idle, or of no use any more; what they wrote is in the file
+            worker.wait()
+        self.threads.shutdown(cancel_futures=True)
+        for worker in self.workers:
+            for pipe in pipes(worker):
+                pipe.close()
+
+    def fill(self, jobs: Iterable[Job]) -> Iterator[Filled]:
+        """The jobs' results in the jobs' order; reads at most two jobs ahead for each worker."""
+        waiting: deque[Future[Filled]] = deque()
+        for job in jobs:
+            waiting.append(self.threads.submit(self._run, job))
+            if len(waiting) > 2 * self.count:
+                yield waiting.popleft().result()
+        for future in waiting:
+            yield future.result()
+
+    def _run(self, job: Job) -> Filled:
+        worker = self.idle.get()
+        requests, replies = pipes(worker)
+        try:
+            pickle.dump(job, requests, pickle.HIGHEST_PROTOCOL)
+            requests.flush()
+            return pickle.load(replies)
+        except (OSError, EOFError) as error:
+            raise RuntimeError(f"a decoding process ended early (exit code {worker.wait()})") from error
+        finally:
+            self.idle.put(worker)
+
+
+def pipes(worker: Worker) -> tuple[IO[bytes], IO[bytes]]:
+    assert worker.stdin and worker.stdout
+    return worker.stdin, worker.stdout
+
+
+def serve() -> None:
+    """A worker's life: fill one job after another until the parent is gone."""
+    from genlib.data.decode import fill
+
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent ends us
+    warnings.simplefilter("ignore")  # Pillow warns of harmless EXIF errors, once an image
+    replies = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)  # what a library prints must not get between the replies
+    while True:
+        try:
+            job = pickle.load(sys.stdin.buffer)
+        except (EOFError, pickle.UnpicklingError):
+            return
+        try:
+            pickle.dump(fill(job), replies)
+            replies.flush()
+        except BrokenPipeError:
+            return

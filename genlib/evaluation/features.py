@@ -1,0 +1,53 @@
+"""What a feature extractor is: uint8 images in, features out, frozen for good, with a name and a content hash."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from genlib.errors import UserError
+from genlib.sampling import CHUNK
+
+Chunk = Callable[[int], Tensor]  # i => uint8 images CHUNK * i and on, (at most CHUNK, C, H, W)
+
+# What the Fréchet distance over each extractor's features is called.
+FRECHET_NAMES = {"classifier": "fd_classifier", "random": "fd_random", "inception": "fid"}
+
+
+class Extractor(nn.Module):
+    """uint8 (N, C, H, W) => float32 (N, num_features).
+
+    `hash` is the SHA-256 of the weights: the same hash means the same features. `facts` go to the provenance.
+    """
+
+    def __init__(self, name: str, network: nn.Module, num_features: int, hash: str, facts: dict[str, Any]) -> None:
+        super().__init__()
+        self.name, self.num_features, self.hash, self.facts = name, num_features, hash, facts
+        self.network = network.requires_grad_(False)
+        self.eval()
+
+    def train(self, mode: bool = True) -> Extractor:
+        """Stays in eval mode, whoever asks."""
+        return super().train(False)
+
+    @torch.no_grad()
+    def forward(self, images: Tensor) -> Tensor:
+        if images.dtype != torch.uint8:
+            raise TypeError(f"features are taken from uint8 images, not from {images.dtype}.")
+        return self.network(images).float()
+
+
+def chunk_features(extractor: Extractor, chunk: Chunk, index: int, rows: int, batch_size: int) -> Tensor:
+    """Features of one of the chunks of `rows` images, on the extractor's device; UserError if one is not finite."""
+    device = next(extractor.parameters()).device
+    images = chunk(index)[: rows - index * CHUNK]
+    features = torch.cat([extractor(batch.to(device)) for batch in images.split(batch_size)])
+    if not torch.isfinite(features).all():
+        raise UserError(
+            f"the {extractor.name} features of images {index * CHUNK} to {index * CHUNK + len(features) - 1} are not "
+            f"finite; its weights (SHA-256 {extractor.hash[:12]}) must be finite, check or delete them."
+        )
+    return features

@@ -1,0 +1,75 @@
+"""Work shared out over the processes of torch.distributed, or done alone when there is but one."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import Any, TypeVar
+
+import torch
+import torch.distributed as dist
+from accelerate import PartialState
+from torch import Tensor
+
+from genlib.sampling import CHUNK
+
+Result = TypeVar("Result")
+
+
+@contextmanager
+def joined(cpu: bool) -> Iterator[tuple[Processes, torch.device]]:
+    """Join the processes of torchrun or accelerate launch, if there are others, and leave what was joined here."""
+    member = dist.is_available() and dist.is_initialized()
+    # Process 0 may have a classifier to train while the others wait.
+    state = PartialState(cpu=cpu or not torch.accelerator.is_available(), timeout=timedelta(minutes=30))
+    try:
+        yield Processes(state.device), state.device
+    finally:
+        if dist.is_available() and dist.is_initialized() and not member:
+            dist.destroy_process_group()
+            PartialState._reset_state()
+
+
+class Processes:
+    """This process's place among all; every method but `chunks` must be entered by all of them."""
+
+    def __init__(self, device: torch.device) -> None:
+        together = dist.is_available() and dist.is_initialized()
+        self.rank = dist.get_rank() if together else 0
+        self.count = dist.get_world_size() if together else 1
+        # Float64 sums live here too, which Apple's GPUs lack.
+        self.metric_device = device if device.type == "cuda" else torch.device("cpu")
+
+    def chunks(self, rows: int) -> range:
+        """The chunks of `rows` rows that fall to this process, round-robin; none if there are too few."""
+        return range(self.rank, math.ceil(rows / CHUNK), self.count)
+
+    def gather(self, mine: dict[int, Tensor], rows: int, columns: int, dtype: torch.dtype) -> Tensor:
+        """Everybody's chunks, {index: (at most CHUNK, columns)}, to the whole in order, (rows, columns), everywhere."""
+        total = math.ceil(rows / CHUNK)
+        slots = max(1, math.ceil(total / self.count))
+        padded = torch.zeros(slots, CHUNK, columns, dtype=dtype, device=self.metric_device)
+        for index, chunk in mine.items():
+            padded[index // self.count, : len(chunk)] = chunk.to(self.metric_device, dtype)
+        everybody = [padded]
+        if self.count > 1:
+            everybody = [torch.empty_like(padded) for _ in range(self.count)]
+            dist.all_gather(everybody, padded)
+        # Chunk i lies in slot i // count of process i % count; only the last chunk is short.
+        return torch.stack(everybody, dim=1).reshape(-1, columns)[:rows]
+
+    def first(self, work: Callable[[], Result]) -> Result:
+        """Done by process 0 alone while the others wait; its result, or its error, on all."""
+        answer: list[Any] = [None, None]
+        if self.rank == 0:
+            try:
+                answer[0] = work()
+            except Exception as error:
+                answer[1] = error
+        if self.count > 1:
+            dist.broadcast_object_list(answer, src=0)
+        if answer[1] is not None:
+            raise answer[1]
+        return answer[0]

@@ -1,0 +1,144 @@
+"""The command line: python -m pipelines run | promote | rollback | compare | demo | ui. Heavy imports wait."""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import sys
+from collections.abc import Callable, Sequence
+from types import FrameType, ModuleType
+
+from genlib.cli import add_configuration, configuration, report_user_errors
+from pipelines import environment
+from pipelines.interfaces import MLFLOW_PORT, PREFECT_PORT
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; 0 done, 1 failed, 2 bad input (one line on stderr), 130 and 143 stopped by a signal."""
+    options = parser().parse_args(arguments)
+    return report_user_errors(lambda: options.command(options))
+
+
+def parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m pipelines", description="Train, evaluate, gate and register models, unattended."
+    )
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    def command(function: Callable[[argparse.Namespace], int], summary: str) -> argparse.ArgumentParser:
+        added = commands.add_parser(function.__name__, help=summary, description=summary)
+        added.set_defaults(command=function)
+        return added
+
+    add_configuration(command(run, "run the flow retrain on a configuration"))
+    for function, summary in (
+        (promote, "make a version champion by hand"),
+        (rollback, "make the former champion champion again"),
+        (compare, "list a model's versions with their metrics"),
+    ):
+        added = command(function, summary)
+        added.add_argument("model", metavar="MODEL", help="a registered model, such as vae-digits")
+        if function is promote:
+            added.add_argument("version", metavar="VERSION")
+    command(demo, "train, evaluate and register the two small models on real digits")
+    added = command(ui, "serve MLflow's and Prefect's interfaces on loopback")
+    added.add_argument("--mlflow-port", type=int, default=MLFLOW_PORT)
+    added.add_argument("--prefect-port", type=int, default=PREFECT_PORT)
+    return parser
+
+
+def run(options: argparse.Namespace) -> int:
+    config = configuration(options)
+
+    def work() -> str:
+        from pipelines.demo import report
+        from pipelines.flow import retrain
+
+        return report([retrain(config)])
+
+    return run_flows(work)
+
+
+def demo(options: argparse.Namespace) -> int:
+    def work() -> str:
+        from pipelines.demo import demo
+
+        return demo()
+
+    return run_flows(work)
+
+
+def run_flows(work: Callable[[], str]) -> int:
+    """Run flows in this process and print their report. What stops one ends its training and tells MLflow."""
+    environment.configure()
+    environment.check_servers()
+    signal.signal(signal.SIGTERM, leave)
+    start_local_server()
+    from pipelines.tasks import Preempted, StageFailed
+
+    try:
+        print("\n" + work())
+    except (StageFailed, Preempted) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1 if isinstance(error, StageFailed) else 128 + signal.SIGTERM
+    except KeyboardInterrupt:
+        return 128 + signal.SIGINT
+    return 0
+
+
+def leave(number: int, frame: FrameType | None) -> None:
+    """The end after SIGTERM that lets Prefect stop the server it started; the default action would not."""
+    sys.exit(128 + number)
+
+
+def start_local_server() -> None:
+    """Start Prefect's temporary server deaf to Ctrl-C: it must outlive the flow to be told how that ended."""
+    from prefect.server.api.server import SubprocessASGIServer
+    from prefect.settings import get_current_settings
+
+    if get_current_settings().api.url is None:
+        print("Starting Prefect's temporary server ...", file=sys.stderr, flush=True)
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        try:
+            SubprocessASGIServer().start()
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def promote(options: argparse.Namespace) -> int:
+    registry = connected_registry()
+    print(registry.promote(options.model, options.version))
+    return 0
+
+
+def rollback(options: argparse.Namespace) -> int:
+    registry = connected_registry()
+    print(registry.rollback(options.model))
+    return 0
+
+
+def compare(options: argparse.Namespace) -> int:
+    registry = connected_registry()
+    print(registry.compare(options.model))
+    return 0
+
+
+def connected_registry() -> ModuleType:
+    environment.configure()
+    environment.check_servers()
+    from pipelines import registry
+
+    return registry
+
+
+def ui(options: argparse.Namespace) -> int:
+    environment.configure()
+    environment.check_servers()
+    from pipelines.interfaces import serve
+
+    serve(options.mlflow_port, options.prefect_port)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,113 @@
+"""The flow: prepare, train, evaluate, register, with one MLflow run over it all."""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from prefect import flow, get_run_logger, runtime
+from prefect.artifacts import create_link_artifact, create_table_artifact
+
+from genlib.config import RunConfig
+from genlib.errors import UserError
+from genlib.home import runs_folder
+from genlib.training.run_folder import RunFolder
+from pipelines import environment, tasks
+from pipelines.interfaces import MLFLOW_PORT, address
+from pipelines.provenance import constraints_hash, git_state
+from pipelines.tracking import tracked
+
+
+class WithoutTraceback(logging.Filter):
+    """Errors that say what to do need no traceback; Prefect logs one with every exception."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if record.exc_info and isinstance(record.exc_info[1], UserError | tasks.StageFailed):
+            record.exc_info = None
+        return True
+
+
+for name in ("prefect.flow_runs", "prefect.task_runs"):
+    logging.getLogger(name).addFilter(WithoutTraceback())
+
+
+@flow(name="retrain", flow_run_name="{config.registry.model}")
+def retrain(config: RunConfig) -> dict[str, Any]:
+    """Take a configuration's dataset to a trained, evaluated, gated and registered model; returns what came out.
+
+    The run folder is named by the flow run: one that was cut off and runs again goes on from its last checkpoint.
+    """
+    environment.configure()
+    key, model = str(runtime.flow_run.id), config.registry.model
+    folder = RunFolder(runs_folder() / f"{model}-{key}")
+    seconds: dict[str, float] = {}
+    with timed(seconds, "prepare"):
+        dataset = tasks.prepare(config)
+    with tracked(config, dataset, folder, key, get_run_logger().warning) as mirror:
+        # Called, not submitted: SIGTERM reaches the main thread only, which must be the one that holds the process.
+        with timed(seconds, "train"):
+            result = tasks.train(config, folder, mirror)
+        with timed(seconds, "evaluate"):
+            evaluation = tasks.evaluate(config, folder, mirror)
+        with timed(seconds, "register"):
+            tags = git_state() | {
+                "constraints_hash": constraints_hash(),
+                "dataset_hash": dataset.manifest.content_hash,
+                "run_folder": str(folder.path),
+            }
+            registered = tasks.register(config, folder, mirror, evaluation, tags)
+    grids = sorted(folder.samples.glob("step-*.png"))
+    summary = {
+        "model": model,
+        **registered._asdict(),
+        "metric": config.registry.metric,
+        "metrics": evaluation["metrics"],
+        "floor": evaluation["floor"],
+        "images_per_second": result["images_per_second"],
+        "seconds": seconds,
+        "run_folder": str(folder.path),
+        "samples": str(grids[-1]) if grids else None,
+        "mlflow_run": mlflow_link(mirror.experiment_id, mirror.run_id),
+    }
+    publish(summary)
+    return summary
+
+
+@contextmanager
+def timed(seconds: dict[str, float], stage: str) -> Iterator[None]:
+    begun = time.monotonic()
+    yield
+    seconds[stage] = round(time.monotonic() - begun, 1)
+
+
+def mlflow_link(experiment_id: str, run_id: str) -> str:
+    """Where the run's page is, or will be once `make ui` runs."""
+    uri = os.environ["MLFLOW_TRACKING_URI"].rstrip("/")
+    server = uri if uri.startswith("http") else address(MLFLOW_PORT)
+    return f"{server}/#/experiments/{experiment_id}/runs/{run_id}"
+
+
+def publish(summary: dict[str, Any]) -> None:
+    """The result on the flow run's page: a table of the metrics against their floors, and links."""
+    key = re.sub(r"[^a-z0-9]+", "-", summary["model"].lower()).strip("-")
+    floor = summary["floor"]
+    create_table_artifact(
+        key=f"{key}-result",
+        table=[
+            {"metric": name, "value": value, "real-data floor": floor.get(name, "")}
+            for name, value in summary["metrics"].items()
+        ],
+        description=(
+            f"**{summary['model']} version {summary['version']}** is **{summary['alias']}**: {summary['reason']}\n\n"
+            f"[MLflow run]({summary['mlflow_run']})\n\n"
+            f"{summary['images_per_second']:,.0f} images/s; "
+            + ", ".join(f"{stage} {seconds:.1f} s" for stage, seconds in summary["seconds"].items())
+            + f"\n\nRun folder `{summary['run_folder']}`, newest samples `{summary['samples']}`"
+        ),
+    )
+    create_link_artifact(key=f"{key}-mlflow-run", link=summary["mlflow_run"], link_text=f"{summary['model']} in MLflow")

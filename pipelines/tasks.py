@@ -1,0 +1,106 @@
+"""The stages of a retraining as Prefect tasks. Training and evaluation are processes of their own."""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from genlib.data.prepare import prepare as prepare_data
+from prefect import get_run_logger, task
+from prefect.cache_policies import NO_CACHE
+from prefect.client.schemas.objects import State, TaskRun
+from prefect.tasks import Task
+
+from genlib.config import RunConfig, to_yaml
+from genlib.data.folder import DatasetFolder
+from genlib.errors import UserError
+from genlib.training.run_folder import RunFolder
+from pipelines import registry
+from pipelines.launch import Ended, engine_environment, evaluate_command, run_process, train_command
+from pipelines.tracking import Mirror
+
+
+class StageFailed(Exception):
+    """A stage's process ended badly; the message holds its last lines."""
+
+
+class Preempted(BaseException):
+    """Training was told to stop and saved a checkpoint: Prefect records a crash, not a failure."""
+
+
+def not_bad_input(task: Task[..., Any], run: TaskRun, state: State[Any]) -> bool:
+    """Another attempt may help against the network's moods, and never against bad input."""
+    return not isinstance(state.data, UserError)
+
+
+@task(
+    task_run_name="prepare {config.data.source}",
+    retries=2,
+    retry_delay_seconds=[5, 30],
+    retry_condition_fn=not_bad_input,
+    cache_policy=NO_CACHE,
+)
+def prepare(config: RunConfig) -> DatasetFolder:
+    """The dataset folder, made or found."""
+    dataset = prepare_data(config.data, progress=sys.stderr.isatty())
+    manifest = dataset.manifest
+    counts = ", ".join(f"{count:,} {split}" for split, count in manifest.counts.items())
+    get_run_logger().info("%s: %s images of shape %s", dataset.path, counts, "x".join(map(str, manifest.shape)))
+    return dataset
+
+
+@task(task_run_name="train {config.registry.model}", cache_policy=NO_CACHE)
+def train(config: RunConfig, folder: RunFolder, mirror: Mirror) -> dict[str, Any]:
+    """Train in a process of its own, mirrored into MLflow; returns result.json. Continues what the folder holds."""
+    folder.result_file.unlink(missing_ok=True)
+    with tempfile.TemporaryDirectory() as scratch, mirror.following():
+        config_file = Path(scratch) / "config.yaml"
+        config_file.write_text(to_yaml(config))
+        command = train_command(config_file, folder.path, config.training.processes)
+        ended = run_process(command, get_run_logger().info, engine_environment(config))
+    result = folder.result()
+    status = result.get("status", "failed")
+    if status == "preempted":
+        raise Preempted(f"training was told to stop at step {result['step']}; its checkpoint is in {folder.path}")
+    if ended.code != 0 or status != "finished":
+        where = f" at step {result['step']}" if "step" in result else ""
+        raise failure(f"training {status}{where}", ended)
+    return result
+
+
+@task(task_run_name="evaluate {config.registry.model}", cache_policy=NO_CACHE)
+def evaluate(config: RunConfig, folder: RunFolder, mirror: Mirror) -> dict[str, Any]:
+    """Evaluate in a process of its own, which gives its memory back; returns evaluation.json."""
+    ended = run_process(evaluate_command(folder.path), get_run_logger().info)
+    if ended.code != 0:
+        raise failure("evaluation failed", ended)
+    mirror.log_results()
+    return folder.evaluation()
+
+
+@task(
+    task_run_name="register {config.registry.model}",
+    retries=2,
+    retry_delay_seconds=[2, 10],
+    retry_condition_fn=not_bad_input,
+    cache_policy=NO_CACHE,
+)
+def register(
+    config: RunConfig, folder: RunFolder, mirror: Mirror, evaluation: dict[str, Any], tags: dict[str, str]
+) -> registry.Registered:
+    """A new version of the model, and its alias by the gate."""
+    registered = registry.register(config.registry, mirror.run_id, folder.sampler, evaluation, tags)
+    get_run_logger().info(
+        "%s version %s is %s: %s", config.registry.model, registered.version, registered.alias, registered.reason
+    )
+    return registered
+
+
+def failure(what: str, ended: Ended) -> Exception:
+    """UserError where the engine blamed its input, else StageFailed with the last lines."""
+    blamed = [line.removeprefix("error: ") for line in ended.tail if line.startswith("error: ")]
+    if blamed:
+        return UserError(blamed[-1])
+    return StageFailed("\n".join([f"{what} (exit code {ended.code}); its last lines:", *ended.tail]))

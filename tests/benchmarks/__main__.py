@@ -1,0 +1,49 @@
+"""make bench: every figure a ratio within one run where there is something to compare with.
+
+Writes RESULTS.md and RESULTS.json beside this file. MNIST's real files are used where `MNIST` names their folder.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import subprocess
+from pathlib import Path
+
+import torch
+
+from tests.benchmarks.commands import measure_flow, measure_prepare, measure_start
+from tests.benchmarks.training import measure
+
+HERE = Path(__file__).parent
+
+
+def main() -> None:
+    mnist = os.environ.get("MNIST")
+    rows = measure_start() + measure_prepare(Path(mnist).resolve() if mnist else None) + measure() + measure_flow()
+    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True).stdout.strip()
+    machine = (
+        f"{os.cpu_count()} cores ({platform.machine()}), Python {platform.python_version()}, torch {torch.__version__}"
+    )
+    lines = [
+        "# Speed and memory",
+        "",
+        f"`make bench` on {machine}, commit {commit or 'unknown'}. Medians; runs that are compared alternate.",
+        "",
+        "| what | figure | least to most | wanted |",
+        "| --- | --- | --- | --- |",
+    ]
+    for row in rows:
+        spread = " to ".join(str(value) for value in (min(row["range"]), max(row["range"]))) if row["range"] else ""
+        lines.append(f"| {row['what']} | {row['ratio']} | {spread} | {row['wanted']} |")
+    text = "\n".join(lines) + "\n"
+    (HERE / "RESULTS.md").write_text(text)
+    (HERE / "RESULTS.json").write_text(
+        json.dumps({"machine": machine, "commit": commit, "rows": rows}, indent=2) + "\n"
+    )
+    print(text)
+
+
+if __name__ == "__main__":
+    main()

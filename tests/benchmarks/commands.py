@@ -1,0 +1,116 @@
+"""What a user waits for around the training: preparing data, starting up, the flow; and the memory that it takes."""
+
+from __future__ import annotations
+
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import datasets
+import numpy as np
+
+from tests.benchmarks.training import case_config, encode_png, synthetic_images
+
+PROJECT = Path(__file__).parents[2]
+
+
+@contextmanager
+def own_home() -> Iterator[Path]:
+    with tempfile.TemporaryDirectory() as folder:
+        yield Path(folder)
+
+
+def timed(home: Path, *arguments: str) -> float:
+    """Seconds of one command."""
+    began = time.perf_counter()
+    environment = os.environ | {"GENLIB_HOME": str(home), "HF_DATASETS_CACHE": str(home / "hf")}
+    subprocess.run([sys.executable, *arguments], check=True, cwd=PROJECT, env=environment, capture_output=True)
+    return time.perf_counter() - began
+
+
+def row(what: str, value: float, wanted: str, values: list[float] | None = None) -> dict[str, Any]:
+    return {"what": what, "ratio": round(value, 3), "range": [round(v, 3) for v in values or []], "wanted": wanted}
+
+
+def measure_start(rounds: int = 5) -> list[dict[str, Any]]:
+    with own_home() as home:
+        seconds = [timed(home, "-m", "genlib", "--help") for _ in range(rounds)]
+        return [row("genlib --help, seconds", statistics.median(seconds), "<= 1", seconds)]
+
+
+def png_files(count: int, folder: Path) -> Path:
+    """A Parquet file of `count` 28x28 PNGs, as MNIST has on the hub."""
+    images = synthetic_images(case_config("VAE MLP 28x28, batch 128", 0), count)
+    rows = {"image": [{"bytes": encode_png(image), "path": None} for image in images]}
+    table = datasets.Dataset.from_dict(rows, features=datasets.Features({"image": datasets.Image()}))
+    folder.mkdir()
+    table.to_parquet(folder / "train.parquet")
+    return folder
+
+
+def decode_rows(source: str, rows: range) -> int:
+    """The pure decoding: PNG bytes to pixels, and nothing kept."""
+    table = datasets.load_dataset(source, split="train")
+    return sum(np.asarray(image).shape[0] for image in table.select(rows)["image"])
+
+
+def measure_prepare(source: Path | None, rounds: int = 3) -> list[dict[str, Any]]:
+    """genlib prepare on MNIST, or 60,000 images like it, against decoding alone in two processes."""
+    with own_home() as home:
+        source = source or png_files(60_000, home / "source")
+        count = len(datasets.load_dataset(str(source), split="train", cache_dir=str(home / "hf")))
+        arguments = ["-m", "genlib", "prepare", "configs/vae_mnist.yaml", "--set", f"data.source={source}"]
+        if not list(source.glob("test*")):
+            arguments += ["--set", "data.test_split=null"]
+        ratios, second = [], []
+        for turn in range(rounds):
+            fresh = home / f"home{turn}"
+            ours = timed(fresh, *arguments)
+            second.append(timed(fresh, *arguments))
+            cores = os.cpu_count() or 1
+            parts = [range(part * count // cores, (part + 1) * count // cores) for part in range(cores)]
+            with ProcessPoolExecutor(cores) as pool:
+                list(pool.map(partial(decode_rows, str(source)), [range(1)] * cores))  # started and imported
+                began = time.perf_counter()
+                list(pool.map(partial(decode_rows, str(source)), parts))
+                ratios.append(ours / (time.perf_counter() - began))
+        return [
+            row("genlib prepare / pure decoding, 28x28 PNGs", statistics.median(ratios), "<= 2", ratios),
+            row("the second call, seconds with process start-up", statistics.median(second), "<= 1", second),
+        ]
+
+
+def measure_flow() -> list[dict[str, Any]]:
+    """What the flow adds to its stages when it starts from nothing; and the memory of the training in it."""
+    with own_home() as home:
+        began = time.perf_counter()
+        program = (
+            "import json, sys; from pipelines import __main__ as m; import pipelines.demo as d\n"
+            "d.report = lambda summaries: 'SECONDS ' + json.dumps(summaries[0]['seconds'])\n"
+            "sys.exit(m.main(['run', 'configs/dcgan_digits.yaml']))"
+        )
+        done = subprocess.run(
+            [sys.executable, "-c", program],
+            cwd=PROJECT,
+            env=os.environ | {"GENLIB_HOME": str(home)},
+            capture_output=True,
+            text=True,
+        )
+        wall = time.perf_counter() - began
+        (line,) = [line for line in done.stdout.splitlines() if line.startswith("SECONDS ")]
+        stages = sum(json.loads(line.removeprefix("SECONDS ")).values())
+        (result,) = [json.loads(path.read_text()) for path in (home / "runs").glob("*/result.json")]
+        return [
+            row("the flow's wall time beyond its stages, seconds", wall - stages, "<= 30"),
+            row("peak memory of training dcgan_digits, GB", result["peak_memory_bytes"] / 1e9, "<= 1"),
+        ]

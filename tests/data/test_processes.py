@@ -1,0 +1,162 @@
+"""Worker processes, calls at the same time, and calls that are killed."""
+
+import json
+import os
+import pickle
+import select
+import signal
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from genlib.data import build, workers
+from genlib.data.decode import Job
+from genlib.data.prepare import prepare
+from tests.conftest import PROJECT
+from tests.data.sources import hub_folder
+
+# Makes even small sources worth worker processes.
+SMALL_JOBS = (
+    "import genlib.data.build as build; build.WORTH_WORKERS_SECONDS = build.JOB_SECONDS = 0; build.cores = lambda: 2"
+)
+CALL = """
+from genlib.config import DataConfig
+from genlib.data.prepare import prepare
+folder = prepare(DataConfig(source={source!r}, image_size=8, channels=1))
+"""
+
+
+@pytest.fixture
+def flowers(tmp_path):
+    return hub_folder(tmp_path / "flowers", train=80, test=40)
+
+
+def start(program, source, home, from_stdin=False):
+    """Run the program in a process of its own; CALL in it stands for a call of prepare."""
+    program = program.replace("CALL", CALL.format(source=str(source)))
+    process = subprocess.Popen(
+        [sys.executable, "-u", *(["-"] if from_stdin else ["-c", program])],
+        cwd=PROJECT,
+        env=os.environ | {"GENLIB_HOME": str(home.parent)},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    if from_stdin:
+        process.stdin.write(program)
+    return process
+
+
+def finish(process):
+    output, _ = process.communicate(timeout=120)
+    assert process.returncode == 0
+    return output
+
+
+@pytest.fixture
+def small_jobs(monkeypatch):
+    monkeypatch.setattr(build, "WORTH_WORKERS_SECONDS", 0)
+    monkeypatch.setattr(build, "JOB_SECONDS", 0)
+    monkeypatch.setattr(build, "cores", lambda: 2)
+
+
+def test_workers_give_what_one_process_gives(home, config, flowers, small_jobs):
+    source, truth = flowers
+    folder = prepare(config(source))
+    np.testing.assert_array_equal(folder.images("train"), truth["train"][0])
+    np.testing.assert_array_equal(folder.images("test"), truth["test"][0])
+    np.testing.assert_allclose(folder.manifest.mean, truth["train"][0].mean())
+
+
+def test_workers_need_nothing_of_the_calling_script(home, flowers):
+    """It has no file and no guard, so multiprocessing could not import it again, and torch's threads run in it."""
+    program = f"import torch; torch.ones(9) @ torch.ones(9); {SMALL_JOBS}\nCALL\nprint(folder.manifest.counts)"
+    assert finish(start(program, flowers[0], home, from_stdin=True)) == "{'train': 80, 'test': 40}\n"
+
+
+class Bomb:
+    def __reduce__(self):
+        return os._exit, (9,)
+
+
+def test_a_worker_that_dies_is_an_error_not_a_wait(tmp_path):
+    with workers.Workers(1) as pool, pytest.raises(RuntimeError, match="exit code 9"):
+        list(pool.fill([Job(tmp_path / "x.npy", 0, [Bomb()])]))
+    assert pool.workers[0].returncode == 9
+    assert pickle.loads(pickle.dumps(Job(tmp_path, 0, [b"x"]))).encoded == [b"x"]
+
+
+def test_a_second_call_imports_nothing_heavy(home, flowers):
+    source, _ = flowers
+    check = """
+import sys
+heavy = {"torch", "datasets", "pyarrow", "PIL", "sklearn", "huggingface_hub", "tqdm"} & set(sys.modules)
+print(folder.path, sorted(heavy))
+"""
+    for file in source.iterdir():  # settled long ago, so that its hash is kept
+        os.utime(file, (1e9, 1e9))
+    for place in (source, "digits"):
+        finish(start("CALL", place, home))
+        path, heavy = finish(start("CALL" + check, place, home)).split(" ", 1)
+        assert heavy == "[]\n" and os.path.exists(path)
+
+
+def test_two_calls_at_once_do_the_work_once_and_both_return_it(home, flowers):
+    source, _ = flowers
+    program = """
+import genlib.data.build as module
+def once(*arguments, original=module.build):
+    print("building")
+    input()
+    original(*arguments)
+module.build = once
+CALL
+print(folder.path.name, folder.manifest.content_hash)
+"""
+    first = start(program, source, home)
+    assert first.stdout.readline() == "building\n"
+    second = start(program, source, home)
+    assert not select.select([second.stdout], [], [], 0)[0]
+    first.stdin.write("go on\n")
+    first.stdin.flush()
+    answers = [finish(first), finish(second)]
+    assert answers[0] == answers[1] and answers[0].startswith("flowers-")
+
+
+@pytest.mark.skipif(not hasattr(os, "pidfd_open"), reason="waits for processes that are not its children")
+def test_a_killed_call_leaves_nothing_that_looks_finished_and_the_next_one_recovers(home, flowers, config):
+    source, truth = flowers
+    program = f"""
+import json, os, signal
+import genlib.data.workers as workers
+{SMALL_JOBS}
+def die(self, jobs):
+    print(json.dumps([worker.pid for worker in self.workers]))
+    input()
+    os.kill(os.getpid(), signal.SIGKILL)
+build.Workers.fill = die
+CALL
+"""
+    process = start(program, source, home)
+    ends = [os.pidfd_open(pid) for pid in json.loads(process.stdout.readline())]
+    process.communicate("now\n", timeout=60)
+    assert process.returncode == -signal.SIGKILL
+    for end in ends:  # the workers end with their parent
+        assert select.select([end], [], [], 60)[0]
+        os.close(end)
+    assert not list(home.glob("[!.]*")) and list(home.glob(".*.partial"))
+    folder = prepare(config(source))
+    np.testing.assert_array_equal(folder.images("train"), truth["train"][0])
+    assert not list(home.glob(".*.partial")) and not list(home.glob(".*.scratch"))
+
+
+def test_an_interrupted_call_cleans_up_after_itself(home, flowers, config, monkeypatch):
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(build, "mean_and_std", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        prepare(config(flowers[0]))
+    assert not list(home.glob("[!.]*")) and not list(home.glob(".*.partial"))

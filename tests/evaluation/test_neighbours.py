@@ -1,0 +1,76 @@
+"""Neighbour metrics against a transcription of the papers and closed forms."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from torch import Tensor
+
+from genlib.evaluation import neighbours
+from genlib.evaluation.neighbours import neighbour_metrics
+
+
+def transcription(reals: Tensor, fakes: Tensor, k: int) -> dict[str, float]:
+    """The definitions with loops, point by point."""
+
+    def distance(a: Tensor, b: Tensor) -> float:
+        return math.dist(a.tolist(), b.tolist())
+
+    def radius(point: int, points: Tensor) -> float:
+        return sorted(distance(points[point], other) for j, other in enumerate(points) if j != point)[k - 1]
+
+    def in_balls(x: Tensor, centres: Tensor) -> int:
+        return sum(distance(x, centre) <= radius(i, centres) for i, centre in enumerate(centres))
+
+    n, m = len(reals), len(fakes)
+    return {
+        "precision": sum(in_balls(y, reals) > 0 for y in fakes) / m,
+        "recall": sum(in_balls(x, fakes) > 0 for x in reals) / n,
+        "density": sum(in_balls(y, reals) for y in fakes) / (k * m),
+        "coverage": sum(any(distance(x, y) <= radius(i, reals) for y in fakes) for i, x in enumerate(reals)) / n,
+    }
+
+
+@pytest.mark.parametrize("k", [1, 3])
+@pytest.mark.parametrize("block", [1, 100, 10**6])
+def test_they_agree_with_the_definitions_point_by_point_in_any_block_size(
+    k: int, block: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(neighbours, "BLOCK_ELEMENTS", block)
+    generator = torch.Generator().manual_seed(k)
+    reals = torch.randn(24, 3, generator=generator)
+    fakes = torch.randn(19, 3, generator=generator) * 0.7 + 0.4
+    assert neighbour_metrics(reals, fakes, k) == pytest.approx(transcription(reals, fakes, k))
+
+
+def test_coverage_of_identical_distributions_has_its_closed_form() -> None:
+    n, m, k = 400, 300, 5
+    generator = torch.Generator().manual_seed(0)
+    found = [
+        neighbour_metrics(torch.randn(n, 4, generator=generator), torch.randn(m, 4, generator=generator), k)["coverage"]
+        for _ in range(20)
+    ]
+    # The k nearest of a real's n - 1 + m neighbours are all real.
+    expected = 1 - math.prod((n - i) / (m + n - i) for i in range(1, k + 1))
+    assert sum(found) / len(found) == pytest.approx(expected, abs=0.005)
+
+
+def test_a_copy_of_the_reals_is_perfect() -> None:
+    reals = torch.randn(50, 4, generator=torch.Generator().manual_seed(0))
+    found = neighbour_metrics(reals, reals.clone(), 3)
+    assert (found["precision"], found["recall"], found["coverage"]) == (1, 1, 1)
+
+
+def test_a_collapsed_generator_is_precise_at_best_and_never_recalls() -> None:
+    reals = torch.randn(50, 4, generator=torch.Generator().manual_seed(0))
+    found = neighbour_metrics(reals, reals[:1].expand(50, -1), 3)
+    assert found["precision"] == 1
+    assert found["recall"] == 1 / 50  # the one real that all fakes are
+    assert all(math.isfinite(value) for value in found.values())
+
+
+def test_too_few_images_for_k_are_refused() -> None:
+    with pytest.raises(ValueError, match="k \\(5\\) must be below the number of images \\(5\\)"):
+        neighbour_metrics(torch.zeros(9, 2), torch.zeros(5, 2), 5)

@@ -1,0 +1,30 @@
+from __future__ import annotations
+
+from typing import Any
+
+from pipelines.demo import report
+
+
+def summary(model: str, **changes: Any) -> dict[str, Any]:
+    return {
+        "model": model,
+        "version": "1",
+        "alias": "champion",
+        "reason": "the first version",
+        "metric": "fd_classifier",
+        "metrics": {"fd_classifier": 1.23456},
+        "floor": {"fd_classifier": 0.4},
+        "images_per_second": 12345.6,
+        "seconds": {"prepare": 1.0, "train": 20.0, "evaluate": 3.0, "register": 2.0},
+        "samples": f"/runs/{model}/samples/step-00000010.png",
+    } | changes
+
+
+def test_the_closing_report_has_all_that_a_newcomer_wants_to_know() -> None:
+    text = report([summary("vae-digits"), summary("dcgan-digits", version="2", alias="challenger", floor={})])
+    heading, _, first, second, *rest = text.splitlines()
+    assert heading.split()[:5] == ["model", "version", "alias", "metric", "value"]
+    assert " ".join(first.split()) == "vae-digits 1 champion fd_classifier 1.235 0.4 12,346 1.0 20.0 3.0 2.0"
+    assert " ".join(second.split()) == "dcgan-digits 2 challenger fd_classifier 1.235 12,346 1.0 20.0 3.0 2.0"
+    assert "samples of vae-digits: /runs/vae-digits/samples/step-00000010.png" in rest
+    assert "make ui" in rest[-1]

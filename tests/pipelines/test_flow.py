@@ -1,0 +1,58 @@
+"""The whole flow as a user runs it, on one process and on two, with a model that trains in a moment."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from mlflow import MlflowClient
+
+Command = Callable[..., subprocess.CompletedProcess[str]]
+MODEL = "flow-test"
+QUICK = (
+    "training.sample_every=5",
+    "training.log_every=5",
+    "evaluation.features=random",
+    "evaluation.samples=64",
+    "registry.metric=fd_random",
+    f"registry.model={MODEL}",
+)
+
+
+@pytest.mark.slow
+def test_the_flow_takes_a_dataset_to_registered_versions_on_one_process_and_on_two(
+    tracking: Path, command: Command, tiny: Callable[..., list[str]]
+) -> None:
+    alone = command("pipelines", "run", *tiny("vae", *QUICK))
+    assert alone.returncode == 0, alone.stderr
+    assert no_noise(alone)
+    client = MlflowClient()
+    version = client.get_model_version_by_alias(MODEL, "champion")
+    assert str(version.version) == "1"
+    run = client.get_run(version.run_id)
+    assert run.info.status == "FINISHED"
+    assert [point.step for point in client.get_metric_history(version.run_id, "vae/total")] == [5, 10]
+    images = [file.path for file in client.list_artifacts(version.run_id, "images")]
+    assert {re.search(r"\+step\+(\d+)", image).group(1) for image in images} >= {"5", "10"}  # type: ignore[union-attr]
+    folder = Path(run.data.tags["run_folder"])
+    evaluation = json.loads((folder / "evaluation.json").read_text())
+    assert run.data.metrics["fd_random"] == pytest.approx(evaluation["metrics"]["fd_random"])
+    assert version.tags["metric.fd_random"] == repr(evaluation["metrics"]["fd_random"])
+
+    together = command("pipelines", "run", *tiny("vae", *QUICK, "training.processes=2", "training.micro_batches=2"))
+    assert together.returncode == 0, together.stderr
+    assert no_noise(together)
+    assert " on 2 x " in together.stderr
+    assert f"{MODEL} version 2" in together.stdout
+    second = client.get_model_version(MODEL, "2")
+    assert re.search("better|comparable", second.tags["gate"])
+    assert client.get_run(second.run_id).info.status == "FINISHED"
+
+
+def no_noise(done: subprocess.CompletedProcess[str]) -> bool:
+    """No traceback, no warning."""
+    return not re.search("Traceback|Warning|WARNING", done.stdout + done.stderr)

@@ -1,0 +1,48 @@
+import math
+
+import pytest
+
+from pipelines.gate import Scores, judge
+
+BASIS = {"extractor": "feed", "dataset": "abab"}
+
+
+def scores(basis: dict[str, str] = BASIS, **metrics: float) -> Scores:
+    return Scores(metrics, basis)
+
+
+@pytest.mark.parametrize(
+    ("metric", "margin", "candidate", "champion", "promoted", "reason"),
+    [
+        ("fd_classifier", 0.0, scores(fd_classifier=1.0), None, True, "first version"),
+        ("fd_classifier", 0.0, scores(fd_classifier=math.nan), None, False, "nan"),
+        ("fd_classifier", 0.0, scores(precision=0.5), None, False, "missing"),
+        ("fd_classifier", 0.0, scores(fd_classifier=0.9), scores(fd_classifier=1.0), True, "is better than"),
+        ("fd_classifier", 0.0, scores(fd_classifier=1.0), scores(fd_classifier=1.0), False, "is not better"),
+        ("fd_classifier", 0.0, scores(fd_classifier=1.1), scores(fd_classifier=1.0), False, "is not better"),
+        ("fd_classifier", 0.25, scores(fd_classifier=0.75), scores(fd_classifier=1.0), True, "better by 0.25"),
+        ("fd_classifier", 0.25, scores(fd_classifier=0.8), scores(fd_classifier=1.0), False, "better by 0.25"),
+        ("fd_classifier", 0.0, scores(fd_classifier=math.inf), scores(fd_classifier=1.0), False, "inf"),
+        ("fd_classifier", 0.0, scores(fd_classifier=-math.inf), scores(fd_classifier=1.0), False, "inf"),
+        ("coverage", 0.0, scores(coverage=0.9), scores(coverage=0.8), True, "is better"),
+        ("coverage", 0.0, scores(coverage=0.8), scores(coverage=0.9), False, "is not better"),
+        ("coverage", 0.25, scores(coverage=0.75), scores(coverage=0.5), True, "is better"),
+        ("elbo", 0.0, scores(elbo=-90.0), scores(elbo=-95.0), True, "is better"),
+        ("coverage", 0.0, scores(coverage=0.9), scores(precision=0.8), False, "champion's coverage is missing"),
+        ("coverage", 0.0, scores(coverage=0.9), scores(coverage=math.nan), False, "champion's coverage is nan"),
+    ],
+)
+def test_a_version_becomes_champion_only_if_finite_and_better_by_the_margin(
+    metric: str, margin: float, candidate: Scores, champion: Scores | None, promoted: bool, reason: str
+) -> None:
+    verdict = judge(metric, margin, candidate, champion)
+    assert verdict.champion is promoted
+    assert reason in verdict.reason
+
+
+@pytest.mark.parametrize("name", ["extractor", "dataset"])
+def test_values_measured_in_different_ways_are_not_compared_and_the_reason_says_which(name: str) -> None:
+    champion = scores(BASIS | {name: "other"}, fd_classifier=1.0)
+    verdict = judge("fd_classifier", 0.0, scores(fd_classifier=0.1), champion)
+    assert not verdict.champion
+    assert verdict.reason == f"not comparable: the champion was evaluated with another {name}"

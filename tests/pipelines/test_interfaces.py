@@ -1,0 +1,57 @@
+from __future__ import annotations
+
+import socket
+import sys
+from pathlib import Path
+
+import psutil
+import pytest
+
+from genlib.errors import UserError
+from pipelines import interfaces
+from pipelines.interfaces import HOST, Server, answers, check_free
+
+
+@pytest.fixture
+def port() -> int:
+    with socket.socket() as server:
+        server.bind((HOST, 0))
+        return server.getsockname()[1]
+
+
+@pytest.mark.usefixtures("genlib_home")
+def test_a_server_lives_as_long_as_the_body(port: int) -> None:
+    command = [sys.executable, "-m", "http.server", str(port), "--bind", HOST]
+    with Server.started("Page", port, command) as server:
+        server.wait_until_up()
+        assert answers(port)
+    assert not answers(port)
+    assert not psutil.pid_exists(server.process.pid)
+
+
+@pytest.mark.usefixtures("genlib_home")
+def test_a_server_that_ends_by_itself_is_an_error_that_names_its_output(port: int) -> None:
+    with (
+        pytest.raises(UserError, match=r"Page's server ended \(3\); its output is in .*page-server.log"),
+        Server.started("Page", port, [sys.executable, "-c", "print('why'); raise SystemExit(3)"]) as server,
+    ):
+        server.wait_until_up()
+    assert server.log.read_text() == "why\n"
+
+
+def test_a_taken_port_is_an_error_and_its_owner_is_left_alone() -> None:
+    with socket.create_server((HOST, 0)) as owner:
+        taken = owner.getsockname()[1]
+        with pytest.raises(UserError, match=f"port {taken} for MLflow is taken; .*--mlflow-port"):
+            check_free("MLflow", taken)
+        assert answers(taken)
+
+
+def test_servers_that_the_environment_names_are_shown_and_not_started(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("GENLIB_HOME", str(tmp_path))
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://tracking.example")
+    monkeypatch.setenv("PREFECT_API_URL", "http://flows.example/api")
+    interfaces.serve()
+    assert capsys.readouterr().out == "MLflow  http://tracking.example\nPrefect http://flows.example\n"

@@ -1,0 +1,84 @@
+from __future__ import annotations
+
+import json
+import logging
+import sys
+from collections.abc import Callable
+from contextlib import nullcontext
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from genlib.config import RunConfig
+from genlib.errors import UserError
+from genlib.training.run_folder import RunFolder
+from pipelines import tasks
+from pipelines.tasks import Preempted, StageFailed
+
+Trainer = Callable[..., dict[str, Any]]
+
+
+@pytest.fixture
+def train(config: RunConfig, run_folder: RunFolder, monkeypatch: pytest.MonkeyPatch) -> Trainer:
+    """The train task with a stand-in for the engine: what it writes, says, and exits with."""
+    mirror: Any = SimpleNamespace(following=nullcontext)
+    monkeypatch.setattr(tasks, "get_run_logger", lambda: logging.getLogger("test"))
+
+    def train(code: int, says: str = "", **result: Any) -> dict[str, Any]:
+        writes = f"open({str(run_folder.result_file)!r}, 'w').write({json.dumps(result)!r})" if result else ""
+        script = f"import sys\nprint({says!r})\n{writes}\nsys.exit({code})"
+        monkeypatch.setattr(tasks, "train_command", lambda *_: [sys.executable, "-c", script])
+        return tasks.train.fn(config, run_folder, mirror)
+
+    return train
+
+
+def test_a_finished_training_returns_its_result(train: Trainer) -> None:
+    assert train(0, status="finished", step=5) == {"status": "finished", "step": 5}
+
+
+@pytest.mark.parametrize(
+    ("code", "result", "expected"),
+    [
+        (1, {"status": "diverged", "step": 7}, r"training diverged at step 7 \(exit code 1\)"),
+        (1, {"status": "failed", "step": 3}, r"training failed at step 3 \(exit code 1\)"),
+        (1, {}, r"training failed \(exit code 1\)"),
+        (-9, {}, r"training failed \(exit code -9\)"),
+    ],
+)
+def test_a_failed_training_says_so_with_its_last_lines(
+    train: Trainer, code: int, result: dict[str, Any], expected: str
+) -> None:
+    with pytest.raises(StageFailed, match=expected) as error:
+        if code < 0:
+            train("__import__('os').kill(__import__('os').getpid(), 9)", says="the last word", **result)  # type: ignore
+        else:
+            train(code, says="the last word", **result)
+    assert str(error.value).endswith("the last word")
+
+
+def test_a_preempted_training_is_no_failure(train: Trainer) -> None:
+    with pytest.raises(Preempted, match="told to stop at step 9"):
+        train(143, status="preempted", step=9)
+
+
+def test_bad_input_that_the_engine_finds_stays_bad_input(train: Trainer) -> None:
+    with pytest.raises(UserError, match="^batch too large$"):
+        train(2, says="error: batch too large")
+
+
+def test_the_result_of_an_earlier_attempt_is_not_taken_for_this_one(train: Trainer, run_folder: RunFolder) -> None:
+    run_folder.write_result(status="preempted", step=4)
+    with pytest.raises(StageFailed, match="training failed"):
+        train(1, says="ImportError")
+
+
+def test_preparing_and_registering_are_tried_again_unless_the_input_is_bad() -> None:
+    for stage in (tasks.prepare, tasks.register):
+        assert stage.retries == 2
+        assert stage.retry_condition_fn is tasks.not_bad_input
+    assert tasks.train.retries == tasks.evaluate.retries == 0
+    task, run = tasks.prepare, None
+    assert tasks.not_bad_input(task, run, SimpleNamespace(data=ConnectionError()))  # type: ignore[arg-type]
+    assert not tasks.not_bad_input(task, run, SimpleNamespace(data=UserError()))  # type: ignore[arg-type]

@@ -1,0 +1,188 @@
+from __future__ import annotations
+
+import math
+import signal
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from mlflow import MlflowClient
+from mlflow.entities import Run
+from mlflow.exceptions import MlflowException
+from PIL import Image
+from prefect.exceptions import TerminationSignal
+
+from genlib.config import RunConfig
+from genlib.data.folder import DatasetFolder
+from genlib.files import write_json
+from genlib.training.run_folder import RunFolder
+from pipelines.tracking import Mirror, experiment_of, open_run, tracked
+from tests.pipelines.conftest import evaluation_of
+
+pytestmark = pytest.mark.usefixtures("tracking")
+Write = Callable[..., None]
+
+
+@pytest.fixture
+def warnings() -> list[str]:
+    return []
+
+
+@pytest.fixture
+def mirror(config: RunConfig, run_folder: RunFolder, warnings: list[str]) -> Mirror:
+    client = MlflowClient()
+    run = open_run(client, experiment_of(client, config.registry.model), run_folder, key="flow-run-1")
+    return Mirror(client, run, run_folder, warnings.append)
+
+
+def values(mirror: Mirror, name: str) -> list[tuple[int, float]]:
+    return [(metric.step, metric.value) for metric in mirror.client.get_metric_history(mirror.run_id, name)]
+
+
+def test_metrics_arrive_by_step_as_they_are_written_and_half_a_line_waits(mirror: Mirror, write_metrics: Write) -> None:
+    write_metrics(1, 2)
+    mirror.sync()
+    write_metrics(3, end="")
+    mirror.sync()
+    assert values(mirror, "vae/total") == [(1, 1.5), (2, 1.5)]
+    write_metrics(end="")
+    with mirror.folder.metrics_file.open("a") as file:
+        file.write("\n")
+    mirror.sync()
+    assert values(mirror, "vae/total") == [(1, 1.5), (2, 1.5), (3, 1.5)]
+
+
+def test_values_that_databases_would_alter_are_left_out(mirror: Mirror, write_metrics: Write) -> None:
+    write_metrics(1, loss=math.nan)
+    write_metrics(2, loss=math.inf)
+    write_metrics(3)
+    mirror.sync()
+    assert values(mirror, "vae/total") == [(3, 1.5)]
+
+
+def test_a_run_that_went_back_to_its_checkpoint_is_followed_from_there(mirror: Mirror, write_metrics: Write) -> None:
+    write_metrics(1, 2, 3, 4)
+    mirror.sync()
+    mirror.folder.metrics_file.unlink()
+    write_metrics(1, 2)
+    mirror.sync()
+    write_metrics(3, 4, 5)
+    mirror.sync()
+    assert values(mirror, "vae/total") == [(step, 1.5) for step in (1, 2, 3, 4, 5)]
+
+
+def test_each_sample_grid_is_logged_once_with_its_step(mirror: Mirror) -> None:
+    for step in (10, 20):
+        Image.new("L", (8, 8)).save(mirror.folder.samples / f"step-{step:08d}.png")
+        (mirror.folder.samples / f".step-{step:08d}.png.1.partial").write_bytes(b"half a picture")
+        mirror.sync()
+    again = Mirror(mirror.client, mirror.client.get_run(mirror.run_id), mirror.folder, pytest.fail)
+    again.sync()
+    images = [file.path for file in mirror.client.list_artifacts(mirror.run_id, "images") if file.path.endswith(".png")]
+    assert sorted(path.split("+")[:3] for path in images) == [["images/samples", "step", step] for step in ("10", "20")]
+
+
+def test_mlflow_failing_in_the_middle_is_one_warning_and_what_is_missing_follows(
+    mirror: Mirror, write_metrics: Write, warnings: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise MlflowException("the server is away\nwith a long story")
+
+    write_metrics(1)
+    mirror.sync()
+    with monkeypatch.context() as broken:
+        broken.setattr(mirror.client, "log_batch", fail)
+        write_metrics(2)
+        mirror.sync()
+        write_metrics(3)
+        mirror.sync()
+    assert len(warnings) == 1 and "the server is away" in warnings[0] and "\n" not in warnings[0]
+    mirror.sync()
+    assert values(mirror, "vae/total") == [(1, 1.5), (2, 1.5), (3, 1.5)]
+
+
+def test_the_folder_is_followed_in_the_background_and_to_its_end(mirror: Mirror, write_metrics: Write) -> None:
+    with mirror.following(interval=0.01):
+        write_metrics(1)
+        while not values(mirror, "vae/total"):
+            pass
+        write_metrics(2)
+    assert values(mirror, "vae/total") == [(1, 1.5), (2, 1.5)]
+
+
+def run_of(config: RunConfig) -> Run:
+    client = MlflowClient()
+    (run,) = client.search_runs([experiment_of(client, config.registry.model)])
+    return run
+
+
+@pytest.mark.parametrize(
+    ("ending", "status"),
+    [
+        (None, "FINISHED"),
+        (RuntimeError("diverged"), "FAILED"),
+        (KeyboardInterrupt(), "KILLED"),
+        (TerminationSignal(signal.SIGTERM), "KILLED"),
+    ],
+)
+def test_the_status_is_the_truth_however_the_run_ends(
+    config: RunConfig, dataset: DatasetFolder, run_folder: RunFolder, ending: BaseException | None, status: str
+) -> None:
+    def run() -> None:
+        with tracked(config, dataset, run_folder, "key", pytest.fail):
+            assert run_of(config).info.status == "RUNNING"
+            if ending:
+                raise ending
+
+    if ending:
+        with pytest.raises(type(ending)):
+            run()
+    else:
+        run()
+    assert run_of(config).info.status == status
+
+
+def test_a_flow_run_that_runs_again_goes_on_with_its_mlflow_run(
+    config: RunConfig, dataset: DatasetFolder, run_folder: RunFolder
+) -> None:
+    with pytest.raises(KeyboardInterrupt), tracked(config, dataset, run_folder, "key", pytest.fail):
+        raise KeyboardInterrupt
+    with tracked(config, dataset, run_folder, "key", pytest.fail):
+        pass
+    assert run_of(config).info.status == "FINISHED"
+
+
+def test_a_run_whose_process_is_gone_is_marked_killed_by_the_next(
+    config: RunConfig, dataset: DatasetFolder, run_folder: RunFolder
+) -> None:
+    client = MlflowClient()
+    gone = open_run(client, experiment_of(client, config.registry.model), run_folder, "gone")
+    client.set_tag(gone.info.run_id, "owner.process", "999999999 0")
+    with tracked(config, dataset, run_folder, "key", pytest.fail):
+        assert client.get_run(gone.info.run_id).info.status == "KILLED"
+
+
+def test_a_run_tells_its_parameters_data_code_evaluation_and_files(
+    config: RunConfig, dataset: DatasetFolder, run_folder: RunFolder
+) -> None:
+    with tracked(config, dataset, run_folder, "key", pytest.fail):
+        run_folder.write_result(
+            status="finished", step=7, images=70, seconds=3.5, images_per_second=20.0, device="cpu", processes=2
+        )
+        write_json(run_folder.evaluation_file, evaluation_of(0.5))
+    run = run_of(config)
+    assert run.data.params["method.latent_size"] == "2"
+    assert run.data.params["registry.model"] == config.registry.model
+    assert run.data.metrics["fd_classifier"] == 0.5
+    assert run.data.metrics["floor/fd_classifier"] == 0.01
+    assert run.data.metrics["result/images_per_second"] == 20.0
+    tags = run.data.tags
+    assert tags["result.status"] == "finished"
+    assert tags["device"].startswith("2 x ")
+    assert tags["dataset_hash"] == dataset.manifest.content_hash
+    assert {"git.commit", "git.dirty", "constraints_hash"} <= set(tags)
+    (data,) = run.inputs.dataset_inputs
+    assert data.dataset.name == "digits"
+    assert data.dataset.digest == dataset.manifest.content_hash[:36]
+    files = {Path(file.path).name for file in MlflowClient().list_artifacts(run.info.run_id)}
+    assert {"config.yaml", "result.json", "evaluation.json", "dataset"} <= files
