@@ -40,10 +40,9 @@ def draw_latents(latent_size: int, seed: int, chunk: int, truncation: float | No
 def estimate_norms(sampler: Sampler) -> None:
     """Batch-norm statistics under the sampler's present weights, from fixed latents; leaves it in eval mode."""
     device = next(sampler.parameters()).device
-    reestimate_batch_norm(
-        sampler,
-        (draw_latents(sampler.latent_size, seed=0, chunk=-1 - chunk).to(device) for chunk in range(NORM_BATCHES)),
-    )
+    chunks = range(-NORM_BATCHES, 0)  # latents that no sample is drawn from
+    latents = (draw_latents(sampler.latent_size, seed=0, chunk=chunk).to(device) for chunk in chunks)
+    reestimate_batch_norm(sampler, sampler, latents)
 
 
 class TrainedSampler:

@@ -10,7 +10,7 @@ from types import FrameType, ModuleType
 
 from genlib.cli import add_configuration, configuration, report_user_errors
 from pipelines import environment
-from pipelines.interfaces import MLFLOW_PORT, PREFECT_PORT
+from pipelines.servers import MLFLOW_PORT, PREFECT_PORT, local_prefect
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -73,36 +73,24 @@ def run_flows(work: Callable[[], str]) -> int:
     environment.configure()
     environment.check_servers()
     signal.signal(signal.SIGTERM, leave)
-    start_local_server()
-    from pipelines.tasks import Preempted, StageFailed
+    with local_prefect() as server:
+        from pipelines.tasks import Preempted, StageFailed  # loads Prefect and MLflow while the server starts
 
-    try:
-        print("\n" + work())
-    except (StageFailed, Preempted) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1 if isinstance(error, StageFailed) else 128 + signal.SIGTERM
-    except KeyboardInterrupt:
-        return 128 + signal.SIGINT
+        if server:
+            server.wait_until_up()
+        try:
+            print("\n" + work())
+        except (StageFailed, Preempted) as error:
+            print(f"error: {error}", file=sys.stderr)
+            return 1 if isinstance(error, StageFailed) else 128 + signal.SIGTERM
+        except KeyboardInterrupt:
+            return 128 + signal.SIGINT
     return 0
 
 
 def leave(number: int, frame: FrameType | None) -> None:
-    """The end after SIGTERM that lets Prefect stop the server it started; the default action would not."""
+    """The end after SIGTERM that closes what is open; the default action would not."""
     sys.exit(128 + number)
-
-
-def start_local_server() -> None:
-    """Start Prefect's temporary server deaf to Ctrl-C: it must outlive the flow to be told how that ended."""
-    from prefect.server.api.server import SubprocessASGIServer
-    from prefect.settings import get_current_settings
-
-    if get_current_settings().api.url is None:
-        print("Starting Prefect's temporary server ...", file=sys.stderr, flush=True)
-        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-        try:
-            SubprocessASGIServer().start()
-        finally:
-            signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def promote(options: argparse.Namespace) -> int:

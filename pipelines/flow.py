@@ -18,8 +18,8 @@ from genlib.errors import UserError
 from genlib.home import runs_folder
 from genlib.training.run_folder import RunFolder
 from pipelines import environment, tasks
-from pipelines.interfaces import MLFLOW_PORT, address
 from pipelines.provenance import constraints_hash, git_state
+from pipelines.servers import MLFLOW_PORT, address
 from pipelines.tracking import tracked
 
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import time
-from collections.abc import Generator
-from contextlib import closing
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -46,7 +46,8 @@ def build(config: DataConfig, source: Source, folder: Path, scratch: Path, progr
             raise UserError(f"split '{rows.split}' of {config.source} is empty; name another, or mend the source.")
     train, test = (raw.train, raw.test) if raw.test else hold_out(raw.train, config.test_fraction)
     rows_of = dict(zip(PARTS, (train, test), strict=True))
-    parts = {part: decode_part(part, rows_of[part], config, folder, progress) for part in PARTS}
+    with Workers(cores()) as workers:
+        parts = {part: decode_part(part, rows_of[part], config, folder, workers, progress) for part in PARTS}
     mean, std = mean_and_std(parts["train"], config.image_size**2)
     arrays = sorted(folder.glob("*.npy"))
     for file in arrays:
@@ -67,18 +68,15 @@ def build(config: DataConfig, source: Source, folder: Path, scratch: Path, progr
     ).write(folder)
 
 
-def decode_part(part: Part, rows: Rows, config: DataConfig, folder: Path, progress: bool) -> Decoded:
+def decode_part(part: Part, rows: Rows, config: DataConfig, folder: Path, workers: Workers, progress: bool) -> Decoded:
     """Write one part's images and labels, without the corrupt rows; UserError if these are not to be skipped."""
     file, count = images_file(folder, part), len(rows.numbers)
     allocate(file, (count, config.channels, config.image_size, config.image_size))
     failures: dict[int, str] = {}
     sums = squares = np.zeros(config.channels, np.int64)
     disable = None if progress else True  # None: shown on a terminal only
-    with (
-        closing(decoded(rows, file)) as results,
-        tqdm(total=count, desc=f"decoding {part}", unit="images", disable=disable) as bar,
-    ):
-        for result in results:
+    with tqdm(total=count, desc=f"decoding {part}", unit="images", disable=disable) as bar:
+        for result in decoded(rows, file, workers):
             failures |= result.failures
             if failures and config.on_corrupt == "error":
                 position, reason = next(iter(failures.items()))
@@ -101,7 +99,7 @@ def decode_part(part: Part, rows: Rows, config: DataConfig, folder: Path, progre
     return Decoded(len(kept), len(failures), sums, squares)
 
 
-def decoded(rows: Rows, file: Path) -> Generator[Filled]:
+def decoded(rows: Rows, file: Path, workers: Workers) -> Iterator[Filled]:
     """Fill the file from the first row to the last, on all cores if that is worth while."""
     count = len(rows.numbers)
 
@@ -114,14 +112,11 @@ def decoded(rows: Rows, file: Path) -> Generator[Filled]:
     seconds_each = (time.perf_counter() - started) / (SAMPLE_ROWS - 1)
     yield sample
     size = max(1, int(JOB_SECONDS / seconds_each))
-    starts = range(SAMPLE_ROWS, count, size)
-    jobs = (job(start, start + size) for start in starts)
-    count_workers = min(cores(), len(starts))
-    if count_workers < 2 or (count - SAMPLE_ROWS) * seconds_each < WORTH_WORKERS_SECONDS:
-        yield from map(fill, jobs)
+    jobs = (job(start, start + size) for start in range(SAMPLE_ROWS, count, size))
+    if workers.count > 1 and (workers.started or (count - SAMPLE_ROWS) * seconds_each > WORTH_WORKERS_SECONDS):
+        yield from workers.fill(jobs)
     else:
-        with Workers(count_workers) as workers:
-            yield from workers.fill(jobs)
+        yield from map(fill, jobs)
 
 
 def allocate(file: Path, shape: tuple[int, ...]) -> None:
@@ -132,6 +127,8 @@ def allocate(file: Path, shape: tuple[int, ...]) -> None:
             with file.open("r+b") as opened:
                 os.posix_fallocate(opened.fileno(), 0, file.stat().st_size)
     except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):  # a file system that cannot reserve
+            return
         raise UserError(
             f"GENLIB_HOME has no room for {np.prod(shape) / 2**30:.1f} GiB of images ({error.strerror}); free some, "
             "or set it to a folder on another disk."

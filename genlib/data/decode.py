@@ -70,7 +70,9 @@ def decode(encoded: Encoded, size: int, channels: int) -> np.ndarray:
             colour = colour.convert("RGBA")
             # White is what pages and viewers put behind cut-out images.
             colour = Image.alpha_composite(Image.new("RGBA", colour.size, "white"), colour)
-        colour = colour.convert("L" if channels == 1 else "RGB")
+        mode = "L" if channels == 1 else "RGB"
+        if colour.mode != mode:
+            colour = colour.convert(mode)
         if colour.size != (size, size):
             colour = ImageOps.fit(colour, (size, size), FILTER)
     pixels = np.asarray(colour)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from genlib.config import DataConfig
+from genlib.data.columns import read_tables
 from genlib.data.sources import RawDataset, Source
 from genlib.errors import UserError
 
@@ -20,7 +21,7 @@ class Unreachable(Exception):
 
 
 class HubSource(Source):
-    """`cached` is a copy in the local Hugging Face cache, when the hub cannot be asked."""
+    """One commit of a hub dataset; `cached` is a copy in the local Hugging Face cache, when the hub cannot be asked."""
 
     def __init__(self, dataset: str, commit: str, cached: Any = None) -> None:
         self.name = dataset.rpartition("/")[2]
@@ -31,14 +32,14 @@ class HubSource(Source):
         """Downloads into the Hugging Face cache, where other programs find it too."""
         import datasets
 
-        from genlib.data.tables import built, read_tables, reading
+        from genlib.data.tables import built_tables, reading_datasets
 
-        with reading(self.dataset):
+        with reading_datasets(self.dataset):
             builder = self.cached or datasets.load_dataset_builder(self.dataset, config.subset, revision=self.revision)
             # Without the hub, `datasets` takes its newest cached copy, whatever the revision asked for.
             if builder.hash != self.revision:
                 raise Unreachable(f"commit {self.revision} is not in the local cache, and the hub cannot be reached")
-            tables = built(builder)
+            tables = built_tables(builder)
         return read_tables(tables, config)
 
 

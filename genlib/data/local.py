@@ -7,6 +7,7 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 
 from genlib.config import DataConfig
+from genlib.data.columns import Table, read_tables
 from genlib.data.fingerprint import Listing, content_hash, list_files
 from genlib.data.sources import RawDataset, Rows, Source, choose
 from genlib.errors import UserError
@@ -37,11 +38,20 @@ class LocalSource(Source):
 
     def read(self, config: DataConfig, scratch: Path) -> RawDataset:
         folder = image_folder(self.listing, config)
-        if folder is not None:
-            return folder
-        from genlib.data.tables import read_local, read_tables
+        return folder or read_tables(self.tables(config, scratch), config)
 
-        return read_tables(read_local(self.path, config.subset, scratch), config)
+    def tables(self, config: DataConfig, scratch: Path) -> dict[str, Table]:
+        from genlib.data.parquet import parquet_tables
+
+        if not config.subset:
+            tables = parquet_tables(self.listing)
+            if tables:
+                return tables
+        elif self.path.is_file():
+            raise UserError(f"data.subset is '{config.subset}', but {self.path} has none; set data.subset=null.")
+        from genlib.data.tables import local_tables
+
+        return local_tables(self.path, config.subset, scratch)
 
 
 def image_folder(listing: Listing, config: DataConfig) -> RawDataset | None:

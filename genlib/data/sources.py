@@ -58,7 +58,7 @@ def choose(splits: Mapping[str, Split], config: DataConfig) -> tuple[Split, Spli
     """The train split and the test split, None if it is to be held out; UserError if a name is not there."""
     there = ", ".join(splits)
     if config.train_split not in splits:
-        remedy = next(iter(splits))
+        remedy = "train" if "train" in splits else next(iter(splits))
         raise UserError(
             f"data.train_split '{config.train_split}' is not in {config.source}, which has: {there}; "
             f"use data.train_split={remedy}."

@@ -32,21 +32,28 @@ def cores() -> int:
 
 
 class Workers:
-    """`count` worker processes, ended when the with block ends, or when this process dies however it dies."""
+    """`count` worker processes, started by the first jobs, ended with the with block or however this process ends."""
 
     def __init__(self, count: int) -> None:
         self.count = count
+        self.workers: list[Worker] = []
+        self.idle: SimpleQueue[Worker] = SimpleQueue()
+        self.threads = ThreadPoolExecutor(count)  # each waits for one worker
+
+    def start(self) -> None:
         # One thread each: the cores are shared out already.
         environment = os.environ | {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
         command = [sys.executable, "-c", COMMAND.format(path=sys.path)]
-        self.workers: list[Worker] = [
+        self.workers = [
             subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment)
-            for _ in range(count)
+            for _ in range(self.count)
         ]
-        self.idle: SimpleQueue[Worker] = SimpleQueue()
         for worker in self.workers:
             self.idle.put(worker)
-        self.threads = ThreadPoolExecutor(count)  # each waits for one worker
+
+    @property
+    def started(self) -> bool:
+        return bool(self.workers)
 
     def __enter__(self) -> Workers:
         return self
@@ -62,6 +69,8 @@ class Workers:
 
     def fill(self, jobs: Iterable[Job]) -> Iterator[Filled]:
         """The jobs' results in the jobs' order; reads at most two jobs ahead for each worker."""
+        if not self.started:
+            self.start()
         waiting: deque[Future[Filled]] = deque()
         for job in jobs:
             waiting.append(self.threads.submit(self._run, job))

@@ -20,7 +20,7 @@ from genlib.data.batches import EpochOrder
 from genlib.data.folder import DatasetFolder, Part
 from genlib.errors import UserError
 from genlib.evaluation.features import Extractor
-from genlib.files import read_json, rename_into_place, sha256_of_file, sha256_of_json, write_json
+from genlib.files import read_json, rename_into_place, sha256_of_file, sha256_of_json, sync, write_json
 from genlib.randomness import seed_for
 
 NUM_FEATURES = 64
@@ -117,6 +117,7 @@ def classifier_folder(dataset: DatasetFolder, device: torch.device) -> Path:
             accuracy = accuracy_on_test(classifier, dataset, device)
             weights = partial / "weights.safetensors"
             save_file(contiguous(classifier.state_dict()), weights, metadata={"network": RECIPE["network"]})
+            sync(weights)
             facts = {**asked, "test_accuracy": accuracy, "seconds": round(time.monotonic() - start, 1)}
             facts |= {"weights_sha256": sha256_of_file(weights), "torch": torch.__version__, "device": device.type}
             write_json(partial / "extractor.json", facts)

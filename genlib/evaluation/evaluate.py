@@ -54,8 +54,7 @@ def evaluate_on(run: RunFolder, config: RunConfig, processes: Processes, device:
     test_count = dataset.manifest.counts["test"]
     estimates: dict[str, Estimate] = {}
     if speaks_of_held_out(config.method, sampler.image_shape):
-        with torch.random.fork_rng(devices=[]):  # building the method draws weights, only to overwrite them
-            method, model = load_model(run, device)
+        method, model = load_model(run, device)
         estimates = held_out_metrics(method, model, chunks_of(dataset, "test"), test_count, asked.seed, processes)
 
     if floor_count < asked.samples:

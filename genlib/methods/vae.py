@@ -35,10 +35,6 @@ class LatentVariableModel(nn.Module):
     def posterior(self, images: Tensor) -> Posterior:
         return Posterior(*self.encoder(images).float().chunk(2, dim=1))
 
-    def forward(self, images: Tensor) -> Tensor:
-        """Reconstructions from a sample of the posterior."""
-        return self.decoder(self.posterior(images).sample())
-
 
 class VAE(Method):
     """Maximizes the evidence lower bound, E_q[log p(x | z)] - KL(q(z | x) || p(z)), with one sample of z.

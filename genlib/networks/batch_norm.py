@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import torch
 from torch import Tensor, nn
@@ -10,8 +10,8 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 
 @torch.no_grad()
-def reestimate_batch_norm(module: nn.Module, inputs: Iterable[Tensor]) -> None:
-    """Set every batch norm's statistics to the mean over `inputs`, and leave `module` in eval mode.
+def reestimate_batch_norm(module: nn.Module, forward: Callable[[Tensor], object], inputs: Iterable[Tensor]) -> None:
+    """Set every batch norm's statistics in `module` to the mean over `forward` of each of `inputs`; leaves eval mode on.
 
     Moving averages of weights fit no running statistics (Izmailov et al. 2018, section 3.2).
     """
@@ -23,7 +23,7 @@ def reestimate_batch_norm(module: nn.Module, inputs: Iterable[Tensor]) -> None:
             norm.momentum = None  # a plain mean over the batches
         module.train()
         for batch in inputs:
-            module(batch)
+            forward(batch)
         for norm, momentum in zip(norms, momenta, strict=True):
             norm.momentum = momentum
     module.eval()

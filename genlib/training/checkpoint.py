@@ -20,7 +20,7 @@ from genlib.data.folder import DatasetFolder
 from genlib.data.prepare import prepare
 from genlib.errors import UserError
 from genlib.files import read_json, rename_into_place, sync, write_json
-from genlib.methods import Method, build_method
+from genlib.methods import Batch, Method, build_method
 from genlib.networks.batch_norm import reestimate_batch_norm
 from genlib.pixels import to_unit
 from genlib.randomness import generator_for
@@ -96,7 +96,7 @@ def contiguous(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
 def load_model(run: RunFolder, device: str | torch.device = "cpu") -> tuple[Method, nn.Module]:
     """A run's method and its averaged model, from the newest checkpoint, in eval mode.
 
-    Batch-norm statistics are re-estimated on train images: what an encoder sees. UserError where there is no
+    Batch-norm statistics are re-estimated as `held_out` passes over train images. UserError where there is no
     checkpoint.
     """
     checkpoints = finished_checkpoints(run.checkpoints)
@@ -105,14 +105,16 @@ def load_model(run: RunFolder, device: str | torch.device = "cpu") -> tuple[Meth
     config = run.config()
     dataset = prepare(config.data)
     channels, height, width = dataset.manifest.shape
-    method = build_method(config.method, (channels, height, width)).to(device).eval()
-    method.load_state_dict(load_file(checkpoints[-1] / "method.safetensors", device=str(device)))
-    averaged = load_file(checkpoints[-1] / "average.safetensors", device=str(device))
-    method.model.load_state_dict(averaged)
     with torch.random.fork_rng(devices=[device] if torch.device(device).type == "cuda" else []):
         torch.manual_seed(0)
-        reestimate_batch_norm(method.model, train_images(dataset, device))
-    return method, method.model
+        method = build_method(config.method, (channels, height, width)).to(device)
+        method.load_state_dict(load_file(checkpoints[-1] / "method.safetensors", device=str(device)))
+        model = method.model
+        model.load_state_dict(load_file(checkpoints[-1] / "average.safetensors", device=str(device)))
+        reestimate_batch_norm(
+            model, lambda images: method.held_out(model, Batch(images, None)), train_images(dataset, device)
+        )
+    return method.eval(), model
 
 
 def train_images(dataset: DatasetFolder, device: str | torch.device) -> list[Tensor]:

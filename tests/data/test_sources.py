@@ -94,10 +94,11 @@ def test_a_corrupt_file_of_an_image_folder_is_named(home, config, tmp_path):
         prepare(config(source))
 
 
-def test_an_image_folder_is_read_as_datasets_reads_it(home, config, tmp_path):
-    source, _ = image_folder(tmp_path / "pets")
+@pytest.mark.parametrize("make", [image_folder, hub_folder])
+def test_what_is_read_directly_is_what_datasets_reads(home, config, tmp_path, make):
+    source, _ = make(tmp_path / "source")
     ours = prepare(config(source))
-    (source / "README.md").write_text("A hub layout, so that `datasets` reads it.\n")
+    (source / "README.md").write_text("Its own words, so that `datasets` reads the folder.\n")
     theirs = prepare(config(source))
     assert ours.path != theirs.path
     for split in ("train", "test"):
@@ -160,8 +161,8 @@ def mistakes(tmp_path):
         r"several label columns \(kind, kind2\).*label_column=kind",
     )
     yield {"source": empty}, "split 'test' of .*empty is empty"
-    yield {"source": hub, "train_split": "training"}, "which has: train, test; use data.train_split=train"
-    yield {"source": hub, "test_split": "validation"}, "which has: train, test; use data.test_split=test"
+    yield {"source": hub, "train_split": "training"}, "which has: test, train; use data.train_split=train"
+    yield {"source": hub, "test_split": "validation"}, "which has: test, train; use data.test_split=test"
     yield {"source": single}, "which has: train; use data.test_split=null"
     yield {"source": hub, "revision": "main"}, "set data.revision=null"
     yield {"source": "digits", "subset": "x"}, "set data.subset=null"

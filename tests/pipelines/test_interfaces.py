@@ -9,14 +9,13 @@ import pytest
 
 from genlib.errors import UserError
 from pipelines import interfaces
-from pipelines.interfaces import HOST, Server, answers, check_free
+from pipelines.interfaces import check_free
+from pipelines.servers import HOST, Server, answers, free_port
 
 
 @pytest.fixture
 def port() -> int:
-    with socket.socket() as server:
-        server.bind((HOST, 0))
-        return server.getsockname()[1]
+    return free_port()
 
 
 @pytest.mark.usefixtures("genlib_home")

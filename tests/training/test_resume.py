@@ -80,6 +80,6 @@ def test_a_run_folder_of_another_configuration_is_refused_with_the_keys_that_dif
     other = command("genlib", "train", *tiny("vae", "training.seed=7", "method.sigma=0.5"), "--run-dir", tmp_path)
     assert other.returncode == 2
     assert other.stderr.count("\n") == 1
-    assert "method.sigma (0.2 there, 0.5 asked)" in other.stderr and "training.seed (0 there, 7 asked)" in other.stderr
+    assert "method.sigma (0.4 there, 0.5 asked)" in other.stderr and "training.seed (0 there, 7 asked)" in other.stderr
     same = command("genlib", "train", *tiny("vae", "training.log_every=3"), "--run-dir", tmp_path)
     assert same.returncode == 0, same.stderr
