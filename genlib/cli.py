@@ -11,11 +11,14 @@ from pathlib import Path
 from genlib import __version__
 from genlib.config import RunConfig, VAEConfig, load_config
 from genlib.errors import UserError
+from genlib.evaluation.preflight import check_weights
 from genlib.validation import describe_choices
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; 0 done, 1 failed, 2 bad input (one line on stderr), 128 + signal preempted."""
+    # Threads that spin while they wait make training many times slower wherever another program wants a core.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     options = parser().parse_args(arguments)
     return report_user_errors(lambda: options.command(options))
 
@@ -65,7 +68,10 @@ def add_configuration(parser: argparse.ArgumentParser) -> None:
 
 
 def configuration(options: argparse.Namespace) -> RunConfig:
-    return load_config(options.config, options.set)
+    """The configuration that the arguments name, and that can be carried out as far as is known before any work."""
+    config = load_config(options.config, options.set)
+    check_weights(config.evaluation)
+    return config
 
 
 def prepare(options: argparse.Namespace) -> int:

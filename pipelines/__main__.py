@@ -10,7 +10,7 @@ from types import FrameType, ModuleType
 
 from genlib.cli import add_configuration, configuration, report_user_errors
 from pipelines import environment
-from pipelines.servers import MLFLOW_PORT, PREFECT_PORT, local_prefect
+from pipelines.servers import MLFLOW_PORT, PREFECT_PORT, start_local_prefect
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -73,23 +73,23 @@ def run_flows(work: Callable[[], str]) -> int:
     environment.configure()
     environment.check_servers()
     signal.signal(signal.SIGTERM, leave)
-    with local_prefect() as server:
-        from pipelines.tasks import Preempted, StageFailed  # loads Prefect and MLflow while the server starts
+    server = start_local_prefect()
+    from pipelines.tasks import Preempted, StageFailed  # loads Prefect and MLflow while the server starts
 
-        if server:
-            server.wait_until_up()
-        try:
-            print("\n" + work())
-        except (StageFailed, Preempted) as error:
-            print(f"error: {error}", file=sys.stderr)
-            return 1 if isinstance(error, StageFailed) else 128 + signal.SIGTERM
-        except KeyboardInterrupt:
-            return 128 + signal.SIGINT
+    if server:
+        server.wait_until_up()
+    try:
+        print("\n" + work())
+    except (StageFailed, Preempted) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1 if isinstance(error, StageFailed) else 128 + signal.SIGTERM
+    except KeyboardInterrupt:
+        return 128 + signal.SIGINT
     return 0
 
 
 def leave(number: int, frame: FrameType | None) -> None:
-    """The end after SIGTERM that closes what is open; the default action would not."""
+    """The end after SIGTERM that still runs what is registered for the exit; the default action would not."""
     sys.exit(128 + number)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 from genlib.config import load_config
@@ -31,13 +32,20 @@ def report(summaries: list[dict[str, Any]]) -> str:
                 summary["version"],
                 summary["alias"],
                 metric,
-                f"{summary['metrics'][metric]:.4g}",
-                f"{summary['floor'][metric]:.4g}" if metric in summary["floor"] else "",
+                number(summary["metrics"].get(metric)),
+                number(summary["floor"].get(metric)),
                 f"{summary['images_per_second']:,.0f}",
                 *(f"{seconds[stage]:.1f}" for stage in stages),
             ]
         )
     gate = [f"{summary['model']} version {summary['version']}: {summary['reason']}" for summary in summaries]
     grids = [f"samples of {summary['model']}: {summary['samples']}" for summary in summaries]
-    closing = "Open the interfaces with `make ui`: metrics and models in MLflow, the flow runs in Prefect."
-    return "\n".join([text_table(rows), "", *gate, "", *grids, "", closing])
+    closing = [
+        "Open the interfaces with `make ui`: metrics and models in MLflow, the flow runs in Prefect.",
+        f"The models are in MLflow at {os.environ['MLFLOW_TRACKING_URI']}",
+    ]
+    return "\n".join([text_table(rows), "", *gate, "", *grids, "", *closing])
+
+
+def number(value: float | None) -> str:
+    return "" if value is None else f"{value:.4g}"

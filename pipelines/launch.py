@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import psutil
 
-from genlib.config import RunConfig
+from genlib.data.workers import cores
 
 TETHER = Path(__file__).with_name("tether.py")
 GRACE = 25.0  # seconds from SIGTERM to SIGKILL; a Prefect worker leaves us 30
@@ -24,6 +24,7 @@ TAIL = 15  # lines kept for an error's message
 class Ended(NamedTuple):
     code: int
     tail: list[str]
+    blamed: str = ""  # what the engine found wrong with its input; torchrun says much more after it
 
 
 def train_command(config_file: Path, run_dir: Path, processes: int) -> list[str]:
@@ -37,13 +38,13 @@ def evaluate_command(run_dir: Path) -> list[str]:
     return [sys.executable, "-m", "genlib", "evaluate", str(run_dir)]
 
 
-def engine_environment(config: RunConfig) -> dict[str, str]:
-    """Lines at once, the cores shared out over the processes, and torchrun's own grace within ours."""
-    threads = max(1, (os.cpu_count() or 1) // config.training.processes)
+def train_environment(processes: int) -> dict[str, str]:
+    """For torchrun: its own grace within ours, and the cores shared out over its processes."""
+    if processes == 1:
+        return {}
     return {
-        "PYTHONUNBUFFERED": "1",
-        "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", str(threads)),
         "TORCH_ELASTIC_SHUTDOWN_TIMEOUT": str(ELASTIC_GRACE),
+        "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", str(max(1, cores() // processes))),
     }
 
 
@@ -55,11 +56,14 @@ def run_process(
     Whatever interrupts us ends it too: SIGTERM first, SIGKILL after GRACE seconds.
     """
     tail: deque[str] = deque(maxlen=TAIL)
+    blamed: deque[str] = deque([""], maxlen=1)
 
     def pass_on(line: str) -> None:
         if line.strip():
             tail.append(line.rstrip())
             say(line.rstrip())
+        if line.startswith("error: "):
+            blamed.append(line.removeprefix("error: ").rstrip())
 
     process = subprocess.Popen(
         [sys.executable, "-I", "-S", str(TETHER), str(os.getpid()), *command],
@@ -68,7 +72,7 @@ def run_process(
         stderr=subprocess.STDOUT,
         text=True,
         errors="replace",
-        env={**os.environ, **(environment or {})},
+        env=os.environ | {"PYTHONUNBUFFERED": "1"} | dict(environment or {}),
     )
     assert process.stdout is not None
     try:
@@ -80,7 +84,7 @@ def run_process(
             for line in end(process).splitlines():
                 pass_on(line)
         process.stdout.close()
-    return Ended(process.returncode, list(tail))
+    return Ended(process.returncode, list(tail), blamed[0])
 
 
 def end(process: subprocess.Popen[str]) -> str:

@@ -65,15 +65,17 @@ def pass_gate(client: MlflowClient, config: RegistryConfig, version: str) -> Reg
     with registry_lock():
         model = client.get_registered_model(config.model)
         champion = champion_of(model)
+        if champion == version:  # an earlier attempt moved the alias, and failed before it said so
+            champion = history_of(model)[-1]["previous"]
         verdict = judge(
             config.metric,
             config.margin,
             scores_of(client.get_model_version(config.model, version)),
             scores_of(client.get_model_version(config.model, champion)) if champion else None,
         )
-        if verdict.champion:
+        if verdict.champion and champion_of(model) != version:
             make_champion(client, model, version, "gate")
-        else:
+        elif not verdict.champion:
             client.set_registered_model_alias(config.model, CHALLENGER, version)
         client.set_model_version_tag(config.model, version, "gate", verdict.reason)
     return Registered(version, CHAMPION if verdict.champion else CHALLENGER, verdict.reason)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import signal
 import socket
@@ -9,7 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,7 +26,7 @@ GRACE = 10.0  # seconds from SIGTERM to SIGKILL
 
 @dataclass(frozen=True)
 class Server:
-    """One of the two, in a session of its own, so that Ctrl-C reaches us alone and we end it in good order."""
+    """In a session of its own: signals to our process group reach us alone, and we end it in good order."""
 
     name: str
     port: int
@@ -66,25 +67,21 @@ class Server:
             raise UserError(f"{self.name}'s server ended ({self.process.returncode}); its output is in {self.log}.")
 
 
-@contextmanager
-def local_prefect() -> Iterator[Server | None]:
+def start_local_prefect() -> Server | None:
     """Prefect's API for this process and its flows, over the database in PREFECT_HOME; none where one is named.
 
-    Enter before importing prefect. Unlike the temporary server that Prefect starts by itself, this one survives the
+    Call before importing prefect. Unlike the temporary server that Prefect starts by itself, this one survives the
     signals that end a flow, so that it can be told how the flow ended.
     """
     if os.environ.get("PREFECT_API_URL"):
-        yield None
-        return
+        return None
+    print("Starting a local Prefect server ...", file=sys.stderr, flush=True)
     port = free_port()
     os.environ["PREFECT_API_URL"] = f"{address(port)}/api"
     os.environ.setdefault("PREFECT_UI_URL", address(PREFECT_PORT))  # links lead to where `make ui` serves
-    print("Starting a local Prefect server ...", file=sys.stderr, flush=True)
-    try:
-        with Server.started("Prefect", port, [*prefect_command(port), "--no-ui", "--no-scheduler"]) as server:
-            yield server
-    finally:
-        del os.environ["PREFECT_API_URL"]
+    stack = ExitStack()
+    atexit.register(stack.close)  # registered before Prefect is imported, so run after it has sent its last logs
+    return stack.enter_context(Server.started("Prefect", port, [*prefect_command(port), "--no-ui", "--no-scheduler"]))
 
 
 def prefect_command(port: int) -> list[str]:

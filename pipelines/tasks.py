@@ -7,7 +7,6 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from genlib.data.prepare import prepare as prepare_data
 from prefect import get_run_logger, task
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State, TaskRun
@@ -15,10 +14,12 @@ from prefect.tasks import Task
 
 from genlib.config import RunConfig, to_yaml
 from genlib.data.folder import DatasetFolder
+from genlib.data.prepare import prepare as prepare_data
 from genlib.errors import UserError
+from genlib.evaluation.preflight import check_counts, check_metric, check_weights
 from genlib.training.run_folder import RunFolder
 from pipelines import registry
-from pipelines.launch import Ended, engine_environment, evaluate_command, run_process, train_command
+from pipelines.launch import Ended, evaluate_command, run_process, train_command, train_environment
 from pipelines.tracking import Mirror
 
 
@@ -44,8 +45,11 @@ def not_bad_input(task: Task[..., Any], run: TaskRun, state: State[Any]) -> bool
 )
 def prepare(config: RunConfig) -> DatasetFolder:
     """The dataset folder, made or found."""
+    check_weights(config.evaluation)
     dataset = prepare_data(config.data, progress=sys.stderr.isatty())
     manifest = dataset.manifest
+    check_counts(config.evaluation, manifest)
+    check_metric(config, manifest)
     counts = ", ".join(f"{count:,} {split}" for split, count in manifest.counts.items())
     get_run_logger().info("%s: %s images of shape %s", dataset.path, counts, "x".join(map(str, manifest.shape)))
     return dataset
@@ -59,7 +63,7 @@ def train(config: RunConfig, folder: RunFolder, mirror: Mirror) -> dict[str, Any
         config_file = Path(scratch) / "config.yaml"
         config_file.write_text(to_yaml(config))
         command = train_command(config_file, folder.path, config.training.processes)
-        ended = run_process(command, get_run_logger().info, engine_environment(config))
+        ended = run_process(command, get_run_logger().info, train_environment(config.training.processes))
     result = folder.result()
     status = result.get("status", "failed")
     if status == "preempted":
@@ -100,7 +104,6 @@ def register(
 
 def failure(what: str, ended: Ended) -> Exception:
     """UserError where the engine blamed its input, else StageFailed with the last lines."""
-    blamed = [line.removeprefix("error: ") for line in ended.tail if line.startswith("error: ")]
-    if blamed:
-        return UserError(blamed[-1])
+    if ended.blamed:
+        return UserError(ended.blamed)
     return StageFailed("\n".join([f"{what} (exit code {ended.code}); its last lines:", *ended.tail]))

@@ -36,8 +36,7 @@ class Mirror:
         self.run_id, self.experiment_id = run.info.run_id, run.info.experiment_id
         self._start = run.info.start_time  # milliseconds
         self._offset = 0  # bytes of metrics.jsonl that MLflow has
-        images = client.list_artifacts(self.run_id, "images")
-        self._sampled = {int(image.path.split("+")[2]) for image in images}  # steps whose grids MLflow has
+        self._sampled: set[int] | None = None  # steps whose grids MLflow has; None: ask it
         self._behind = False
 
     @contextmanager
@@ -69,7 +68,7 @@ class Mirror:
 
     def close(self, status: str) -> None:
         """Send what is missing and end the MLflow run as FINISHED, FAILED or KILLED."""
-        self.sync()
+        self._attempt("all of the run's progress", self._send_progress)
         self.log_results()
         self._attempt(f"the run's status {status}", lambda: self.client.set_terminated(self.run_id, status))
 
@@ -79,12 +78,15 @@ class Mirror:
         except Exception as error:  # whatever MLflow's trouble is, the training matters more
             if not silent:
                 reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-                self.warn(f"MLflow did not take {what} ({reason}); the run goes on, and sends it again later.")
+                self.warn(f"MLflow did not take {what} ({reason}); the run goes on, and its folder has everything.")
             return False
         return True
 
     def _send_progress(self) -> None:
         self._send_metrics()
+        if self._sampled is None:
+            images = self.client.list_artifacts(self.run_id, "images")
+            self._sampled = {int(image.path.split("+")[2]) for image in images}
         for path in sorted(self.folder.samples.glob("step-*.png")):
             step = int(path.stem.removeprefix("step-"))
             if step not in self._sampled:

@@ -63,7 +63,12 @@ def test_a_home_that_cannot_be_written_to_is_refused(capsys, tiny, tmp_path, mon
 
 def test_a_folder_with_other_files_is_not_taken_for_a_new_run(capsys, tiny, genlib_home, tmp_path):
     (tmp_path / "thesis.tex").write_text("")
-    assert "neither empty nor a run folder" in refused(capsys, "train", *tiny("vae"), "--run-dir", tmp_path)
+    assert "is no run folder, but holds thesis.tex" in refused(capsys, "train", *tiny("vae"), "--run-dir", tmp_path)
+
+
+def test_a_run_folder_that_cannot_be_made_is_refused(capsys, tiny, genlib_home, tmp_path):
+    (tmp_path / "file").write_text("")
+    assert "cannot be written" in refused(capsys, "train", *tiny("vae"), "--run-dir", tmp_path / "file" / "run")
 
 
 def test_the_methods_are_listed_with_their_keys(capsys):

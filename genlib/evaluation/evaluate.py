@@ -16,6 +16,7 @@ from genlib.data.prepare import prepare
 from genlib.errors import UserError
 from genlib.evaluation.extractors import build_extractor, chunks_of
 from genlib.evaluation.likelihood import Estimate, held_out_metrics, speaks_of_held_out
+from genlib.evaluation.preflight import check_counts
 from genlib.evaluation.processes import Processes, joined
 from genlib.evaluation.samples import SampleMetrics, choose
 from genlib.files import write_json
@@ -107,12 +108,7 @@ def check_fit(sampler: TrainedSampler, dataset: DatasetFolder, asked: Evaluation
             f"the sampler makes images of shape {tuple(sampler.image_shape)}, but the dataset's are "
             f"{tuple(manifest.shape)}; evaluate it on its own dataset."
         )
-    fewest = min(asked.samples, manifest.counts["train"], manifest.counts["test"])
-    if asked.neighbours >= fewest:
-        raise UserError(
-            f"evaluation.neighbours ({asked.neighbours}) must be below the number of images ({fewest}, the least of "
-            f"evaluation.samples, train and test); lower it, or ask for more samples."
-        )
+    check_counts(asked, manifest)
 
 
 def finite(metrics: dict[str, float]) -> tuple[dict[str, float], dict[str, float]]:

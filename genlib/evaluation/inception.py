@@ -16,14 +16,8 @@ from torch.nn import functional as F
 
 from genlib.errors import UserError
 from genlib.evaluation.features import Extractor
-from genlib.files import sha256_of_file
+from genlib.evaluation.preflight import WHERE_TO_GET_IT, check_weights_file
 
-PUBLISHED_FILE = "pt_inception-2015-12-05-6726825d.pth"
-PUBLISHED_SHA256 = "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2"
-WHERE_TO_GET_IT = (
-    f"get {PUBLISHED_FILE} (SHA-256 {PUBLISHED_SHA256}) from the release 'fid_weights' of the GitHub project "
-    "mseitzer/pytorch-fid and set evaluation.inception_weights and evaluation.inception_sha256"
-)
 INPUT_SIZE, NUM_FEATURES, CLASSES = 299, 2048, 1008
 
 Pool = Callable[[Tensor], Tensor]
@@ -194,14 +188,8 @@ class Inception(nn.Module):
 
 
 def inception_extractor(weights: Path, sha256: str) -> Extractor:
-    """The TF-Inception extractor from a weights file; UserError if the file is absent or not the one that is meant."""
-    if not weights.is_file():
-        raise UserError(f"evaluation.inception_weights ({weights}) is no file; {WHERE_TO_GET_IT}.")
-    found = sha256_of_file(weights)
-    if found != sha256:
-        raise UserError(
-            f"{weights} has the SHA-256 {found}, but evaluation.inception_sha256 is {sha256}; {WHERE_TO_GET_IT}."
-        )
+    """The TF-Inception extractor from a weights file with this SHA-256; UserError if it is something else."""
+    check_weights_file(weights, sha256)
     network = Inception()
     try:
         state = torch.load(weights, map_location="cpu", weights_only=True)
@@ -217,4 +205,4 @@ def inception_extractor(weights: Path, sha256: str) -> Extractor:
             f"{WHERE_TO_GET_IT}."
         )
     facts = {"layer": "pool3", "resize": "TensorFlow 1 bilinear to 299"}
-    return Extractor("inception", network, NUM_FEATURES, found, facts)
+    return Extractor("inception", network, NUM_FEATURES, sha256, facts)

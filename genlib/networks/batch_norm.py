@@ -11,7 +11,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 @torch.no_grad()
 def reestimate_batch_norm(module: nn.Module, forward: Callable[[Tensor], object], inputs: Iterable[Tensor]) -> None:
-    """Set every batch norm's statistics in `module` to the mean over `forward` of each of `inputs`; leaves eval mode on.
+    """Set the statistics of all batch norms in `module` to the mean over `forward` of each input; leaves eval mode on.
 
     Moving averages of weights fit no running statistics (Izmailov et al. 2018, section 3.2).
     """

@@ -26,11 +26,14 @@ class MovingAverage:
         self.module = deepcopy(source).requires_grad_(False).eval()
 
     @torch.no_grad()
-    def update(self, step: int, images_per_step: int) -> None:
-        """Move towards the source's weights after step `step` (from 1) of `images_per_step` images."""
-        if self.half_life and step % EVERY == 0:
+    def update(self, step: int, images_per_step: int, last: bool = False) -> None:
+        """Move towards the source's weights after step `step` (from 1) of `images_per_step` images.
+
+        It moves at every eighth step, and at the `last` one by what is left.
+        """
+        if self.half_life and (last or step % EVERY == 0):
             half_life = min(self.half_life, step * images_per_step * RAMP_UP)
-            self._move(1 - 0.5 ** (EVERY * images_per_step / half_life))
+            self._move(1 - 0.5 ** ((step % EVERY or EVERY) * images_per_step / half_life))
 
     @torch.no_grad()
     def current(self) -> nn.Module:

@@ -83,14 +83,22 @@ class RunFolder:
                     f"{read_json(self.dataset_file)['content_hash'][:12]}, now {dataset['content_hash'][:12]}); "
                     "restore it, or start a new run folder."
                 )
-        else:
-            if self.path.exists() and any(self.path.iterdir()):
-                raise UserError(f"{self.path} is neither empty nor a run folder; name another --run-dir.")
+        elif self.path.is_dir() and (foreign := [path.name for path in self.path.iterdir() if not self._is_ours(path)]):
+            raise UserError(f"{self.path} is no run folder, but holds {foreign[0]}; name another --run-dir.")
+        try:
             for folder in (self.path, self.checkpoints, self.samples):
                 folder.mkdir(parents=True, exist_ok=True)
             write_json(self.dataset_file, dataset)
-            write_bytes(self.config_file, to_yaml(config).encode())
-        self.result_file.unlink(missing_ok=True)
+            write_bytes(self.config_file, to_yaml(config).encode())  # also on going on: operational keys may change
+            self.result_file.unlink(missing_ok=True)
+        except OSError as error:
+            raise UserError(
+                f"run folder {self.path} cannot be written ({error.strerror}); name another --run-dir."
+            ) from error
+
+    def _is_ours(self, path: Path) -> bool:
+        """What a run that was killed while it began may have left."""
+        return path in (self.dataset_file, self.checkpoints, self.samples) or path.name.endswith(".partial")
 
     def _refuse_another(self, there: RunConfig, asked: RunConfig) -> None:
         old, new = identity(there), identity(asked)

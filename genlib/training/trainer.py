@@ -86,14 +86,15 @@ class Trainer:
                 self._step(progress.step)
                 progress.step += 1
                 progress.images += self.batches.images_per_step
-                self.average.update(progress.step, self.batches.images_per_step)
-                bar.update()
                 last, stopped = progress.step == training.steps, stop.agreed()
-                if last or progress.step % training.log_every == 0:
-                    self._log(bar)
+                self.average.update(progress.step, self.batches.images_per_step, last)
+                bar.update()
+                saving = last or stopped or progress.step % training.checkpoint_every == 0
+                if saving or progress.step % training.log_every == 0:
+                    self._log(bar)  # before a checkpoint too: none is made of weights that are no numbers
                 if last or progress.step % training.sample_every == 0:
                     self._sample()
-                if last or stopped or progress.step % training.checkpoint_every == 0:
+                if saving:
                     self._save()
                 if stopped and not last:
                     return "preempted"
@@ -158,7 +159,6 @@ class Trainer:
         return TrainedSampler(module, self.image_shape)
 
     def _save(self) -> None:
-        """The losses since the last line are not saved: a resumed run's next line is the mean of fewer steps."""
         self.clock.stop()
         if self.accelerator.is_main_process:
             save_checkpoint(

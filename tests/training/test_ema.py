@@ -35,3 +35,16 @@ def test_without_a_half_life_the_average_is_the_source():
     average.update(EVERY, 10)
     assert_close(average.current().weight, source.weight)
     assert not average.current().weight.requires_grad
+
+
+def test_the_last_step_moves_the_average_by_what_is_left():
+    source = nn.Linear(1, 1)
+    average = MovingAverage(source, half_life=10**9)
+    before = source.weight.detach().clone()
+    with torch.no_grad():
+        source.weight.add_(1.0)
+    average.update(EVERY + 1, images_per_step=1)
+    assert_close(average.current().weight, before)
+    average.update(EVERY + 1, images_per_step=1, last=True)
+    half_life = (EVERY + 1) * RAMP_UP
+    assert_close(average.current().weight, before + 1 - 0.5 ** (1 / half_life))

@@ -81,5 +81,20 @@ def test_a_run_folder_of_another_configuration_is_refused_with_the_keys_that_dif
     assert other.returncode == 2
     assert other.stderr.count("\n") == 1
     assert "method.sigma (0.4 there, 0.5 asked)" in other.stderr and "training.seed (0 there, 7 asked)" in other.stderr
+
+
+def test_what_does_not_change_the_model_may_change_on_going_on(tiny, command, tmp_path):
+    (tmp_path / "samples").mkdir()  # what a run that was killed at its very beginning leaves
+    assert command("genlib", "train", *tiny("vae"), "--run-dir", tmp_path).returncode == 0
     same = command("genlib", "train", *tiny("vae", "training.log_every=3"), "--run-dir", tmp_path)
     assert same.returncode == 0, same.stderr
+    assert RunFolder(tmp_path).config().training.log_every == 3
+
+
+def test_a_loss_that_is_no_number_ends_the_run_as_diverged_without_a_checkpoint_of_it(tiny, command, tmp_path):
+    settings = ["method.optimizer.learning_rate=1e30", "training.checkpoint_every=5", "training.log_every=100"]
+    ended = command("genlib", "train", *tiny("vae", *settings), "--run-dir", tmp_path)
+    assert ended.returncode == 1
+    assert "diverged: vae/" in ended.stderr and "Traceback" not in ended.stderr
+    assert RunFolder(tmp_path).result()["status"] == "diverged"
+    assert not list(RunFolder(tmp_path).checkpoints.iterdir())
