@@ -17,8 +17,6 @@ from genlib.validation import describe_choices
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; 0 done, 1 failed, 2 bad input (one line on stderr), 128 + signal preempted."""
-    # Threads that spin while they wait make training many times slower wherever another program wants a core.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     options = parser().parse_args(arguments)
     return report_user_errors(lambda: options.command(options))
 

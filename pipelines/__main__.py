@@ -6,6 +6,7 @@ import argparse
 import signal
 import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from types import FrameType, ModuleType
 
 from genlib.cli import add_configuration, configuration, report_user_errors
@@ -30,7 +31,9 @@ def parser() -> argparse.ArgumentParser:
         added.set_defaults(command=function)
         return added
 
-    add_configuration(command(run, "run the flow retrain on a configuration"))
+    added = command(run, "run the flow retrain on a configuration")
+    add_configuration(added)
+    added.add_argument("--run-dir", type=Path, help="go on with this run folder, whichever stage it is in")
     for function, summary in (
         (promote, "make a version champion by hand"),
         (rollback, "make the former champion champion again"),
@@ -54,7 +57,7 @@ def run(options: argparse.Namespace) -> int:
         from pipelines.demo import report
         from pipelines.flow import retrain
 
-        return report([retrain(config)])
+        return report([retrain(config, options.run_dir and str(options.run_dir.absolute()))])
 
     return run_flows(work)
 
@@ -74,15 +77,17 @@ def run_flows(work: Callable[[], str]) -> int:
     environment.check_servers()
     signal.signal(signal.SIGTERM, leave)
     server = start_local_prefect()
-    from pipelines.tasks import Preempted, StageFailed  # loads Prefect and MLflow while the server starts
+    from mlflow.exceptions import MlflowException  # heavy, all of these: they load while the server starts
+
+    from pipelines.tasks import Preempted, StageFailed
 
     if server:
         server.wait_until_up()
     try:
         print("\n" + work())
-    except (StageFailed, Preempted) as error:
+    except (StageFailed, MlflowException, Preempted) as error:
         print(f"error: {error}", file=sys.stderr)
-        return 1 if isinstance(error, StageFailed) else 128 + signal.SIGTERM
+        return 128 + signal.SIGTERM if isinstance(error, Preempted) else 1
     except KeyboardInterrupt:
         return 128 + signal.SIGINT
     return 0

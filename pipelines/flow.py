@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from mlflow.exceptions import MlflowException
 from prefect import flow, get_run_logger, runtime
 from prefect.artifacts import create_link_artifact, create_table_artifact
 
@@ -27,7 +28,7 @@ class WithoutTraceback(logging.Filter):
     """Errors that say what to do need no traceback; Prefect logs one with every exception."""
 
     def filter(self, record: logging.LogRecord) -> bool:
-        if record.exc_info and isinstance(record.exc_info[1], UserError | tasks.StageFailed):
+        if record.exc_info and isinstance(record.exc_info[1], UserError | tasks.StageFailed | MlflowException):
             record.exc_info = None
         return True
 
@@ -37,18 +38,19 @@ for name in ("prefect.flow_runs", "prefect.task_runs"):
 
 
 @flow(name="retrain", flow_run_name="{config.registry.model}")
-def retrain(config: RunConfig) -> dict[str, Any]:
+def retrain(config: RunConfig, run_dir: str | None = None) -> dict[str, Any]:
     """Take a configuration's dataset to a trained, evaluated, gated and registered model; returns what came out.
 
-    The run folder is named by the flow run: one that was cut off and runs again goes on from its last checkpoint.
+    With `run_dir` it goes on with that run folder, from its last checkpoint and in its MLflow run. A folder of its own
+    is named by the flow run, so that one that was cut off and runs again goes on too.
     """
     environment.configure()
-    key, model = str(runtime.flow_run.id), config.registry.model
-    folder = RunFolder(runs_folder() / f"{model}-{key}")
+    model = config.registry.model
+    folder = RunFolder(run_dir or runs_folder() / f"{model}-{runtime.flow_run.id}")
     seconds: dict[str, float] = {}
     with timed(seconds, "prepare"):
         dataset = tasks.prepare(config)
-    with tracked(config, dataset, folder, key, get_run_logger().warning) as mirror:
+    with tracked(config, dataset, folder, get_run_logger().warning) as mirror:
         # Called, not submitted: SIGTERM reaches the main thread only, which must be the one that holds the process.
         with timed(seconds, "train"):
             result = tasks.train(config, folder, mirror)

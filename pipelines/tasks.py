@@ -67,7 +67,10 @@ def train(config: RunConfig, folder: RunFolder, mirror: Mirror) -> dict[str, Any
     result = folder.result()
     status = result.get("status", "failed")
     if status == "preempted":
-        raise Preempted(f"training was told to stop at step {result['step']}; its checkpoint is in {folder.path}")
+        raise Preempted(
+            f"training was told to stop at step {result['step']} and saved a checkpoint; "
+            f"go on from it with --run-dir {folder.path}"
+        )
     if ended.code != 0 or status != "finished":
         where = f" at step {result['step']}" if "step" in result else ""
         raise failure(f"training {status}{where}", ended)

@@ -134,15 +134,12 @@ class Mirror:
 
 
 @contextmanager
-def tracked(config: RunConfig, dataset: DatasetFolder, folder: RunFolder, key: str, warn: Warn) -> Iterator[Mirror]:
-    """An MLflow run for one flow run, whose status is the truth however the body ends.
-
-    A flow run that was cut off and runs again under the same `key` goes on with its MLflow run.
-    """
+def tracked(config: RunConfig, dataset: DatasetFolder, folder: RunFolder, warn: Warn) -> Iterator[Mirror]:
+    """The run folder's MLflow run, whose status is the truth however the body ends."""
     client = MlflowClient()
     experiment = experiment_of(client, config.registry.model)
     end_abandoned_runs(client, experiment)
-    run = open_run(client, experiment, folder, key)
+    run = open_run(client, experiment, folder)
     mirror = Mirror(client, run, folder, warn)
     status = "KILLED"  # by SIGTERM, Ctrl-C, preemption: none of them is an Exception
     try:
@@ -165,17 +162,17 @@ def experiment_of(client: MlflowClient, name: str) -> str:
     return client.create_experiment(name, artifact_location=root and f"{root}/{name}")
 
 
-def open_run(client: MlflowClient, experiment: str, folder: RunFolder, key: str) -> Run:
-    """The MLflow run of this flow run: new, or the one that an earlier attempt began."""
+def open_run(client: MlflowClient, experiment: str, folder: RunFolder) -> Run:
+    """The MLflow run of a run folder: new, or the one that an earlier attempt began."""
     process = psutil.Process()
     owner = {"owner.host": platform.node(), "owner.process": f"{process.pid} {process.create_time():.0f}"}
-    earlier = client.search_runs([experiment], filter_string=f"tags.`flow_run` = '{key}'", max_results=1)
+    earlier = client.search_runs([experiment], filter_string=f"tags.run_folder = '{folder.path}'", max_results=1)
     if earlier:
         run = earlier[0]
         client.log_batch(run.info.run_id, tags=[RunTag(*tag) for tag in owner.items()])
         client.update_run(run.info.run_id, status="RUNNING")
         return run
-    tags = {"flow_run": key, "run_folder": str(folder.path)} | owner
+    tags = {"run_folder": str(folder.path)} | owner
     return client.create_run(experiment, run_name=folder.path.name, tags=tags)
 
 

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from pipelines.demo import report
 
 
@@ -20,11 +22,13 @@ def summary(model: str, **changes: Any) -> dict[str, Any]:
     } | changes
 
 
-def test_the_closing_report_has_all_that_a_newcomer_wants_to_know() -> None:
+def test_the_closing_report_has_all_that_a_newcomer_wants_to_know(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "sqlite:////home/mlflow.db")
     text = report([summary("vae-digits"), summary("dcgan-digits", version="2", alias="challenger", floor={})])
     heading, _, first, second, *rest = text.splitlines()
     assert heading.split()[:5] == ["model", "version", "alias", "metric", "value"]
     assert " ".join(first.split()) == "vae-digits 1 champion fd_classifier 1.235 0.4 12,346 1.0 20.0 3.0 2.0"
     assert " ".join(second.split()) == "dcgan-digits 2 challenger fd_classifier 1.235 12,346 1.0 20.0 3.0 2.0"
     assert "samples of vae-digits: /runs/vae-digits/samples/step-00000010.png" in rest
-    assert "make ui" in rest[-1]
+    assert "make ui" in rest[-2]
+    assert "sqlite:////home/mlflow.db" in rest[-1]

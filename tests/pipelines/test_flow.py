@@ -43,7 +43,8 @@ def test_the_flow_takes_a_dataset_to_registered_versions_on_one_process_and_on_t
     assert run.data.metrics["fd_random"] == pytest.approx(evaluation["metrics"]["fd_random"])
     assert version.tags["metric.fd_random"] == repr(evaluation["metrics"]["fd_random"])
 
-    together = command("pipelines", "run", *tiny("vae", *QUICK, "training.processes=2", "training.micro_batches=2"))
+    both = ["training.processes=2", "training.micro_batches=2"]
+    together = command("pipelines", "run", *tiny("vae", *QUICK, *both))
     assert together.returncode == 0, together.stderr
     assert no_noise(together)
     assert " on 2 x " in together.stderr

@@ -31,7 +31,7 @@ def warnings() -> list[str]:
 @pytest.fixture
 def mirror(config: RunConfig, run_folder: RunFolder, warnings: list[str]) -> Mirror:
     client = MlflowClient()
-    run = open_run(client, experiment_of(client, config.registry.model), run_folder, key="flow-run-1")
+    run = open_run(client, experiment_of(client, config.registry.model), run_folder)
     return Mirror(client, run, run_folder, warnings.append)
 
 
@@ -129,7 +129,7 @@ def test_the_status_is_the_truth_however_the_run_ends(
     config: RunConfig, dataset: DatasetFolder, run_folder: RunFolder, ending: BaseException | None, status: str
 ) -> None:
     def run() -> None:
-        with tracked(config, dataset, run_folder, "key", pytest.fail):
+        with tracked(config, dataset, run_folder, pytest.fail):
             assert run_of(config).info.status == "RUNNING"
             if ending:
                 raise ending
@@ -142,12 +142,12 @@ def test_the_status_is_the_truth_however_the_run_ends(
     assert run_of(config).info.status == status
 
 
-def test_a_flow_run_that_runs_again_goes_on_with_its_mlflow_run(
+def test_a_run_folder_that_is_continued_goes_on_with_its_mlflow_run(
     config: RunConfig, dataset: DatasetFolder, run_folder: RunFolder
 ) -> None:
-    with pytest.raises(KeyboardInterrupt), tracked(config, dataset, run_folder, "key", pytest.fail):
+    with pytest.raises(KeyboardInterrupt), tracked(config, dataset, run_folder, pytest.fail):
         raise KeyboardInterrupt
-    with tracked(config, dataset, run_folder, "key", pytest.fail):
+    with tracked(config, dataset, run_folder, pytest.fail):
         pass
     assert run_of(config).info.status == "FINISHED"
 
@@ -156,16 +156,17 @@ def test_a_run_whose_process_is_gone_is_marked_killed_by_the_next(
     config: RunConfig, dataset: DatasetFolder, run_folder: RunFolder
 ) -> None:
     client = MlflowClient()
-    gone = open_run(client, experiment_of(client, config.registry.model), run_folder, "gone")
+    elsewhere = RunFolder(run_folder.path.with_name("elsewhere"))
+    gone = open_run(client, experiment_of(client, config.registry.model), elsewhere)
     client.set_tag(gone.info.run_id, "owner.process", "999999999 0")
-    with tracked(config, dataset, run_folder, "key", pytest.fail):
+    with tracked(config, dataset, run_folder, pytest.fail):
         assert client.get_run(gone.info.run_id).info.status == "KILLED"
 
 
 def test_a_run_tells_its_parameters_data_code_evaluation_and_files(
     config: RunConfig, dataset: DatasetFolder, run_folder: RunFolder
 ) -> None:
-    with tracked(config, dataset, run_folder, "key", pytest.fail):
+    with tracked(config, dataset, run_folder, pytest.fail):
         run_folder.write_result(
             status="finished", step=7, images=70, seconds=3.5, images_per_second=20.0, device="cpu", processes=2
         )
