@@ -15,7 +15,7 @@ from genlib.data.batches import Batches
 from genlib.data.folder import DatasetFolder
 from genlib.methods import build_method
 from genlib.pixels import grid, write_png
-from genlib.randomness import seed_for
+from genlib.randomness import seed_draws, seed_for
 from genlib.sampling import TrainedSampler, estimate_norms, export_sampler
 from genlib.training.checkpoint import Progress, finished_checkpoints, load_checkpoint, save_checkpoint
 from genlib.training.ema import MovingAverage
@@ -109,7 +109,7 @@ class Trainer:
             name = active.phase.name
             for repeat in range(active.phase.repeats):
                 for part, batch in zip(self.mine, draws[repeat], strict=True):
-                    torch.manual_seed(seed_for("draws", seed, step, name, repeat, part))
+                    seed_draws(seed_for("draws", seed, step, name, repeat, part), self.accelerator.device)
                     losses = active.backward(batch, share, reduce=part == self.mine[-1])
                     self.meter.add(name, losses)
                 norm = active.step()
