@@ -14,7 +14,7 @@ from genlib.files import read_json, sha256_of_file
 from genlib.training.run_folder import RunFolder
 from tests.conftest import PROJECT
 
-OFTEN = ["training.checkpoint_every=20", "training.log_every=5", "training.ema_half_life=100"]
+OFTEN = ["training.checkpoint_every=50", "training.log_every=5", "training.ema_half_life=100"]
 
 
 def weights_hash(run_dir):
@@ -24,7 +24,7 @@ def weights_hash(run_dir):
 @pytest.mark.slow
 @pytest.mark.parametrize("method", ["vae", "gan"])
 def test_a_killed_run_ends_with_the_same_bits_as_one_never_killed(method, tiny, command, tmp_path):
-    arguments = ["train", *tiny(method, "training.steps=300", *OFTEN)]
+    arguments = ["train", *tiny(method, "training.steps=1000", *OFTEN)]
     whole = command("genlib", *arguments, "--run-dir", tmp_path / "whole")
     assert whole.returncode == 0, whole.stderr
 
@@ -36,9 +36,9 @@ def test_a_killed_run_ends_with_the_same_bits_as_one_never_killed(method, tiny, 
         text=True,
     )
     for line in process.stdout:  # kill it somewhere after its first lines, wherever that is
-        if line.startswith("step 25/"):
+        if line.startswith("step 100/"):
             break
-    time.sleep(os.getpid() % 10 / 20)
+    time.sleep(os.getpid() % 10 / 100)
     process.send_signal(signal.SIGKILL)
     process.wait()
     assert not RunFolder(killed).result(), "it was meant to be killed before its end"
@@ -48,7 +48,7 @@ def test_a_killed_run_ends_with_the_same_bits_as_one_never_killed(method, tiny, 
     assert "from step " in again.stdout
     assert weights_hash(killed) == weights_hash(tmp_path / "whole")
     steps = [line["step"] for line in RunFolder(killed).metrics()]
-    assert steps == list(range(5, 301, 5))
+    assert steps == list(range(5, 1001, 5))
 
 
 @pytest.mark.slow
@@ -63,7 +63,7 @@ def test_a_signal_saves_a_checkpoint_and_the_run_goes_on_from_it(number, code, t
         text=True,
     )
     for line in process.stdout:
-        if line.startswith("step 25/"):
+        if line.startswith("step 100/"):
             break
     process.send_signal(number)
     process.stdout.read()
