@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from types import FrameType
 
 from genlib import __version__
 from genlib.config import RunConfig, VAEConfig, load_config
@@ -46,7 +48,12 @@ def parser() -> argparse.ArgumentParser:
         add_configuration(added)
         if function is train:
             added.add_argument("--run-dir", type=Path, help="run folder (default: a new one under GENLIB_HOME/runs)")
-    command(evaluate, "evaluate a run's sampler").add_argument("run_dir", type=Path, metavar="RUN_DIR")
+    added = command(evaluate, "evaluate a run's sampler, or images that anybody made")
+    added.add_argument("run_dir", type=Path, metavar="RUN_DIR", nargs="?")
+    added.add_argument("--images", type=Path, metavar="DIR", help="a folder of images, or an .npz or .npy file")
+    added.add_argument("--data", metavar="CONFIG", help="with --images: whose data and evaluation sections count")
+    added.add_argument("--set", action="append", default=[], metavar="a.b=value", help="with --data: override one key")
+    added.add_argument("--output", type=Path, metavar="DIR", help="with --images: where to write the report")
     added = command(sample, "draw images from a run's sampler")
     added.add_argument("run_dir", type=Path, metavar="RUN_DIR")
     added.add_argument("--count", type=int, default=64, help="images (default 64)")
@@ -84,21 +91,48 @@ def train(options: argparse.Namespace) -> int:
     config = configuration(options)
     from genlib.training.train import train
 
-    return train(config, options.run_dir)
+    if config.evaluation.every is None:
+        return train(config, options.run_dir)
+    from genlib.evaluation.interim import make_evaluate
+
+    return train(config, options.run_dir, make_evaluate)
 
 
 def evaluate(options: argparse.Namespace) -> int:
-    from genlib.training.run_folder import RunFolder
+    signal.signal(signal.SIGTERM, interrupted)
+    if bool(options.run_dir) == bool(options.images):
+        raise UserError("evaluate takes either RUN_DIR, or --images DIR with --data CONFIG.")
+    if options.images and not options.data:
+        raise UserError(
+            "--images needs --data CONFIG, a YAML file such as configs/vae_digits.yaml: what to compare with."
+        )
+    if options.run_dir and (options.data or options.set or options.output):
+        raise UserError("--data, --set and --output go with --images; a run is evaluated as its config.yaml says.")
+    if options.images:
+        config = load_config(options.data, options.set)
+        check_weights(config.evaluation)
+        from genlib.evaluation.evaluate import evaluate_images
 
-    run = RunFolder(options.run_dir)
-    run.config()
-    from genlib.evaluation.evaluate import evaluate
+        evaluation = evaluate_images(options.images, config, options.output)
+    else:
+        from genlib.training.run_folder import RunFolder
+
+        run = RunFolder(options.run_dir)
+        check_weights(run.config().evaluation)
+        from genlib.evaluation.evaluate import evaluate
+
+        evaluation = evaluate(run)
     from genlib.evaluation.report import table
 
-    evaluation = evaluate(run)
     if int(os.environ.get("RANK", "0")) == 0:
         print(table(evaluation))
     return 0
+
+
+def interrupted(number: int, frame: FrameType | None) -> None:
+    """Leave at once, by way of every `finally`: an evaluation's files are whole or absent."""
+    print("interrupted: nothing was written; evaluate again.", file=sys.stderr)
+    sys.exit(128 + number)
 
 
 def sample(options: argparse.Namespace) -> int:

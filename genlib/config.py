@@ -16,19 +16,29 @@ from genlib.errors import UserError
 from genlib.sizes import doublings, nearest_sizes
 from genlib.validation import apply_override, did_you_mean, validated
 
+# What the distances over each kind of features are called; only TF-Inception's are the FID and the KID.
+DISTANCES = {"classifier": "fd_classifier", "random": "fd_random", "inception": "fid", "dinov2": "fd_dinov2"}
+KERNEL_DISTANCES = {"classifier": "kd_classifier", "random": "kd_random", "inception": "kid", "dinov2": "kd_dinov2"}
+LIKELIHOODS: dict[str, Literal["lower", "higher"]] = {
+    "elbo": "higher",
+    "log_likelihood": "higher",
+    "bits_per_dim": "lower",
+    "psnr": "higher",
+    "ssim": "higher",
+}
 # Every metric that a model can be gated on, and which way is better.
 METRICS: dict[str, Literal["lower", "higher"]] = {
-    "fd_classifier": "lower",
-    "fd_random": "lower",
-    "fid": "lower",
+    **dict.fromkeys((*DISTANCES.values(), *KERNEL_DISTANCES.values()), "lower"),
+    **{f"{name}_infinity": "lower" for name in DISTANCES.values()},
     "precision": "higher",
     "recall": "higher",
     "density": "higher",
     "coverage": "higher",
-    "elbo": "higher",
+    "authpct": "higher",
+    "class_kl": "lower",
+    "modes": "higher",
+    **LIKELIHOODS,
 }
-# The Frechet distance's name over each kind of features; only TF-Inception's is the FID.
-DISTANCES = {"classifier": "fd_classifier", "random": "fd_random", "inception": "fid"}
 
 
 def check_divisible(batch_size: int, micro_batches: int, processes: int) -> None:
@@ -152,13 +162,29 @@ class TrainingConfig(Section):
 
 
 class EvaluationConfig(Section):
-    samples: int = Field(10_000, ge=2, description="Images drawn from the sampler")
-    features: Literal["classifier", "random", "inception"] = "classifier"
+    samples: int = Field(10_000, ge=2, description="Images drawn from the sampler for each seed")
+    seed: int = Field(0, ge=0, lt=2**31, description="The first sampling seed")
+    seeds: int = Field(3, ge=1, description="Sampling seeds, over which mean and standard deviation are reported")
+    features: Literal["classifier", "random", "inception", "dinov2"] = "classifier"
     inception_weights: Path | None = Field(None, description="TF-Inception weights file, for features: inception")
     inception_sha256: str | None = Field(None, pattern="^[0-9a-f]{64}$")
+    dinov2_weights: str = Field("facebook/dinov2-large", description="Folder or hub name, for features: dinov2")
+    dinov2_revision: str | None = Field(None, description="Commit, tag or branch of hub weights")
     neighbours: int = Field(5, ge=1, description="k of precision, recall, density and coverage")
-    batch_size: int = Field(256, ge=1)
-    seed: int = Field(0, ge=0, lt=2**31)
+    likelihood_samples: int = Field(5000, ge=1, description="Importance samples of an image's log-likelihood")
+    likelihood_images: int | None = Field(None, ge=2, description="Test images of the likelihood; null: all")
+    batch_size: int = Field(256, ge=1, description="Images in one pass through a network")
+    every: int | None = Field(None, ge=1, description="Steps between evaluations during training; null: none")
+    every_samples: int = Field(2000, ge=2, description="Images of an evaluation during training")
+    checkpoint: Literal["last", "best"] = Field("last", description="Whose sampler is judged and registered")
+
+    @model_validator(mode="after")
+    def best_needs_evaluations(self) -> Self:
+        if self.checkpoint == "best" and self.every is None:
+            raise ValueError(
+                "evaluation.checkpoint is 'best', which is found by evaluations during training; set evaluation.every."
+            )
+        return self
 
 
 class RegistryConfig(Section):
@@ -207,13 +233,17 @@ class RunConfig(Section):
     @model_validator(mode="after")
     def metric_is_measured(self) -> Self:
         metric, features = self.registry.metric, self.evaluation.features
-        if metric in DISTANCES.values() and metric != DISTANCES[features]:
+        measured = {DISTANCES[features], f"{DISTANCES[features]}_infinity", KERNEL_DISTANCES[features], "fd_random"}
+        of_features = {name for name in METRICS if name.startswith(("fd_", "kd_", "fid", "kid"))}
+        if metric in of_features - measured:
             raise ValueError(
                 f"registry.metric ({metric}) is not measured by evaluation.features '{features}'; "
                 f"use {DISTANCES[features]}."
             )
-        if metric == "elbo" and self.method.name == "gan":
-            raise ValueError("registry.metric (elbo) is a bound on a likelihood, which a gan has not; use another.")
+        if metric in LIKELIHOODS and self.method.name == "gan":
+            raise ValueError(
+                f"registry.metric ({metric}) needs an encoder and a likelihood, which a gan has not; use another."
+            )
         return self
 
 

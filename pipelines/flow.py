@@ -16,10 +16,12 @@ from prefect.artifacts import create_link_artifact, create_table_artifact
 
 from genlib.config import RunConfig
 from genlib.errors import UserError
+from genlib.evaluation.measures import floors_of, values_of
 from genlib.home import runs_folder
+from genlib.provenance import git_state
 from genlib.training.run_folder import RunFolder
 from pipelines import environment, tasks
-from pipelines.provenance import constraints_hash, git_state
+from pipelines.provenance import constraints_hash
 from pipelines.servers import MLFLOW_PORT, address
 from pipelines.tracking import tracked
 
@@ -68,13 +70,15 @@ def retrain(config: RunConfig, run_dir: str | None = None) -> dict[str, Any]:
         "model": model,
         **registered._asdict(),
         "metric": config.registry.metric,
-        "metrics": evaluation["metrics"],
-        "floor": evaluation["floor"],
+        "metrics": values_of(evaluation),
+        "std": {name: entry["std"] for name, entry in evaluation["metrics"].items()},
+        "floor": floors_of(evaluation),
         "images_per_second": result["images_per_second"],
         "seconds": seconds,
         "run_folder": str(folder.path),
         "samples": str(grids[-1]) if grids else None,
         "mlflow_run": mlflow_link(mirror.experiment_id, mirror.run_id),
+        "report": f"{mlflow_link(mirror.experiment_id, mirror.run_id)}/artifacts/{folder.report_file.name}",
     }
     publish(summary)
     return summary
@@ -101,15 +105,16 @@ def publish(summary: dict[str, Any]) -> None:
     create_table_artifact(
         key=f"{key}-result",
         table=[
-            {"metric": name, "value": value, "real-data floor": floor.get(name, "")}
+            {"metric": name, "value": value, "± over seeds": summary["std"][name], "real-data floor": floor.get(name)}
             for name, value in summary["metrics"].items()
         ],
         description=(
             f"**{summary['model']} version {summary['version']}** is **{summary['alias']}**: {summary['reason']}\n\n"
-            f"[MLflow run]({summary['mlflow_run']})\n\n"
+            f"[Report]({summary['report']}) · [MLflow run]({summary['mlflow_run']})\n\n"
             f"{summary['images_per_second']:,.0f} images/s; "
             + ", ".join(f"{stage} {seconds:.1f} s" for stage, seconds in summary["seconds"].items())
             + f"\n\nRun folder `{summary['run_folder']}`, newest samples `{summary['samples']}`"
         ),
     )
+    create_link_artifact(key=f"{key}-report", link=summary["report"], link_text=f"Report on {summary['model']}")
     create_link_artifact(key=f"{key}-mlflow-run", link=summary["mlflow_run"], link_text=f"{summary['model']} in MLflow")

@@ -8,6 +8,12 @@ from typing import NamedTuple
 
 from genlib.config import METRICS
 
+# What these settings have no part in may be compared whatever they are.
+MATTERS_FOR = {
+    "number of neighbours": {"precision", "recall", "density", "coverage"},
+    "number of importance samples": {"log_likelihood", "bits_per_dim"},
+}
+
 
 class Scores(NamedTuple):
     """One version's evaluation, as far as the gate needs it."""
@@ -31,7 +37,11 @@ def judge(metric: str, margin: float, candidate: Scores, champion: Scores | None
         return Verdict(False, f"its {metric} is {shown(candidate, metric)}, and must be a finite number")
     if champion is None:
         return Verdict(True, f"the first version, {metric} {value:.4g}")
-    differing = [name for name in candidate.basis if candidate.basis[name] != champion.basis.get(name)]
+    differing = [
+        name
+        for name in candidate.basis
+        if candidate.basis[name] != champion.basis.get(name) and metric in MATTERS_FOR.get(name, METRICS)
+    ]
     if differing:
         return Verdict(False, f"not comparable: the champion was evaluated with another {' and '.join(differing)}")
     best = champion.metrics.get(metric, math.nan)

@@ -17,6 +17,7 @@ from mlflow.exceptions import MlflowException
 
 from genlib.config import RegistryConfig
 from genlib.errors import UserError
+from genlib.evaluation.measures import floors_of, values_of
 from genlib.home import home
 from pipelines.gate import Scores, judge
 from pipelines.packaging import log_sampler
@@ -51,8 +52,8 @@ def register(
         version = known[0].version
     else:
         logged = log_sampler(run_id, sampler)
-        scores = {f"metric.{name}": repr(value) for name, value in evaluation["metrics"].items()}
-        scores |= {f"floor.{name}": repr(value) for name, value in evaluation["floor"].items()}
+        scores = {f"metric.{name}": repr(value) for name, value in values_of(evaluation).items()}
+        scores |= {f"floor.{name}": repr(value) for name, value in floors_of(evaluation).items()}
         scores |= {f"basis.{name}": value for name, value in basis_of(evaluation).items()}
         version = client.create_model_version(
             config.model, logged.model_uri, run_id, tags=tags | scores, model_id=logged.model_id
@@ -200,11 +201,26 @@ def scores_of(version: ModelVersion) -> Scores:
 def basis_of(evaluation: dict[str, Any]) -> dict[str, str]:
     """What two evaluations must share for their values to be comparable."""
     provenance = evaluation["provenance"]
+    likelihood = provenance["likelihood"] or {}
     return {
         "extractor": provenance["extractor"]["hash"],
         "dataset": provenance["dataset_hash"],
         "number of samples": str(provenance["samples"]["count"]),
+        "number of neighbours": str(provenance["neighbours"]["k"]),
+        "number of importance samples": str(likelihood.get("importance_samples", "none")),
     }
+
+
+def champion_for_report(name: str) -> dict[str, Any] | None:
+    """The champion as a report compares with it: {"model", "version", "metrics"}; None where there is none yet."""
+    client = MlflowClient()
+    if not client.search_registered_models(filter_string=f"name = '{name}'"):
+        return None
+    version = champion_of(client.get_registered_model(name))
+    if version is None:
+        return None
+    scores = scores_of(client.get_model_version(name, version))
+    return {"model": name, "version": version, "metrics": dict(scores.metrics)}
 
 
 def existing_model(client: MlflowClient, name: str) -> RegisteredModel:

@@ -7,6 +7,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from mlflow.exceptions import MlflowException
 from prefect import get_run_logger, task
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State, TaskRun
@@ -17,6 +18,7 @@ from genlib.data.folder import DatasetFolder
 from genlib.data.prepare import prepare as prepare_data
 from genlib.errors import UserError
 from genlib.evaluation.preflight import check_counts, check_metric, check_weights
+from genlib.files import write_json
 from genlib.training.run_folder import RunFolder
 from pipelines import registry
 from pipelines.launch import Ended, evaluate_command, run_process, train_command, train_environment
@@ -80,6 +82,11 @@ def train(config: RunConfig, folder: RunFolder, mirror: Mirror) -> dict[str, Any
 @task(task_run_name="evaluate {config.registry.model}", cache_policy=NO_CACHE)
 def evaluate(config: RunConfig, folder: RunFolder, mirror: Mirror) -> dict[str, Any]:
     """Evaluate in a process of its own, which gives its memory back; returns evaluation.json."""
+    try:
+        champion = registry.champion_for_report(config.registry.model)
+        write_json(folder.champion_file, champion)
+    except MlflowException as error:
+        get_run_logger().warning("the report has no champion beside it, since MLflow does not answer (%s)", error)
     ended = run_process(evaluate_command(folder.path), get_run_logger().info)
     if ended.code != 0:
         raise failure("evaluation failed", ended)
@@ -98,7 +105,8 @@ def register(
     config: RunConfig, folder: RunFolder, mirror: Mirror, evaluation: dict[str, Any], tags: dict[str, str]
 ) -> registry.Registered:
     """A new version of the model, and its alias by the gate."""
-    registered = registry.register(config.registry, mirror.run_id, folder.sampler, evaluation, tags)
+    sampler = folder.best / "sampler" if config.evaluation.checkpoint == "best" else folder.sampler
+    registered = registry.register(config.registry, mirror.run_id, sampler, evaluation, tags)
     get_run_logger().info(
         "%s version %s is %s: %s", config.registry.model, registered.version, registered.alias, registered.reason
     )

@@ -18,9 +18,11 @@ from PIL import Image
 
 from genlib.config import RunConfig
 from genlib.data.folder import DatasetFolder
+from genlib.evaluation.measures import floors_of, values_of
+from genlib.provenance import git_state
 from genlib.training.run_folder import RunFolder, flatten
 from pipelines.environment import artifact_root
-from pipelines.provenance import constraints_hash, git_state, processor_name
+from pipelines.provenance import constraints_hash, processor_name
 
 INTERVAL = 2.0  # seconds between two looks at the run folder
 METRICS_PER_BATCH, PARAMS_PER_BATCH, VALUE_LENGTH, DIGEST_LENGTH = 1000, 100, 6000, 36  # MLflow's limits
@@ -114,13 +116,15 @@ class Mirror:
 
     def _send_results(self) -> None:
         folder = self.folder
-        for file in (folder.config_file, folder.result_file, folder.evaluation_file):
+        for file in (folder.config_file, folder.result_file, folder.evaluation_file, folder.report_file):
             if file.exists():
                 self.client.log_artifact(self.run_id, str(file))
         result, evaluation = folder.result(), folder.evaluation()
         numbers = {f"result/{name}": value for name, value in result.items() if is_number(value)}
-        numbers |= evaluation.get("metrics", {})
-        numbers |= {f"floor/{name}": value for name, value in evaluation.get("floor", {}).items()}
+        numbers |= values_of(evaluation)
+        numbers |= {f"floor/{name}": value for name, value in floors_of(evaluation).items()}
+        entries = evaluation.get("metrics", {}).items()
+        numbers |= {f"std/{name}": entry["std"] for name, entry in entries if entry["std"] is not None}
         time, step = self._start + round(1000 * result.get("seconds", 0)), result.get("step", 0)
         self._log_metrics([Metric(name, value, time, step) for name, value in numbers.items()])
         if result:

@@ -126,8 +126,11 @@ def classifier_folder(dataset: DatasetFolder, device: torch.device) -> Path:
     return folder
 
 
-def classifier_extractor(dataset: DatasetFolder, folder: Path, device: torch.device) -> Extractor:
-    """The trained classifier of `classifier_folder`; UserError if its weights are not those that were trained."""
+def classifier_extractor(dataset: DatasetFolder, folder: Path, device: torch.device) -> tuple[Extractor, nn.Module]:
+    """The trained classifier of `classifier_folder`: its features, and the layer from these to class scores.
+
+    UserError if its weights are not those that were trained.
+    """
     facts = read_json(folder / "extractor.json")
     weights = folder / "weights.safetensors"
     if sha256_of_file(weights) != facts["weights_sha256"]:
@@ -135,7 +138,8 @@ def classifier_extractor(dataset: DatasetFolder, folder: Path, device: torch.dev
     classifier = new_classifier(dataset, facts["classes"], facts["seed"])
     classifier.load_state_dict(load_file(weights))
     kept = {key: facts[key] for key in ("network", "test_accuracy", "seconds", "most_images", "epochs", "seed")}
-    return Extractor("classifier", classifier.features, NUM_FEATURES, facts["weights_sha256"], kept).to(device)
+    extractor = Extractor("classifier", classifier.features, NUM_FEATURES, facts["weights_sha256"], kept)
+    return extractor.to(device), classifier.head.requires_grad_(False).to(device)
 
 
 def train_classifier(dataset: DatasetFolder, classes: int, device: torch.device) -> Classifier:

@@ -1,37 +1,61 @@
-"""From a run folder to its evaluation.json: metrics, the real-data floor beside them, and where they come from."""
+"""From a run folder, or from images that anybody made, to a table of metrics with floors, errors and provenance."""
 
 from __future__ import annotations
 
-import math
 import platform
 import time
+from dataclasses import dataclass, replace
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 import torch
 
-from genlib.config import EvaluationConfig, RunConfig
+from genlib.config import DISTANCES, EvaluationConfig, RunConfig
 from genlib.data.folder import DatasetFolder, open_dataset
 from genlib.data.prepare import prepare
 from genlib.errors import UserError
-from genlib.evaluation.extractors import build_extractor, chunks_of
-from genlib.evaluation.likelihood import Estimate, held_out_metrics, speaks_of_held_out
-from genlib.evaluation.preflight import check_counts
+from genlib.evaluation import exhibits as pictures
+from genlib.evaluation.extractors import build_panel
+from genlib.evaluation.features import Chunk
+from genlib.evaluation.frechet import frechet_distance
+from genlib.evaluation.images import open_images
+from genlib.evaluation.likelihood import Likelihood, has_likelihood, likelihood
+from genlib.evaluation.measures import Estimate, measured
+from genlib.evaluation.page import Exhibits, report_page
+from genlib.evaluation.preflight import check_counts, dimensions_of, null_bias
 from genlib.evaluation.processes import Processes, joined
-from genlib.evaluation.samples import SampleMetrics, choose
-from genlib.files import write_json
+from genlib.evaluation.reconstruction import reconstructions_of, similarity_provenance
+from genlib.evaluation.reference import chunks_of
+from genlib.evaluation.samples import Judge, Judged
+from genlib.files import read_json, write_bytes, write_json
+from genlib.methods.base import LatentVariableMethod
+from genlib.provenance import git_state
 from genlib.sampling import TrainedSampler, load_sampler
-from genlib.training.checkpoint import load_model
+from genlib.training.checkpoint import finished_checkpoints, load_model, reestimate_model
 from genlib.training.run_folder import RunFolder
 
-VERSIONED = ("torch", "torchmetrics", "numpy", "accelerate")
+VERSIONED = ("torch", "torchmetrics", "numpy", "scipy", "accelerate")
+
+
+@dataclass(frozen=True)
+class Jury:
+    """All that is needed to judge images against a dataset."""
+
+    dataset: DatasetFolder
+    asked: EvaluationConfig
+    processes: Processes
+    device: torch.device
+    judge: Judge
+    floor: Judged  # test images in the place of samples: what a perfect model would give
+    floor_count: int
 
 
 def evaluate(run: RunFolder) -> dict[str, Any]:
     """Judge a run's exported sampler, and its model on the test split; UserError where something is missing.
 
-    Every process of torchrun or accelerate launch must call it. Each returns the same; the first writes
-    evaluation.json.
+    Every process of torchrun or accelerate launch must call it. Each returns the same; the first writes evaluation.json
+    and report.html.
     """
     config = run.config()
     with joined(cpu=config.training.device == "cpu") as (processes, device):
@@ -41,58 +65,195 @@ def evaluate(run: RunFolder) -> dict[str, Any]:
 def evaluate_on(run: RunFolder, config: RunConfig, processes: Processes, device: torch.device) -> dict[str, Any]:
     start = time.monotonic()
     asked = config.evaluation
-    sampler = load_sampler(run.sampler, device)
+    folder, checkpoint = judged_part(run, asked)
+    sampler = load_sampler(folder, device)
     dataset = open_dataset(processes.first(lambda: prepare(config.data, progress=False).path))
     check_fit(sampler, dataset, asked)
-    extractor, warnings = build_extractor(asked, dataset, device, processes)
+    jury = convene(dataset, asked, processes, device)
+    seeds = list(range(asked.seed, asked.seed + asked.seeds))
+    sets = [
+        jury.judge(lambda index, seed=seed: sampler.chunk(index, seed), asked.samples, f"samples, seed {seed}")  # type: ignore[misc]
+        for seed in seeds
+    ]
+    found, method, model = Likelihood(), None, None
+    test, test_count = held_out_images(jury)
+    if has_likelihood(config.method, sampler.image_shape):
+        if checkpoint is None:
+            raise UserError(f"{run.path} has no checkpoint yet; train it first: genlib train CONFIG --run-dir DIR.")
+        method, model = load_model(run, checkpoint, device)
+        assert isinstance(method, LatentVariableMethod)
+        reestimate_model(method, model, dataset)
+        found = judge_model(jury, method, model, test, test_count)
 
-    # Test images in the place of samples are what a perfect model would give.
-    floor_count = min(asked.samples, dataset.manifest.counts["test"])
-    neighbour_count = min(floor_count, dataset.manifest.counts["train"])
-    judge = SampleMetrics(dataset, extractor, asked.neighbours, neighbour_count, asked.batch_size, processes)
-    metrics = judge(lambda index: sampler.chunk(index, asked.seed), asked.samples, "samples")
-    floor = judge(chunks_of(dataset, "test", choose(dataset, "test", floor_count)), floor_count, "test images")
-    test_count = dataset.manifest.counts["test"]
-    estimates: dict[str, Estimate] = {}
-    if speaks_of_held_out(config.method, sampler.image_shape):
-        method, model = load_model(run, device)
-        estimates = held_out_metrics(method, model, chunks_of(dataset, "test"), test_count, asked.seed, processes)
-
-    if floor_count < asked.samples:
-        warnings.append(
-            f"The floor is of {floor_count} images, all that the test split has, and the metrics are of "
-            f"{asked.samples}: fewer images give a higher Fréchet distance."
-        )
-    metrics, dropped = finite(metrics | {name: estimate.value for name, estimate in estimates.items()})
-    floor, _ = finite(floor)
-    warnings += [f"{name} is {value}, and is left out." for name, value in dropped.items()]
-    provenance = {
-        "extractor": {"name": extractor.name, "hash": extractor.hash, "features": extractor.num_features},
-        "extractor_facts": extractor.facts,
-        "features_asked": asked.features,
-        "warnings": warnings,
-        "samples": {"count": asked.samples, "seed": asked.seed},
-        "reference": {"split": "train", "count": judge.reference.count},
-        "floor": {"split": "test", "count": floor_count},
-        "neighbours": {"k": asked.neighbours, "samples": neighbour_count, "reals": neighbour_count, "split": "train"},
-        "likelihood": likelihood_provenance(estimates, test_count, asked.seed),
+    origin = {
+        "samples": {"count": asked.samples, "seeds": seeds},
+        "checkpoint": asked.checkpoint,
         "ema_half_life": sampler.info["ema_half_life"],
         "step": sampler.info["step"],
         "images": sampler.info["images"],
         "weights_sha256": sampler.info["weights_sha256"],
-        "dataset_hash": dataset.manifest.content_hash,
-        "versions": {"python": platform.python_version(), **{name: version(name) for name in VERSIONED}},
-        "device": device.type,
-        "processes": processes.count,
-        "seconds": round(time.monotonic() - start, 2),
+        "likelihood": likelihood_provenance(jury, method, test_count) if found.metrics else None,
     }
-    evaluation = {"metrics": metrics, "floor": floor, "provenance": provenance}
+    evaluation = conclude(jury, [of_seed.metrics for of_seed in sets], found, sets[0].details, origin, start)
 
     def written() -> dict[str, Any]:
+        first = sampler.images(min(pictures.GRID, asked.samples), asked.seed)
+        shown = pictures.of_samples(first, sets[0].features, jury.judge.train, dataset)
+        shown = replace(shown, interpolations=pictures.of_sampler(sampler, asked.seed))
+        if isinstance(method, LatentVariableMethod) and model is not None:
+            pairs, moved, which = pictures.of_encoder(method, model, test, found, asked.batch_size)
+            shown = replace(shown, reconstructions=pairs, traversals=moved, traversed=which)
+        champion = read_json(run.champion_file) if run.champion_file.exists() else None
+        page = report_page(run.path.name, evaluation, shown, run.metrics(), champion)
+        write_bytes(run.report_file, page.encode())
         write_json(run.evaluation_file, evaluation)
         return evaluation
 
     return processes.first(written)
+
+
+def evaluate_images(path: Path, config: RunConfig, output: Path | None) -> dict[str, Any]:
+    """Judge images on disk against a configuration's data, as a run's samples are judged.
+
+    All of them count, as one set. With `output` evaluation.json and report.html are written there. UserError for images
+    that are not of the data's size and channels.
+    """
+    start = time.monotonic()
+    with joined(cpu=config.training.device == "cpu") as (processes, device):
+        dataset = open_dataset(processes.first(lambda: prepare(config.data, progress=False).path))
+        channels, height, width = dataset.manifest.shape
+        images = open_images(path, (channels, height, width))
+        asked = config.evaluation.model_copy(update={"samples": images.count, "every": None})
+        check_counts(asked, dataset.manifest, f"images in {path.name}")
+        jury = convene(dataset, asked, processes, device)
+        judged = jury.judge(images.chunk, images.count, "images")
+        origin = {
+            "samples": {"count": images.count, "source": path.name, "content_hash": images.content_hash},
+            "likelihood": None,
+        }
+        evaluation = conclude(jury, [judged.metrics], Likelihood(), judged.details, origin, start)
+
+        def written() -> dict[str, Any]:
+            if output is not None:
+                shown = pictures.of_samples(images.chunk(0), judged.features, jury.judge.train, dataset)
+                write_images_report(output, path, evaluation, shown)
+            return evaluation
+
+        return processes.first(written)
+
+
+def write_images_report(output: Path, path: Path, evaluation: dict[str, Any], shown: Exhibits) -> None:
+    output.mkdir(parents=True, exist_ok=True)
+    page = report_page(path.name, evaluation, shown, [], None)
+    write_bytes(output / "report.html", page.encode())
+    write_json(output / "evaluation.json", evaluation)
+
+
+def judged_part(run: RunFolder, asked: EvaluationConfig) -> tuple[Path, Path | None]:
+    """The sampler that is judged, and the checkpoint it came from, if there is one."""
+    folder, checkpoints = (
+        (run.best / "sampler", run.best) if asked.checkpoint == "best" else (run.sampler, run.checkpoints)
+    )
+    finished = finished_checkpoints(checkpoints)
+    return folder, finished[-1] if finished else None
+
+
+def convene(dataset: DatasetFolder, asked: EvaluationConfig, processes: Processes, device: torch.device) -> Jury:
+    """Extractors, references and the real-data floor."""
+    panel = build_panel(asked, dataset, device, processes)
+    judge = Judge(dataset, panel, asked, processes)
+    count = min(asked.samples, dataset.manifest.counts["test"])
+    chunk = chunks_of(dataset, "test", judge.held_out.rows)
+    return Jury(dataset, asked, processes, device, judge, judge(chunk, count, "test images", held_out=True), count)
+
+
+def held_out_images(jury: Jury) -> tuple[Chunk, int]:
+    """The test images that a model is judged on, and how many."""
+    count = jury.dataset.manifest.counts["test"]
+    wanted = jury.asked.likelihood_images or count
+    return chunks_of(jury.dataset, "test", jury.judge.held_out.rows), min(wanted, count)
+
+
+def judge_model(
+    jury: Jury, method: LatentVariableMethod, model: torch.nn.Module, test: Chunk, count: int
+) -> Likelihood:
+    """The likelihood of test images, and the Fréchet distance of their reconstructions to all of them."""
+    asked, main = jury.asked, jury.judge.panel.main.name
+    found = likelihood(
+        method, model, test, count, asked.likelihood_samples, asked.seed, jury.processes, asked.batch_size
+    )
+    again = reconstructions_of(method, model, test, asked.batch_size)
+    seen = jury.judge.see(again, count, "reconstructions")
+    distance = jury.processes.first(lambda: frechet_distance(jury.judge.held_out.moments, seen.moments[main]).item())
+    return replace(found, metrics=found.metrics | {f"r{DISTANCES[main]}": Estimate(distance, count)})
+
+
+def conclude(
+    jury: Jury,
+    sets: list[dict[str, Estimate]],
+    found: Likelihood,
+    details: dict[str, Any],
+    origin: dict[str, Any],
+    start: float,
+) -> dict[str, Any]:
+    """evaluation.json."""
+    asked, judge, manifest, extractor = jury.asked, jury.judge, jury.dataset.manifest, jury.judge.panel.main
+    metrics, broken = measured(sets, jury.floor.metrics)
+    of_model, broken_of_model = measured([found.metrics], {})
+    warnings = [*judge.panel.warnings, *warnings_of(jury)]
+    warnings += [f"{name} is {value}, and is left out." for name, value in (broken | broken_of_model).items()]
+    provenance = {
+        "warnings": warnings,
+        "extractor": {"name": extractor.name, "hash": extractor.hash, "features": extractor.num_features},
+        "extractor_facts": extractor.facts,
+        "extractors_beside": {other.name: other.hash for other in judge.panel.others},
+        "features_asked": asked.features,
+        "resize": extractor.facts.get("resize", "none"),
+        "reference": {"split": "train", "count": judge.train.moments.count},
+        "floor": {"split": "test", "count": jury.floor_count},
+        "neighbours": {"k": asked.neighbours, "images": judge.neighbour_count, "training": len(judge.train.features)},
+        **origin,
+        "dataset": jury.dataset.path.name,
+        "dataset_hash": manifest.content_hash,
+        **git_state(),
+        "versions": {"python": platform.python_version(), **{name: version(name) for name in VERSIONED}},
+        "device": jury.device.type,
+        "processes": jury.processes.count,
+        "seconds": round(time.monotonic() - start, 2),
+    }
+    return {"metrics": metrics | of_model, "details": details | found.details, "provenance": provenance}
+
+
+def warnings_of(jury: Jury) -> list[str]:
+    """What a reader of the table must know about its counts."""
+    asked, counts = jury.asked, jury.dataset.manifest.counts
+    dimensions = dimensions_of(asked) or jury.judge.panel.main.num_features
+    warnings = []
+    if jury.floor_count < asked.samples:
+        warnings.append(
+            f"The floor is of {jury.floor_count} images, all that the test split has, and the metrics are of "
+            f"{asked.samples}: fewer images give a higher Fréchet distance."
+        )
+    for what, count in (("floor's", jury.floor_count), ("reference's", counts["train"])):
+        if count <= dimensions:
+            warnings.append(
+                f"The {what} {count} images are too few for {dimensions} features: their number alone adds about "
+                f"{null_bias(count, dimensions):.2g} of the features' total variance to a Fréchet distance."
+            )
+    return warnings
+
+
+def likelihood_provenance(jury: Jury, method: Any, count: int) -> dict[str, Any]:
+    """What the likelihood's numbers are of."""
+    return {
+        "split": "test",
+        "count": count,
+        "importance_samples": jury.asked.likelihood_samples,
+        "seed": jury.asked.seed,
+        "unit": "nats per image",
+        "dequantization": "uniform, one step of uint8 wide" if method.is_density else "none",
+        "ssim_window": similarity_provenance(jury.dataset.manifest.shape[1]),
+    }
 
 
 def check_fit(sampler: TrainedSampler, dataset: DatasetFolder, asked: EvaluationConfig) -> None:
@@ -109,17 +270,3 @@ def check_fit(sampler: TrainedSampler, dataset: DatasetFolder, asked: Evaluation
             f"{tuple(manifest.shape)}; evaluate it on its own dataset."
         )
     check_counts(asked, manifest)
-
-
-def finite(metrics: dict[str, float]) -> tuple[dict[str, float], dict[str, float]]:
-    """Metrics that are numbers, and those that are NaN or infinite, which no gate may see."""
-    kept = {name: value for name, value in metrics.items() if math.isfinite(value)}
-    return kept, {name: value for name, value in metrics.items() if name not in kept}
-
-
-def likelihood_provenance(estimates: dict[str, Estimate], count: int, seed: int) -> dict[str, Any] | None:
-    """Split, count and standard errors, in nats per image; None for a method without a likelihood."""
-    if not estimates:
-        return None
-    errors, _ = finite({name: estimate.standard_error for name, estimate in estimates.items()})
-    return {"split": "test", "count": count, "seed": seed, "unit": "nats per image", "standard_error": errors}

@@ -13,9 +13,6 @@ from genlib.sampling import CHUNK
 
 Chunk = Callable[[int], Tensor]  # i => uint8 images CHUNK * i and on, (at most CHUNK, C, H, W)
 
-# What the Fréchet distance over each extractor's features is called.
-FRECHET_NAMES = {"classifier": "fd_classifier", "random": "fd_random", "inception": "fid"}
-
 
 class Extractor(nn.Module):
     """uint8 (N, C, H, W) => float32 (N, num_features).
@@ -42,12 +39,18 @@ class Extractor(nn.Module):
 
 def chunk_features(extractor: Extractor, chunk: Chunk, index: int, rows: int, batch_size: int) -> Tensor:
     """Features of one of the chunks of `rows` images, on the extractor's device; UserError if one is not finite."""
+    return features_of(extractor, chunk(index)[: rows - index * CHUNK], index * CHUNK, batch_size)
+
+
+def features_of(extractor: Extractor, images: Tensor, first: int, batch_size: int) -> Tensor:
+    """Features of uint8 images that begin with number `first`, on the extractor's device; UserError if one is not
+    finite.
+    """
     device = next(extractor.parameters()).device
-    images = chunk(index)[: rows - index * CHUNK]
     features = torch.cat([extractor(batch.to(device)) for batch in images.split(batch_size)])
     if not torch.isfinite(features).all():
         raise UserError(
-            f"the {extractor.name} features of images {index * CHUNK} to {index * CHUNK + len(features) - 1} are not "
+            f"the {extractor.name} features of images {first} to {first + len(features) - 1} are not "
             f"finite; its weights (SHA-256 {extractor.hash[:12]}) must be finite, check or delete them."
         )
     return features

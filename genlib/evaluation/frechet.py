@@ -5,7 +5,9 @@ from __future__ import annotations
 from functools import cached_property
 from typing import Any
 
+import numpy as np
 import torch
+from scipy.linalg import lapack
 from torch import Tensor
 from torchmetrics import Metric
 
@@ -18,10 +20,15 @@ class Moments:
 
     @cached_property
     def root(self) -> Tensor:
-        """A (d, r) with A A' = covariance and r its numerical rank."""
-        values, vectors = torch.linalg.eigh(self.covariance)
-        kept = values > rounding(values)
-        return vectors[:, kept] * values[kept].sqrt()
+        """A (d, r) with A A' = covariance and r its numerical rank: a Cholesky factor with pivots."""
+        covariance = self.covariance.cpu().numpy()
+        tolerance = len(covariance) * np.finfo(covariance.dtype).eps * covariance.diagonal().max()
+        if tolerance == 0:
+            return self.covariance.new_empty(len(covariance), 0)
+        factor, pivots, rank, _ = lapack.dpstrf(covariance, tol=tolerance, lower=1)
+        root = np.empty((len(covariance), rank))
+        root[pivots - 1] = np.tril(factor)[:, :rank]
+        return torch.from_numpy(root).to(self.covariance)
 
 
 def rounding(eigenvalues: Tensor) -> Tensor:
@@ -101,3 +108,33 @@ class FrechetDistance(FeatureSums):
 
     def compute(self) -> Tensor:
         return frechet_distance(self.reference, self.moments())
+
+
+SIZES = 15  # points of the extrapolation, as in Chong & Forsyth 2020, section 5
+
+
+def by_samples(reference: Moments, features: Tensor, order: Tensor) -> list[tuple[int, float]]:
+    """(n, Fréchet distance of the first n features in `order`) for 15 sizes from a tenth of them to all.
+
+    Each size adds features to the ones before, so that none counts twice.
+    """
+    total = len(features)
+    sizes = [round(total * (1 + 9 * step / (SIZES - 1)) / 10) for step in range(SIZES)]
+    metric = FrechetDistance(reference, sync_on_compute=False)
+    found, seen = [], 0
+    for size in sorted({size for size in sizes if size >= 2}):
+        metric.update(features[order[seen:size]])
+        found.append((size, metric.compute().item()))
+        metric._computed = None
+        seen = size
+    return found
+
+
+def at_infinity(distances: list[tuple[int, float]]) -> float:
+    """Where a straight line in 1/n through the distances ends for endless samples (Chong & Forsyth 2020, eq. 4).
+
+    It takes away the bias of the samples' number, not that of the reference's.
+    """
+    inverse, values = np.array([(1 / count, distance) for count, distance in distances]).T
+    _, intercept = np.polyfit(inverse, values, 1)
+    return float(intercept)

@@ -1,8 +1,9 @@
-"""Precision, recall, density and coverage from distances to the k-th nearest neighbour, in blocks of rows."""
+"""Nearest neighbours among features, in blocks of rows: precision to coverage, copies of training images."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -38,14 +39,65 @@ def neighbour_metrics(reals: Tensor, fakes: Tensor, k: int) -> dict[str, float]:
     }
 
 
+class Nearest(NamedTuple):
+    """Of N points among others: the squared distances, (N, k), ascending, and the rows, (N, k)."""
+
+    distances: Tensor
+    rows: Tensor
+
+
+def nearest(points: Tensor, others: Tensor, k: int = 1, leave_out: Tensor | None = None) -> Nearest:
+    """The k nearest of `others` (M, d) to each of `points` (N, d); `leave_out` (N,) is a row that a point may not have,
+    such as itself.
+    """
+    distances, rows = [], []
+    for block, found in squared_distances(points, others):
+        if leave_out is not None:
+            found.scatter_(1, leave_out[block, None], torch.inf)
+        best = found.topk(k, dim=1, largest=False)
+        distances.append(best.values)
+        rows.append(best.indices)
+    return Nearest(torch.cat(distances), torch.cat(rows))
+
+
 def squared_radii(features: Tensor, k: int) -> Tensor:
     """The squared distance from each of (N, d) to its k-th nearest neighbour other than itself, (N,)."""
-    radii = []
-    for rows, distances in squared_distances(features, features):
-        within = torch.arange(len(distances), device=features.device)
-        distances[within, within + rows.start] = torch.inf
-        radii.append(distances.topk(k, dim=1, largest=False).values[:, -1])
-    return torch.cat(radii)
+    itself = torch.arange(len(features), device=features.device)
+    return nearest(features, features, k, itself).distances[:, -1]
+
+
+def authpct(reals: Tensor, fakes: Tensor) -> float:
+    """Percentage of fakes (M, d) that are no copies of training images (N, d) (Alaa et al. 2022, section 4.3; the name
+    is Stein et al.'s, 2023).
+
+    A fake counts as a copy if it is nearer to its nearest real than that one is to its own nearest real.
+    """
+    centre = reals.double().mean(0)
+    reals, fakes = reals.double() - centre, fakes.double() - centre
+    found = nearest(fakes, reals)
+    chosen, position = found.rows[:, 0].unique(return_inverse=True)
+    radii = nearest(reals[chosen], reals, leave_out=chosen).distances[:, 0]
+    return 100 * (found.distances[:, 0] >= radii[position]).double().mean().item()
+
+
+def memorization(train: Tensor, held_out: Tensor, fakes: Tensor, fakes_are_held_out: bool = False) -> dict[str, float]:
+    """How much nearer fakes (M, d) are to training images than to as many held-out ones, both (n, d).
+
+    The mean distances to the nearest of each, and the share of fakes that are nearer to a training image, ties counting
+    half: 0.5 for a model that copies nothing (Meehan et al. 2020, section 3). `fakes_are_held_out`: fake i is held-out
+    image i, which is left out.
+    """
+    centre = train.double().mean(0)
+    train, held_out, fakes = (features.double() - centre for features in (train, held_out, fakes))
+    itself = torch.arange(len(fakes), device=fakes.device) if fakes_are_held_out else None
+    to_train = nearest(fakes, train).distances[:, 0]
+    to_held_out = nearest(fakes, held_out, leave_out=itself).distances[:, 0]
+    nearer = (to_train < to_held_out).double() + 0.5 * (to_train == to_held_out).double()
+    return {
+        "nn_distance_train": to_train.sqrt().mean().item(),
+        "nn_distance_held_out": to_held_out.sqrt().mean().item(),
+        "nearer_to_train": nearer.mean().item(),
+    }
 
 
 def squared_distances(rows: Tensor, columns: Tensor) -> Iterator[tuple[slice, Tensor]]:

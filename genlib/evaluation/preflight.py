@@ -7,11 +7,14 @@ from typing import TYPE_CHECKING
 
 from genlib.config import EvaluationConfig, RunConfig
 from genlib.errors import UserError
+from genlib.evaluation.dinov2_weights import check_dinov2, dinov2_features
 from genlib.files import sha256_of_file
 
 if TYPE_CHECKING:
     from genlib.data.folder import Manifest
 
+DIMENSIONS = {"classifier": 64, "random": 64, "inception": 2048}  # of the features
+OF_CLASSES = ("modes", "class_kl")
 PUBLISHED_FILE = "pt_inception-2015-12-05-6726825d.pth"
 PUBLISHED_SHA256 = "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2"
 WHERE_TO_GET_IT = (
@@ -21,10 +24,12 @@ WHERE_TO_GET_IT = (
 
 
 def check_weights(asked: EvaluationConfig) -> None:
-    """UserError where Inception's weights are asked for and absent, or not the ones that are meant."""
+    """UserError where the extractor's weights are asked for and absent, or not the ones that are meant."""
     if asked.features == "inception":
         assert asked.inception_weights and asked.inception_sha256  # RunConfig sees to it
         check_weights_file(asked.inception_weights, asked.inception_sha256)
+    if asked.features == "dinov2":
+        check_dinov2(asked.dinov2_weights)
 
 
 def check_weights_file(weights: Path, sha256: str) -> None:
@@ -38,20 +43,58 @@ def check_weights_file(weights: Path, sha256: str) -> None:
         )
 
 
-def check_counts(asked: EvaluationConfig, manifest: Manifest) -> None:
-    """UserError where there are fewer images than neighbours to look for."""
+def check_counts(asked: EvaluationConfig, manifest: Manifest, samples: str = "evaluation.samples") -> None:
+    """UserError where there are fewer images than neighbours to look for, or than the features' dimensions need.
+
+    `samples` is what the user calls the images that are judged.
+    """
     fewest = min(asked.samples, manifest.counts["train"], manifest.counts["test"])
+    if asked.every:
+        fewest = min(fewest, asked.every_samples)
     if asked.neighbours >= fewest:
         raise UserError(
             f"evaluation.neighbours ({asked.neighbours}) must be below the number of images ({fewest}, the least of "
-            f"evaluation.samples, train and test); lower it, or ask for more samples."
+            f"{samples}, train and test); lower it, or take more images."
         )
+    check_dimensions(asked, samples, asked.samples)
+    if asked.every:
+        check_dimensions(asked, "evaluation.every_samples", asked.every_samples)
+
+
+def check_dimensions(asked: EvaluationConfig, key: str, count: int) -> None:
+    """UserError unless `count` images, which `key` asks for, can have a covariance of full rank."""
+    dimensions = dimensions_of(asked)
+    if dimensions is not None and count <= dimensions:
+        raise UserError(
+            f"{key} ({count}) are too few for the {dimensions} {asked.features} features: a perfect model's Fréchet "
+            f"distance would be about {null_bias(count, dimensions):.2g} of the features' total variance; "
+            f"use {dimensions + 1} or more, better {10 * dimensions}."
+        )
+
+
+def dimensions_of(asked: EvaluationConfig) -> int | None:
+    """Of the features; None where they are not known before the weights are there."""
+    if asked.features == "dinov2":
+        return dinov2_features(asked.dinov2_weights)
+    return DIMENSIONS[asked.features]
+
+
+def null_bias(count: int, dimensions: int) -> float:
+    """The Fréchet distance that `count` samples of the very distribution get, over the features' total variance.
+
+    (1 + (d + 1)/4) / N: one half of 2d/N + d(d + 1)/(2N), what two samples of N from N(0, I) are apart when N is large,
+    since one of the two is a reference without end.
+    """
+    return (1 + (dimensions + 1) / 4) / count
 
 
 def check_metric(config: RunConfig, manifest: Manifest) -> None:
     """UserError where the gate's metric cannot be measured on the data."""
-    if manifest.label_names is None and config.registry.metric == "fd_classifier":
+    metric, features = config.registry.metric, config.evaluation.features
+    if manifest.label_names is not None or features in ("inception", "dinov2") and metric not in OF_CLASSES:
+        return
+    if metric in OF_CLASSES or metric.endswith(("_classifier", "_classifier_infinity")):
         raise UserError(
-            f"registry.metric (fd_classifier) needs a classifier, but {manifest.source} has no labels; "
+            f"registry.metric ({metric}) needs a classifier, but {manifest.source} has no labels; "
             "set evaluation.features=random and registry.metric=fd_random."
         )

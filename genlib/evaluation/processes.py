@@ -14,6 +14,7 @@ from accelerate import PartialState
 from torch import Tensor
 
 from genlib.sampling import CHUNK
+from genlib.training.signals import Interrupted
 
 Result = TypeVar("Result")
 
@@ -32,22 +33,41 @@ def joined(cpu: bool) -> Iterator[tuple[Processes, torch.device]]:
             PartialState._reset_state()
 
 
-class Processes:
-    """This process's place among all; every method but `chunks` must be entered by all of them."""
+def exact_device(device: torch.device) -> torch.device:
+    """Where float64 numbers live, which Apple's GPUs lack."""
+    return device if device.type == "cuda" else torch.device("cpu")
 
-    def __init__(self, device: torch.device) -> None:
+
+class Processes:
+    """This process's place among all; every method must be entered by all of them, and `chunks` be used up.
+
+    `stopped` is asked before every chunk, by all processes equally often, and must give all of them the same answer.
+    """
+
+    def __init__(self, device: torch.device, stopped: Callable[[], bool] = lambda: False) -> None:
+        self.stopped = stopped
         together = dist.is_available() and dist.is_initialized()
         self.rank = dist.get_rank() if together else 0
         self.count = dist.get_world_size() if together else 1
-        # Float64 sums live here too, which Apple's GPUs lack.
-        self.metric_device = device if device.type == "cuda" else torch.device("cpu")
+        self.metric_device = exact_device(device)
 
-    def chunks(self, rows: int) -> range:
-        """The chunks of `rows` rows that fall to this process, round-robin; none if there are too few."""
-        return range(self.rank, math.ceil(rows / CHUNK), self.count)
+    def chunks(self, rows: int) -> Iterator[int]:
+        """The chunks of `rows` rows that fall to this process, round-robin; none if there are too few.
+
+        Raises Interrupted once the processes agree to stop.
+        """
+        total = math.ceil(rows / CHUNK)
+        for first in range(0, total, self.count):
+            if self.stopped():
+                raise Interrupted
+            if first + self.rank < total:
+                yield first + self.rank
 
     def gather(self, mine: dict[int, Tensor], rows: int, columns: int, dtype: torch.dtype) -> Tensor:
-        """Everybody's chunks, {index: (at most CHUNK, columns)}, to the whole in order, (rows, columns), everywhere."""
+        """Everybody's chunks, {index: (at most CHUNK, columns)}, to the whole in order, (rows, columns), everywhere.
+
+        Chunks are padded to be exchanged; what is padding never comes back.
+        """
         total = math.ceil(rows / CHUNK)
         slots = max(1, math.ceil(total / self.count))
         padded = torch.zeros(slots, CHUNK, columns, dtype=dtype, device=self.metric_device)

@@ -9,28 +9,40 @@ from genlib.config import METRICS
 
 def table(evaluation: dict[str, Any]) -> str:
     """One line a metric with its value, the real-data floor and the better direction; then counts and warnings."""
-    provenance = evaluation["provenance"]
-    likelihood = provenance["likelihood"] or {"standard_error": {}}
-    rows = [("metric", "value", "real-data floor", "better")]
-    for name, value in evaluation["metrics"].items():
-        error = likelihood["standard_error"].get(name)
-        shown = f"{value:.4f}" if error is None else f"{value:.4f} ± {error:.4f}"
-        floor = evaluation["floor"].get(name)
-        rows.append((name, shown, "-" if floor is None else f"{floor:.4f}", METRICS.get(name, "")))
-    widths = [max(len(row[column]) for row in rows) for column in range(4)]
+    rows = [("metric", "value", "real-data floor", "images", "better")]
+    for name, entry in evaluation["metrics"].items():
+        floor = "-" if entry["floor"] is None else f"{entry['floor']:.4f}"
+        rows.append((name, with_error(entry), floor, str(entry["count"]), METRICS.get(name, "")))
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+    provenance = evaluation["provenance"]
     warnings = [f"Warning: {warning}" for warning in provenance["warnings"]]
     return "\n".join([*lines, *footnotes(provenance), *warnings])
+
+
+def with_error(entry: dict[str, Any]) -> str:
+    """The value and its standard deviation over the seeds; its standard error where there was but one set."""
+    error = entry["std"] if entry["std"] is not None else entry.get("standard_error")
+    return f"{entry['value']:.4f}" + ("" if error is None else f" ± {error:.4f}")
 
 
 def footnotes(provenance: dict[str, Any]) -> list[str]:
     """Which images, which features."""
     extractor, neighbours, floor = provenance["extractor"], provenance["neighbours"], provenance["floor"]
+    samples, likelihood = provenance["samples"], provenance["likelihood"]
     accuracy = provenance["extractor_facts"].get("test_accuracy")
     known = "" if accuracy is None else f", test accuracy {accuracy:.1%}"
-    return [
-        f"{provenance['samples']['count']} samples (seed {provenance['samples']['seed']}) against "
-        f"{provenance['reference']['count']} train images; floor: {floor['count']} test images in their place; "
-        f"precision to coverage: {neighbours['samples']} against {neighbours['reals']}, k = {neighbours['k']}.",
+    seeds = samples.get("seeds")
+    of = f", each with seeds {seeds[0]} to {seeds[-1]}" if seeds and len(seeds) > 1 else ""
+    lines = [
+        f"{samples['count']} samples{of} against {provenance['reference']['count']} train images; floor: "
+        f"{floor['count']} test images in their place; neighbours and kernel distance: {neighbours['images']} against "
+        f"as many, k = {neighbours['k']}. After ±: the standard deviation over the seeds, else the standard error.",
         f"Features: {extractor['name']} ({extractor['features']} numbers, {extractor['hash'][:12]}{known}).",
     ]
+    if likelihood:
+        lines.append(
+            f"Likelihood: {likelihood['count']} test images, {likelihood['importance_samples']} importance samples, "
+            f"{likelihood['unit']}; dequantization: {likelihood['dequantization']}."
+        )
+    return lines

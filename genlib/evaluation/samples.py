@@ -1,62 +1,133 @@
-"""The metrics of a set of images, made by a model or real, against the train split."""
+"""The metrics of a set of images, made by a model or real, against the data."""
 
 from __future__ import annotations
+
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from genlib.data.folder import DatasetFolder, Part
-from genlib.evaluation.extractors import chunks_of, reference_moments
-from genlib.evaluation.features import FRECHET_NAMES, Chunk, Extractor, chunk_features
-from genlib.evaluation.frechet import FrechetDistance
-from genlib.evaluation.neighbours import neighbour_metrics
+from genlib.config import DISTANCES, KERNEL_DISTANCES, EvaluationConfig
+from genlib.data.folder import DatasetFolder
+from genlib.evaluation.extractors import Panel
+from genlib.evaluation.features import Chunk, features_of
+from genlib.evaluation.frechet import FeatureMoments, Moments, at_infinity, by_samples, frechet_distance
+from genlib.evaluation.kernel import kernel_distance
+from genlib.evaluation.measures import Estimate
+from genlib.evaluation.modes import mode_coverage
+from genlib.evaluation.neighbours import authpct, memorization, neighbour_metrics
 from genlib.evaluation.processes import Processes
+from genlib.evaluation.reference import reference_of
 from genlib.randomness import generator_for
+from genlib.sampling import CHUNK
 
 
-class SampleMetrics:
-    """Judges images by their features: all of them by the Fréchet distance to the whole train split's, and the first
-    `neighbour_count` by precision, recall, density and coverage against as many images of the train split.
+def cheap_metrics(extractor: str) -> set[str]:
+    """What a judge that is not thorough gives."""
+    distances = {DISTANCES[extractor], KERNEL_DISTANCES[extractor]}
+    return distances | {"precision", "recall", "density", "coverage"}
+
+
+class Judged(NamedTuple):
+    metrics: dict[str, Estimate]
+    details: dict[str, Any]  # what is more than a number, JSON
+    features: Tensor  # of the main extractor, float32 (count, d), in the images' order
+
+
+class Seen(NamedTuple):
+    """A set of images, as all processes together saw it."""
+
+    features: Tensor  # of the main extractor, (count, d)
+    moments: dict[str, Moments]  # by extractor
+    classes: Tensor | None  # int64 (count,)
+
+
+class Judge:
+    """Judges sets of images: all of a set by the Fréchet distances to the whole train split, the first
+    `neighbour_count` by kernel distance and neighbours against as many images of the data.
+
+    `thorough` adds what is not needed to follow a training: the extrapolated distance, the other extractors, copies of
+    training images, classes.
     """
 
     def __init__(
-        self,
-        dataset: DatasetFolder,
-        extractor: Extractor,
-        neighbours: int,
-        neighbour_count: int,
-        batch_size: int,
-        processes: Processes,
+        self, dataset: DatasetFolder, panel: Panel, asked: EvaluationConfig, processes: Processes, thorough: bool = True
     ) -> None:
-        self.extractor, self.processes, self.batch_size = extractor, processes, batch_size
-        self.neighbours, self.neighbour_count = neighbours, neighbour_count
-        self.reference = reference_moments(dataset, extractor, batch_size, processes)
-        reals = chunks_of(dataset, "train", choose(dataset, "train", neighbour_count))
-        self.reals = self.features(reals, neighbour_count, None, "real images")
-
-    def __call__(self, chunk: Chunk, count: int, what: str) -> dict[str, float]:
-        """The metrics of `count` uint8 images, the same on every process."""
-        distance = FrechetDistance(self.reference)
-        distance.update(self.reals[:0])  # there may be no chunk for this process
-        features = self.features(chunk, count, distance, what)[: self.neighbour_count]
-        return {
-            FRECHET_NAMES[self.extractor.name]: distance.compute().item(),
-            **self.processes.first(lambda: neighbour_metrics(self.reals, features, self.neighbours)),
+        self.dataset, self.panel, self.asked, self.processes, self.thorough = dataset, panel, asked, processes, thorough
+        self.extractors = panel.all if thorough else (panel.main,)
+        self.references = {
+            extractor.name: reference_of(dataset, "train", extractor, asked.batch_size, processes)
+            for extractor in self.extractors
+            if extractor is panel.main or extractor.name == "random"  # the classifier beside these is for classes only
         }
+        self.train = self.references[panel.main.name]
+        self.held_out = reference_of(dataset, "test", panel.main, asked.batch_size, processes)
+        self.neighbour_count = min(asked.samples, len(self.train.features), len(self.held_out.features))
+        labels = dataset.labels("train")
+        self.data_shares: Tensor | None = None
+        if thorough and panel.classify is not None and labels is not None:
+            counts = torch.bincount(torch.from_numpy(labels[labels >= 0])).double()
+            self.data_shares = counts / counts.sum()
 
-    def features(self, chunk: Chunk, count: int, distance: FrechetDistance | None, what: str) -> Tensor:
-        """Of all images, in order, (count, d) on every process; fed to `distance` on the way."""
-        mine = {}
-        shared = self.processes.chunks(count)
-        for index in tqdm(shared, desc=f"features of {what}", disable=None if self.processes.rank == 0 else True):
-            mine[index] = chunk_features(self.extractor, chunk, index, count, self.batch_size)
-            if distance is not None:
-                distance.update(mine[index])
-        return self.processes.gather(mine, count, self.extractor.num_features, torch.float32)
+    def __call__(self, chunk: Chunk, count: int, what: str, held_out: bool = False) -> Judged:
+        """The metrics of `count` uint8 images, the same on every process. `held_out`: they are the test split's, in
+        the order of its reference.
+        """
+        seen = self.see(chunk, count, what)
+        metrics, details = self.processes.first(lambda: self.metrics(seen, held_out))
+        return Judged(metrics, details, seen.features)
 
+    def see(self, chunk: Chunk, count: int, what: str) -> Seen:
+        """Every extractor's look at `count` images, shared out over the processes."""
+        main = self.panel.main
+        moments = {name: FeatureMoments(of.moments.mean).to(of.moments.mean) for name, of in self.references.items()}
+        for name, of in self.references.items():
+            moments[name].update(of.features[:0])  # there may be no chunk for this process
+        features, classes = {}, {}
+        quiet = True if self.processes.rank or not self.thorough else None  # None: where there is no terminal
+        for index in tqdm(self.processes.chunks(count), f"features of {what}", -(-count // CHUNK), disable=quiet):
+            images = chunk(index)[: count - index * CHUNK]
+            for extractor in self.extractors:
+                found = features_of(extractor, images, index * CHUNK, self.asked.batch_size)
+                if extractor.name in moments:
+                    moments[extractor.name].update(found)
+                if extractor is main:
+                    features[index] = found
+                if extractor.name == "classifier" and self.panel.classify is not None:
+                    classes[index] = self.panel.classify(found).argmax(1, keepdim=True)
+        return Seen(
+            self.processes.gather(features, count, main.num_features, torch.float32),
+            {name: metric.compute() for name, metric in moments.items()},
+            self.processes.gather(classes, count, 1, torch.int64)[:, 0] if self.data_shares is not None else None,
+        )
 
-def choose(dataset: DatasetFolder, split: Part, count: int) -> Tensor:
-    """`count` different rows of a split, always the same ones."""
-    rows = dataset.manifest.counts[split]
-    return torch.randperm(rows, generator=generator_for("images to judge by", split))[:count]
+    def metrics(self, seen: Seen, held_out: bool) -> tuple[dict[str, Estimate], dict[str, Any]]:
+        """On one process alone."""
+        features, count, name = seen.features, len(seen.features), self.panel.main.name
+        distance = DISTANCES[name]
+        found: dict[str, Estimate] = {}
+        details: dict[str, Any] = {}
+        for other, reference in self.references.items():
+            value = frechet_distance(reference.moments, seen.moments[other]).item()
+            found[DISTANCES[other]] = Estimate(value, count)
+        few = min(self.neighbour_count, count)
+        fakes, reals, others = features[:few], self.train.features[:few], self.held_out.features[:few]
+        found[KERNEL_DISTANCES[name]] = kernel_distance(reals, fakes)
+        for metric, value in neighbour_metrics(reals, fakes, self.asked.neighbours).items():
+            found[metric] = Estimate(value, few)
+        if self.thorough:
+            order = torch.randperm(count, generator=generator_for("growing sets of samples"))
+            distances = by_samples(self.train.moments, features, order)
+            found[f"{distance}_infinity"] = Estimate(at_infinity(distances), count)
+            details["frechet_by_samples"] = [{"samples": size, "value": value} for size, value in distances]
+            found["authpct"] = Estimate(authpct(self.train.features, fakes), few)
+            for metric, value in memorization(reals, others, fakes, held_out).items():
+                found[metric] = Estimate(value, few)
+        if seen.classes is not None and self.data_shares is not None:
+            covered = mode_coverage(seen.classes.cpu(), self.data_shares)
+            found["modes"], found["class_kl"] = Estimate(covered.modes, count), Estimate(covered.kl, count)
+            names = self.dataset.manifest.label_names or [str(label) for label in range(len(self.data_shares))]
+            shares = {"samples": covered.shares.tolist(), "data": self.data_shares.tolist()}
+            details["class_histogram"] = {"names": list(names), **shares}
+        return found, details

@@ -4,13 +4,24 @@ from __future__ import annotations
 
 from genlib.config import GANConfig, VAEConfig
 from genlib.losses import adversarial
-from genlib.methods.base import Batch, Losses, Method, Phase, Sampler
+from genlib.methods.base import Batch, LatentVariableMethod, Losses, Method, Phase, Posterior, Sampler
 from genlib.methods.gan import GAN
 from genlib.methods.vae import VAE
 from genlib.networks.build import build_decoder, build_discriminator, build_encoder
 from genlib.networks.mlp import ImageShape
 
-__all__ = ["GAN", "VAE", "Batch", "Losses", "Method", "Phase", "Sampler", "build_method"]
+__all__ = [
+    "GAN",
+    "VAE",
+    "Batch",
+    "LatentVariableMethod",
+    "Losses",
+    "Method",
+    "Phase",
+    "Posterior",
+    "Sampler",
+    "build_method",
+]
 
 GENERATOR_LOSSES = {
     "minimax": adversarial.generator_minimax,

@@ -60,6 +60,30 @@ class Method(nn.Module, ABC):
     def sampler_of(self, model: nn.Module) -> Sampler:
         """The part of `model` (this method's, or its moving average) that turns latents into images."""
 
-    def held_out(self, model: nn.Module, batch: Batch) -> Losses:
-        """Per-image quantities, each (B,), whose mean over held-out images is a metric; none unless overridden."""
-        return {}
+
+class Posterior(NamedTuple):
+    """q(z | x) = N(mean, diag exp(log_variance))."""
+
+    mean: Tensor  # (B, d)
+    log_variance: Tensor  # (B, d)
+
+    def sample(self) -> Tensor:
+        """Reparameterized (Kingma & Welling 2014, section 2.4): z = mean + std * noise, (B, d)."""
+        return self.mean + torch.exp(0.5 * self.log_variance) * torch.randn_like(self.mean)
+
+
+class LatentVariableMethod(Method, ABC):
+    """A method with p(x | z), the prior p(z) = N(0, I) and an approximate posterior: what a likelihood needs."""
+
+    @property
+    @abstractmethod
+    def is_density(self) -> bool:
+        """Whether p(x | z) is a density over pixels in [-1, 1], and not a probability or a cross-entropy."""
+
+    @abstractmethod
+    def posterior(self, model: nn.Module, images: Tensor) -> Posterior:
+        """q(z | x) under `model` (this method's, or its moving average) of images in [-1, 1], (B, C, H, W)."""
+
+    @abstractmethod
+    def log_likelihood(self, model: nn.Module, images: Tensor, latents: Tensor) -> Tensor:
+        """log p(x | z) in nats of (B, C, H, W) in [-1, 1] and (B, d), (B,)."""

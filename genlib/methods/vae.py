@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple, cast
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -10,18 +10,7 @@ from torch import Tensor, nn
 from genlib.config import OptimizerConfig
 from genlib.losses.divergences import kl_to_standard_normal
 from genlib.losses.likelihoods import bernoulli_negative_log_likelihood, gaussian_negative_log_likelihood
-from genlib.methods.base import Batch, Losses, Method, Phase, Sampler
-
-
-class Posterior(NamedTuple):
-    """q(z | x) = N(mean, diag exp(log_variance))."""
-
-    mean: Tensor  # (B, d)
-    log_variance: Tensor  # (B, d)
-
-    def sample(self) -> Tensor:
-        """Reparameterized (Kingma & Welling 2014, section 2.4): z = mean + std * noise, (B, d)."""
-        return self.mean + torch.exp(0.5 * self.log_variance) * torch.randn_like(self.mean)
+from genlib.methods.base import Batch, LatentVariableMethod, Losses, Phase, Posterior, Sampler
 
 
 class LatentVariableModel(nn.Module):
@@ -32,11 +21,8 @@ class LatentVariableModel(nn.Module):
         self.encoder = encoder
         self.decoder = decoder
 
-    def posterior(self, images: Tensor) -> Posterior:
-        return Posterior(*self.encoder(images).float().chunk(2, dim=1))
 
-
-class VAE(Method):
+class VAE(LatentVariableMethod):
     """Maximizes the evidence lower bound, E_q[log p(x | z)] - KL(q(z | x) || p(z)), with one sample of z.
 
     `sigma` is the Gaussian decoder's standard deviation on pixels in [-1, 1]; None stands for a Bernoulli decoder on
@@ -50,21 +36,23 @@ class VAE(Method):
         self.phases = (Phase("vae", self.model, optimizer),)
 
     def loss(self, phase: str, batch: Batch) -> Losses:
-        parts = self.held_out(self.model, batch)
-        reconstruction, kl = parts["reconstruction"].mean(), parts["kl"].mean()
+        posterior = self.posterior(self.model, batch.images)
+        reconstruction = -self.log_likelihood(self.model, batch.images, posterior.sample()).mean()
+        kl = kl_to_standard_normal(posterior.mean, posterior.log_variance).mean()
         return {"total": reconstruction + kl, "reconstruction": reconstruction, "kl": kl}
 
     def sampler_of(self, model: nn.Module) -> Sampler:
         return cast(LatentVariableModel, model).decoder
 
-    def held_out(self, model: nn.Module, batch: Batch) -> Losses:
-        """The evidence lower bound and its two parts, in nats per image, each (B,)."""
-        model = cast(LatentVariableModel, model)
-        posterior = model.posterior(batch.images)
-        raw = model.decoder.network(posterior.sample()).float()
+    @property
+    def is_density(self) -> bool:
+        return self.sigma is not None
+
+    def posterior(self, model: nn.Module, images: Tensor) -> Posterior:
+        return Posterior(*cast(LatentVariableModel, model).encoder(images).float().chunk(2, dim=1))
+
+    def log_likelihood(self, model: nn.Module, images: Tensor, latents: Tensor) -> Tensor:
+        raw = self.sampler_of(model).network(latents).float()
         if self.sigma is None:
-            reconstruction = bernoulli_negative_log_likelihood((batch.images + 1) / 2, raw)
-        else:
-            reconstruction = gaussian_negative_log_likelihood(batch.images, torch.tanh(raw), self.sigma)
-        kl = kl_to_standard_normal(posterior.mean, posterior.log_variance)
-        return {"elbo": -reconstruction - kl, "reconstruction": reconstruction, "kl": kl}
+            return -bernoulli_negative_log_likelihood((images + 1) / 2, raw)
+        return -gaussian_negative_log_likelihood(images, torch.tanh(raw), self.sigma)

@@ -18,12 +18,11 @@ from torch import Tensor, nn
 
 from genlib.data.folder import DatasetFolder
 from genlib.data.prepare import prepare
-from genlib.errors import UserError
 from genlib.files import read_json, rename_into_place, sync, write_json
-from genlib.methods import Batch, Method, build_method
+from genlib.methods import LatentVariableMethod, Method, build_method
 from genlib.networks.batch_norm import reestimate_batch_norm
 from genlib.pixels import to_unit
-from genlib.randomness import generator_for
+from genlib.randomness import generator_for, seed_draws
 from genlib.training.run_folder import RunFolder
 
 NORM_BATCHES, NORM_BATCH_SIZE = 16, 256
@@ -36,6 +35,11 @@ class Progress:
     step: int = 0
     images: int = 0
     seconds: float = 0.0
+    evaluated: int = 0  # the last step that was evaluated
+    metric: str | None = None  # what the best is judged by
+    best_step: int = 0
+    best_value: float | None = None
+    last_value: float | None = None
 
 
 def checkpoint_path(folder: Path, step: int) -> Path:
@@ -93,28 +97,33 @@ def contiguous(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     return {name: tensor.contiguous() for name, tensor in tensors.items()}
 
 
-def load_model(run: RunFolder, device: str | torch.device = "cpu") -> tuple[Method, nn.Module]:
-    """A run's method and its averaged model, from the newest checkpoint, in eval mode.
+def load_model(run: RunFolder, checkpoint: Path, device: str | torch.device = "cpu") -> tuple[Method, nn.Module]:
+    """A run's method and its averaged model, from a checkpoint, in eval mode.
 
-    Batch-norm statistics are re-estimated as `held_out` passes over train images. UserError where there is no
-    checkpoint.
+    Its batch-norm statistics are not those of the average yet: `reestimate_model`.
     """
-    checkpoints = finished_checkpoints(run.checkpoints)
-    if not checkpoints:
-        raise UserError(f"{run.path} has no checkpoint yet; train it first: genlib train CONFIG --run-dir {run.path}.")
     config = run.config()
-    dataset = prepare(config.data)
-    channels, height, width = dataset.manifest.shape
-    with torch.random.fork_rng(devices=[device] if torch.device(device).type == "cuda" else []):
-        torch.manual_seed(0)
+    channels, height, width = prepare(config.data).manifest.shape
+    with torch.random.fork_rng(devices=[]):
         method = build_method(config.method, (channels, height, width)).to(device)
-        method.load_state_dict(load_file(checkpoints[-1] / "method.safetensors", device=str(device)))
-        model = method.model
-        model.load_state_dict(load_file(checkpoints[-1] / "average.safetensors", device=str(device)))
-        reestimate_batch_norm(
-            model, lambda images: method.held_out(model, Batch(images, None)), train_images(dataset, device)
-        )
-    return method.eval(), model
+    method.load_state_dict(load_file(checkpoint / "method.safetensors", device=str(device)))
+    method.model.load_state_dict(load_file(checkpoint / "average.safetensors", device=str(device)))
+    return method.eval(), method.model.eval()
+
+
+def reestimate_model(method: LatentVariableMethod, model: nn.Module, dataset: DatasetFolder) -> None:
+    """Set `model`'s batch-norm statistics, as it encodes and decodes a fixed choice of train images.
+
+    The global generators are left as they were.
+    """
+    device = next(model.parameters()).device
+
+    def encode_and_decode(images: Tensor) -> Tensor:
+        return method.sampler_of(model)(method.posterior(model, images).sample())
+
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        seed_draws(0, device)
+        reestimate_batch_norm(model, encode_and_decode, train_images(dataset, device))
 
 
 def train_images(dataset: DatasetFolder, device: str | torch.device) -> list[Tensor]:

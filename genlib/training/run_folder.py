@@ -36,7 +36,10 @@ class RunFolder:
         self.checkpoints = self.path / "checkpoints"
         self.samples = self.path / "samples"
         self.sampler = self.path / "sampler"
+        self.best = self.path / "best"  # the best checkpoint so far, and its sampler
         self.evaluation_file = self.path / "evaluation.json"
+        self.report_file = self.path / "report.html"
+        self.champion_file = self.path / "champion.json"  # whom the report compares with, if the pipeline says
         self.result_file = self.path / "result.json"
 
     def exists(self) -> bool:

@@ -11,6 +11,10 @@ import torch
 import torch.distributed as dist
 
 
+class Interrupted(Exception):
+    """The processes agreed to stop in the middle of something that can be done again."""
+
+
 class StopRequest:
     """Inside `with StopRequest() as stop:`, `stop.agreed()` tells all ranks alike whether one was asked to stop.
 
@@ -45,7 +49,7 @@ class StopRequest:
         self.signal = number
 
     def agreed(self) -> bool:
-        """Call once at each step boundary, on every rank."""
+        """Call at each step boundary, on every rank equally often."""
         if self._group is None:
             return self.signal is not None
         asked = False

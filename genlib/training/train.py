@@ -8,6 +8,7 @@ import warnings
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import torch
 from accelerate import Accelerator
@@ -19,22 +20,31 @@ from genlib.data.folder import DatasetFolder
 from genlib.data.prepare import prepare
 from genlib.errors import UserError
 from genlib.home import runs_folder
+from genlib.training.checkpoint import Progress
 from genlib.training.run_folder import RunFolder, new_run_name
 from genlib.training.signals import StopRequest
-from genlib.training.trainer import Diverged, Trainer
+from genlib.training.trainer import Diverged, Evaluate, Trainer
+
+FAR = 0.1  # of the value: how far the best must lie ahead of the last to be worth a word
+
+MakeEvaluate = Callable[[RunConfig, DatasetFolder, torch.device], Evaluate]
 
 
-def train(config: RunConfig, run_dir: Path | None = None) -> int:
+def train(config: RunConfig, run_dir: Path | None = None, make_evaluate: MakeEvaluate | None = None) -> int:
     """Train, or go on with the run in `run_dir`, and export the sampler; returns the process's exit code.
 
-    0 finished, 1 diverged, 128 + signal preempted (a checkpoint is saved). UserError before any work on bad input.
+    `make_evaluate` makes what evaluation.every asks for. 0 finished, 1 diverged, 128 + signal preempted (a checkpoint
+    is saved). UserError before any work on bad input.
     """
     dataset = prepare(config.data)
     refuse_impossible(config, dataset)
     accelerator = make_accelerator(config)
     try:
         run = on_main(accelerator, lambda: open_run(config, run_dir, dataset, accelerator.num_processes))
-        return train_in(run, dataset, accelerator)
+        evaluate = None
+        if make_evaluate is not None and config.evaluation.every:
+            evaluate = make_evaluate(run.config(), dataset, accelerator.device)
+        return train_in(run, dataset, accelerator, evaluate)
     finally:
         if distributed.is_initialized():
             distributed.destroy_process_group()
@@ -96,9 +106,9 @@ def on_main(accelerator: Accelerator, function: Callable[[], RunFolder]) -> RunF
     return outcome[0]
 
 
-def train_in(run: RunFolder, dataset: DatasetFolder, accelerator: Accelerator) -> int:
+def train_in(run: RunFolder, dataset: DatasetFolder, accelerator: Accelerator, evaluate: Evaluate | None) -> int:
     """Train in an opened run folder, and write result.json whatever happens."""
-    trainer = Trainer(run.config(), run, dataset, accelerator)
+    trainer = Trainer(run.config(), run, dataset, accelerator, evaluate)
     trainer.resume()
     say = print if accelerator.is_main_process else lambda *_, **__: None
     begun = f"from step {trainer.progress.step}" if trainer.progress.step else "anew"
@@ -120,6 +130,8 @@ def train_in(run: RunFolder, dataset: DatasetFolder, accelerator: Accelerator) -
         if accelerator.is_main_process:
             write_result(run, trainer, status, message)
     say(f"{status} at step {trainer.progress.step}: {run.path}", flush=True)
+    if note := note_on_best(trainer.progress):
+        say(f"note: {note}", flush=True)
     return code
 
 
@@ -135,6 +147,28 @@ def write_result(run: RunFolder, trainer: Trainer, status: str, message: str) ->
         peak_memory_bytes=peak_memory_bytes(trainer.accelerator.device),
         device=device_name(trainer.accelerator.device),
         processes=trainer.accelerator.num_processes,
+        **best_and_last(progress),
+    )
+
+
+def best_and_last(progress: Progress) -> dict[str, Any]:
+    """What evaluations during training found, if there were any."""
+    if progress.best_value is None:
+        return {}
+    best = {"step": progress.best_step, "metric": progress.metric, "value": progress.best_value}
+    last = {"step": progress.evaluated, "metric": progress.metric, "value": progress.last_value}
+    note = note_on_best(progress)
+    return {"best": best, "last": last, **({"note": note} if note else {})}
+
+
+def note_on_best(progress: Progress) -> str | None:
+    """A sentence where the best evaluation lies far ahead of the last, as is common in adversarial training."""
+    best, last = progress.best_value, progress.last_value
+    if best is None or last is None or abs(best - last) <= FAR * max(abs(best), abs(last)):
+        return None
+    return (
+        f"the best {progress.metric} during training, {best:.4g} at step {progress.best_step}, is far better than the "
+        f"last, {last:.4g} at step {progress.evaluated}; evaluation.checkpoint=best judges and registers the best."
     )
 
 

@@ -5,15 +5,20 @@ from __future__ import annotations
 import json
 import math
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from copy import deepcopy
+from pathlib import Path
 
 import torch
 from accelerate import Accelerator
+from torch import nn
 from tqdm import tqdm
 
-from genlib.config import RunConfig
+from genlib.config import METRICS, RunConfig
 from genlib.data.batches import Batches
 from genlib.data.folder import DatasetFolder
-from genlib.methods import build_method
+from genlib.methods import Method, build_method
 from genlib.pixels import grid, write_png
 from genlib.randomness import seed_draws, seed_for
 from genlib.sampling import TrainedSampler, estimate_norms, export_sampler
@@ -22,9 +27,12 @@ from genlib.training.ema import MovingAverage
 from genlib.training.meter import LossMeter
 from genlib.training.phases import ActivePhase
 from genlib.training.run_folder import RunFolder
-from genlib.training.signals import StopRequest
+from genlib.training.signals import Interrupted, StopRequest
 
 GRID = 64  # images of a sample grid
+
+# The metrics of a method's model, which may be altered, asking the function before every chunk of work whether to stop.
+Evaluate = Callable[[Method, nn.Module, Callable[[], bool]], dict[str, float]]
 
 
 class Diverged(Exception):
@@ -34,8 +42,16 @@ class Diverged(Exception):
 class Trainer:
     """One run on this process, alone or as one of several under accelerate launch or torchrun."""
 
-    def __init__(self, config: RunConfig, run: RunFolder, dataset: DatasetFolder, accelerator: Accelerator) -> None:
+    def __init__(
+        self,
+        config: RunConfig,
+        run: RunFolder,
+        dataset: DatasetFolder,
+        accelerator: Accelerator,
+        evaluate: Evaluate | None = None,
+    ) -> None:
         self.config, self.run_folder, self.dataset, self.accelerator = config, run, dataset, accelerator
+        self.evaluate = evaluate
         training = config.training
         ranks, rank = accelerator.num_processes, accelerator.process_index
         self.micro_batches = training.micro_batches or ranks
@@ -66,6 +82,7 @@ class Trainer:
             resident_bytes=training.resident_gib * 2**30,
             memory_format=layout,
         )
+        self._gate = f"evaluation/{config.registry.metric}"
         self.meter = LossMeter()
         self.progress = Progress()
 
@@ -82,6 +99,8 @@ class Trainer:
         training, progress = self.config.training, self.progress
         self.clock = Clock(progress)
         with self._progress_bar() as bar:
+            if progress.step and self._due(progress.step) and not self._evaluated(stop, bar, {}):
+                return "preempted"
             while progress.step < training.steps:
                 self._step(progress.step)
                 progress.step += 1
@@ -90,13 +109,19 @@ class Trainer:
                 self.average.update(progress.step, self.batches.images_per_step, last)
                 bar.update()
                 saving = last or stopped or progress.step % training.checkpoint_every == 0
-                if saving or progress.step % training.log_every == 0:
-                    self._log(bar)  # before a checkpoint too: none is made of weights that are no numbers
+                due = self._due(progress.step)
+                if saving or due or progress.step % training.log_every == 0:
+                    losses = self._losses()  # before a checkpoint too: none is made of weights that are no numbers
+                    if due and not stopped:
+                        stopped = not self._evaluated(stop, bar, losses)
+                        saving |= stopped
+                    else:
+                        self._log(bar, losses)
                 if last or progress.step % training.sample_every == 0:
                     self._sample()
                 if saving:
                     self._save()
-                if stopped and not last:
+                if stopped and (not last or self._due(progress.step)):
                     return "preempted"
         return "finished"
 
@@ -116,36 +141,75 @@ class Trainer:
                 if norm is not None:
                     self.meter.add(f"{name}/gradient", {"norm": norm})
 
-    def _log(self, bar: tqdm) -> None:
-        """Read the losses, the only wait for the device, and write a line of metrics."""
+    def _losses(self) -> dict[str, float]:
+        """Their means since the last call, and the speed; the only wait for the device. Raises Diverged."""
         names, means = self.meter.means()
         means = self.accelerator.reduce(means, reduction="mean")
         values = dict(zip(names, means.tolist(), strict=True))
-        images_per_second = self.clock.lap()
         broken = [name for name, value in values.items() if not math.isfinite(value)]
         if broken:
             raise Diverged(
                 f"{broken[0]} is {values[broken[0]]} at step {self.progress.step}; "
                 "lower the learning rate, or set training.gradient_clip."
             )
+        return {"images_per_second": round(self.clock.lap(), 1), **values}
+
+    def _log(self, bar: tqdm, values: dict[str, float]) -> None:
+        """Write a line of metrics."""
+        if not self.accelerator.is_main_process:
+            return
+        progress = self.progress
+        line = {"step": progress.step, "images": progress.images, "seconds": round(progress.seconds, 3)}
+        with self.run_folder.metrics_file.open("a") as file:
+            file.write(json.dumps(line | values) + "\n")
+        rate = f"{values['images_per_second']:,.0f} images/s  " if "images_per_second" in values else ""
+        telling = [name for name in values if name.startswith(tuple(self.optimizers)) or name == self._gate]
+        shown = "  ".join(f"{name} {values[name]:.4g}" for name in telling)
+        if bar.disable:
+            print(f"step {progress.step}/{self.config.training.steps}  {rate}{shown}", flush=True)
+        else:
+            bar.set_postfix_str(shown)
+
+    def _due(self, step: int) -> bool:
+        """Whether the step is to be evaluated and has not been."""
+        every = self.config.evaluation.every
+        if self.evaluate is None or every is None or self.progress.evaluated == step:
+            return False
+        return step % every == 0 or step == self.config.training.steps
+
+    def _evaluated(self, stop: StopRequest, bar: tqdm, losses: dict[str, float]) -> bool:
+        """Evaluate the moving average and log it together with the losses; False if a stop came in between.
+
+        The training does not notice: the model is a copy, and the evaluation's draws are its own.
+        """
+        assert self.evaluate is not None
+        progress, metric = self.progress, self.config.registry.metric
+        with self.clock.paused():
+            try:
+                values = self.evaluate(self.method, deepcopy(self.average.current()), stop.agreed)
+            except Interrupted:
+                self._log(bar, losses)
+                return False
+            if progress.metric != metric:
+                progress.metric, progress.best_value = metric, None
+            progress.evaluated, progress.last_value = progress.step, values.get(metric)
+            if self._is_best(progress.last_value):
+                progress.best_step, progress.best_value = progress.step, progress.last_value
+                self._keep_best()
+        self._log(bar, losses | {f"evaluation/{name}": value for name, value in values.items()})
+        return True
+
+    def _is_best(self, value: float | None) -> bool:
+        best = self.progress.best_value
+        if value is None or best is None:
+            return value is not None
+        return value < best if METRICS[self.config.registry.metric] == "lower" else value > best
+
+    def _keep_best(self) -> None:
+        """The checkpoint in a folder of its own, where no later one takes its place but a better one."""
         if self.accelerator.is_main_process:
-            progress = self.progress
-            line = {
-                "step": progress.step,
-                "images": progress.images,
-                "seconds": round(progress.seconds, 3),
-                "images_per_second": round(images_per_second, 1),
-            }
-            with self.run_folder.metrics_file.open("a") as file:
-                file.write(json.dumps(line | values) + "\n")
-            shown = "  ".join(f"{name} {value:.4g}" for name, value in values.items())
-            if bar.disable:
-                print(
-                    f"step {progress.step}/{self.config.training.steps}  {images_per_second:,.0f} images/s  {shown}",
-                    flush=True,
-                )
-            else:
-                bar.set_postfix_str(shown)
+            self._write_checkpoint(self.run_folder.best, keep=1)
+            self._export(self.run_folder.best / "sampler")
 
     def _sample(self) -> None:
         """A grid from the same latents every time."""
@@ -161,27 +225,26 @@ class Trainer:
     def _save(self) -> None:
         self.clock.stop()
         if self.accelerator.is_main_process:
-            save_checkpoint(
-                self.run_folder.checkpoints,
-                self.progress,
-                self.method,
-                self.average.module,
-                self.optimizers,
-                self.config.training.keep_checkpoints,
-            )
+            self._write_checkpoint(self.run_folder.checkpoints, self.config.training.keep_checkpoints)
+
+    def _write_checkpoint(self, folder: Path, keep: int) -> None:
+        save_checkpoint(folder, self.progress, self.method, self.average.module, self.optimizers, keep)
 
     def export(self) -> None:
         """Write the averaged sampler, its batch-norm statistics re-estimated."""
         if self.accelerator.is_main_process:
-            info = {
-                "model": self.config.registry.model,
-                "step": self.progress.step,
-                "images": self.progress.images,
-                "ema_half_life": self.config.training.ema_half_life,
-                "dataset_hash": self.dataset.manifest.content_hash,
-            }
-            names = self.dataset.manifest.label_names
-            export_sampler(self.run_folder.sampler, self._sampler().module, self.config, self.image_shape, names, info)
+            self._export(self.run_folder.sampler)
+
+    def _export(self, folder: Path) -> None:
+        info = {
+            "model": self.config.registry.model,
+            "step": self.progress.step,
+            "images": self.progress.images,
+            "ema_half_life": self.config.training.ema_half_life,
+            "dataset_hash": self.dataset.manifest.content_hash,
+        }
+        names = self.dataset.manifest.label_names
+        export_sampler(folder, self._sampler().module, self.config, self.image_shape, names, info)
 
     def _progress_bar(self) -> tqdm:
         hidden = True if not self.accelerator.is_main_process else None  # None: hidden where there is no terminal
@@ -199,6 +262,13 @@ class Clock:
 
     def stop(self) -> None:
         self.progress.seconds = time.perf_counter() - self.began
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """What happens meanwhile is no training."""
+        began = time.perf_counter()
+        yield
+        self.began += time.perf_counter() - began
 
     def lap(self) -> float:
         self.stop()

@@ -22,7 +22,7 @@ from genlib.evaluation.classifier import (
     random_extractor,
     train_classifier,
 )
-from genlib.evaluation.extractors import build_extractor
+from genlib.evaluation.extractors import build_panel
 from genlib.evaluation.processes import Processes
 from genlib.files import read_json, sha256_of_file
 
@@ -54,7 +54,7 @@ def test_it_is_trained_once_and_gives_the_same_features_when_loaded(
     folder = classifier_folder(dataset, CPU)
     monkeypatch.setattr(classifier, "train_classifier", lambda *_: pytest.fail("trained twice"))
     assert classifier_folder(dataset, CPU) == folder
-    first, second = (classifier_extractor(dataset, folder, CPU) for _ in range(2))
+    first, second = (classifier_extractor(dataset, folder, CPU)[0] for _ in range(2))
     images = torch.from_numpy(dataset.images("test")[:10].copy())
     features = first(images)
     assert features.shape == (10, first.num_features) and features.dtype == torch.float32
@@ -147,9 +147,9 @@ def test_the_random_extractor_is_the_same_every_time(make_dataset: MakeDataset) 
 
 def test_unlabelled_data_falls_back_to_random_features_and_says_so(make_dataset: MakeDataset, alone: Processes) -> None:
     dataset = make_dataset(labelled=False)
-    extractor, warnings = build_extractor(EvaluationConfig(features="classifier"), dataset, CPU, alone)
-    assert extractor.name == "random"
-    assert "no labels" in warnings[0]
+    panel = build_panel(EvaluationConfig(features="classifier"), dataset, CPU, alone)
+    assert panel.main.name == "random" and panel.others == () and panel.classify is None
+    assert "no labels" in panel.warnings[0]
     assert not list(dataset.path.glob("extractor-*"))
 
 

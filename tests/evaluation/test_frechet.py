@@ -8,7 +8,15 @@ import torch
 from torch import Tensor, nn
 from torchmetrics.image.fid import FrechetInceptionDistance
 
-from genlib.evaluation.frechet import FeatureMoments, FrechetDistance, Moments, frechet_distance
+from genlib.evaluation.frechet import (
+    FeatureMoments,
+    FrechetDistance,
+    Moments,
+    at_infinity,
+    by_samples,
+    frechet_distance,
+)
+from genlib.evaluation.preflight import null_bias
 
 
 def gaussian(mean: Tensor, covariance: Tensor) -> Moments:
@@ -109,3 +117,55 @@ def test_reset_forgets_the_features_but_not_the_reference() -> None:
     metric.reset()
     metric.update(features)
     assert metric.compute() == first
+
+
+def cloud(seed: int, count: int = 300, d: int = 6, scale: float = 1.0) -> Tensor:
+    generator = torch.Generator().manual_seed(seed)
+    mixing = torch.randn(d, d, generator=generator, dtype=torch.float64)
+    return scale * torch.randn(count, d, generator=generator, dtype=torch.float64) @ mixing + mixing[0]
+
+
+def test_the_distance_does_not_change_when_both_sets_are_turned_moved_or_swapped() -> None:
+    first, second = cloud(0), cloud(1)
+    expected = frechet_distance(moments_of(first), moments_of(second)).item()
+    rotation = torch.linalg.qr(cloud(2, 6)).Q
+    turned = frechet_distance(moments_of(first @ rotation + 5), moments_of(second @ rotation + 5)).item()
+    assert turned == pytest.approx(expected, rel=1e-10)
+    assert frechet_distance(moments_of(second), moments_of(first)).item() == pytest.approx(expected, rel=1e-10)
+
+
+def test_scaling_both_sets_by_c_scales_the_distance_by_its_square() -> None:
+    first, second = cloud(0), cloud(1)
+    expected = 9 * frechet_distance(moments_of(first), moments_of(second)).item()
+    assert frechet_distance(moments_of(3 * first), moments_of(3 * second)).item() == pytest.approx(expected, rel=1e-10)
+
+
+def test_fewer_samples_than_dimensions_still_give_the_distance_of_their_gaussians() -> None:
+    """Against the square root of scipy's eigenvectors, in the span of the samples."""
+    first, second = cloud(0, 20, 40), cloud(1, 25, 40)
+    ours = frechet_distance(moments_of(first), moments_of(second)).item()
+    one, other = np.cov(first.T), np.cov(second.T)
+    values, vectors = np.linalg.eigh(one)
+    root = vectors * np.sqrt(np.clip(values, 0, None))
+    trace = np.sqrt(np.clip(np.linalg.eigvalsh(root.T @ other @ root), 0, None)).sum()
+    expected = (first.mean(0) - second.mean(0)).square().sum().item() + np.trace(one) + np.trace(other) - 2 * trace
+    assert ours == pytest.approx(expected, rel=1e-8)
+
+
+def test_a_line_in_one_over_n_is_followed_to_its_end() -> None:
+    assert at_infinity([(count, 3.0 + 50 / count) for count in (100, 250, 400, 1000)]) == pytest.approx(3.0)
+
+
+def test_the_extrapolated_distance_is_freed_from_the_bias_of_few_samples() -> None:
+    d, count, repetitions = 16, 2000, 10
+    reference = gaussian(torch.zeros(d), torch.eye(d))
+    plain, extrapolated = 0.0, 0.0
+    for seed in range(repetitions):
+        samples = torch.randn(count, d, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+        distances = by_samples(reference, samples, torch.arange(count))
+        assert len(distances) == 15 and (distances[0][0], distances[-1][0]) == (200, 2000)
+        assert distances[-1][1] == pytest.approx(frechet_distance(reference, moments_of(samples)).item(), rel=1e-9)
+        plain += distances[-1][1] / repetitions
+        extrapolated += at_infinity(distances) / repetitions
+    assert plain == pytest.approx(null_bias(count, d) * d, rel=0.15)
+    assert abs(extrapolated) < plain / 10

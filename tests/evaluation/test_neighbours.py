@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from genlib.evaluation import neighbours
-from genlib.evaluation.neighbours import neighbour_metrics
+from genlib.evaluation.neighbours import authpct, memorization, nearest, neighbour_metrics
 
 
 def transcription(reals: Tensor, fakes: Tensor, k: int) -> dict[str, float]:
@@ -74,3 +74,57 @@ def test_a_collapsed_generator_is_precise_at_best_and_never_recalls() -> None:
 def test_too_few_images_for_k_are_refused() -> None:
     with pytest.raises(ValueError, match="k \\(5\\) must be below the number of images \\(5\\)"):
         neighbour_metrics(torch.zeros(9, 2), torch.zeros(5, 2), 5)
+
+
+def points(seed: int, count: int, d: int = 3) -> Tensor:
+    return torch.randn(count, d, generator=torch.Generator().manual_seed(seed))
+
+
+def test_turning_moving_and_scaling_both_sets_changes_nothing() -> None:
+    reals, fakes = points(0, 60), points(1, 50) * 0.8 + 0.3
+    rotation = torch.linalg.qr(points(2, 3)).Q
+    moved = [7 * features @ rotation + 11 for features in (reals, fakes)]
+    assert neighbour_metrics(*moved, 3) == pytest.approx(neighbour_metrics(reals, fakes, 3))
+    assert authpct(*moved) == pytest.approx(authpct(reals, fakes))
+
+
+def slow_authpct(reals: Tensor, fakes: Tensor) -> float:
+    authentic = 0
+    for fake in fakes:
+        distances = [math.dist(fake.tolist(), real.tolist()) for real in reals]
+        near = distances.index(min(distances))
+        others = [math.dist(reals[near].tolist(), real.tolist()) for i, real in enumerate(reals) if i != near]
+        authentic += min(distances) >= min(others)
+    return 100 * authentic / len(fakes)
+
+
+@pytest.mark.parametrize("block", [1, 10**6])
+def test_authpct_agrees_with_its_definition_point_by_point(block: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(neighbours, "BLOCK_ELEMENTS", block)
+    reals, fakes = points(0, 40), points(1, 30) * 0.6
+    assert authpct(reals, fakes) == pytest.approx(slow_authpct(reals, fakes))
+    assert 0 < authpct(reals, fakes) < 100
+
+
+def test_copies_of_training_images_are_found_and_honest_samples_are_not() -> None:
+    train, held_out, fresh = points(0, 400, 8), points(1, 400, 8), points(2, 400, 8)
+    honest, copied = memorization(train, held_out, fresh), memorization(train, held_out, train + 1e-3)
+    assert honest["nearer_to_train"] == pytest.approx(0.5, abs=0.08)
+    assert honest["nn_distance_train"] == pytest.approx(honest["nn_distance_held_out"], rel=0.05)
+    assert copied["nearer_to_train"] == 1 and copied["nn_distance_train"] < 0.01 < copied["nn_distance_held_out"]
+    assert authpct(train, train + 1e-3) == 0 < authpct(train, fresh)
+
+
+def test_held_out_images_in_the_place_of_samples_are_not_compared_with_themselves() -> None:
+    train, held_out = points(0, 400, 8), points(1, 400, 8)
+    found = memorization(train, held_out, held_out, fakes_are_held_out=True)
+    assert found["nearer_to_train"] == pytest.approx(0.5, abs=0.08)
+    assert found["nn_distance_held_out"] == pytest.approx(found["nn_distance_train"], rel=0.05)
+
+
+def test_the_nearest_are_those_of_a_full_distance_matrix() -> None:
+    some, others = points(0, 20), points(1, 30)
+    expected = torch.cdist(some, others).topk(4, largest=False)
+    found = nearest(some, others, 4)
+    assert torch.equal(found.rows, expected.indices)
+    torch.testing.assert_close(found.distances.sqrt(), expected.values)

@@ -12,75 +12,152 @@ import torch.distributed as dist
 import torch.multiprocessing as multiprocessing
 from torch import Tensor
 
+from genlib.config import EvaluationConfig
 from genlib.data.folder import DatasetFolder, open_dataset
 from genlib.errors import UserError
-from genlib.evaluation.classifier import random_extractor
-from genlib.evaluation.extractors import chunks_of, reference_moments
+from genlib.evaluation.classifier import NUM_FEATURES, random_extractor
+from genlib.evaluation.extractors import Panel, build_panel
 from genlib.evaluation.features import Extractor, chunk_features
-from genlib.evaluation.likelihood import held_out_metrics
+from genlib.evaluation.likelihood import likelihood
+from genlib.evaluation.measures import Estimate
+from genlib.evaluation.preflight import DIMENSIONS
 from genlib.evaluation.processes import Processes
-from genlib.evaluation.samples import SampleMetrics, choose
-from tests.evaluation.test_likelihood import Brightness
+from genlib.evaluation.reference import chunks_of, reference_of, shuffled_rows
+from genlib.evaluation.samples import Judge, Judged, cheap_metrics
+from genlib.training.signals import Interrupted
+from tests.evaluation.linear_gaussian import LinearGaussian
 
 CPU = torch.device("cpu")
 MakeDataset = Callable[..., DatasetFolder]
+THOROUGH = {"fd_random_infinity", "authpct", "nn_distance_train", "nn_distance_held_out", "nearer_to_train"}
 
 
 def noise(index: int) -> Tensor:
     return torch.randint(0, 256, (256, 1, 8, 8), dtype=torch.uint8, generator=torch.Generator().manual_seed(index))
 
 
-def judge_of(dataset: DatasetFolder, processes: Processes, count: int = 200, batch_size: int = 256) -> SampleMetrics:
-    return SampleMetrics(dataset, random_extractor(dataset, CPU), 5, count, batch_size, processes)
+def judge_of(
+    dataset: DatasetFolder, processes: Processes, count: int = 200, batch_size: int = 256, thorough: bool = True
+) -> Judge:
+    """One that looks at features of a random network only, so that nothing is trained."""
+    asked = EvaluationConfig(samples=count, features="random", batch_size=batch_size)
+    return Judge(dataset, Panel(random_extractor(dataset, CPU), (), None), asked, processes, thorough)
+
+
+def values(judged: Judged) -> dict[str, float]:
+    return {name: estimate.value for name, estimate in judged.metrics.items()}
+
+
+def rows_of(dataset: DatasetFolder, rows: Tensor) -> Callable[[int], Tensor]:
+    return chunks_of(dataset, "test", rows)
 
 
 def test_real_images_come_nearer_than_half_of_the_classes_and_these_than_noise(
     make_dataset: MakeDataset, alone: Processes
 ) -> None:
     dataset = make_dataset()
-    judge = judge_of(dataset, alone)
-    reals = judge(chunks_of(dataset, "test"), 300, "reals")
+    judge = judge_of(dataset, alone, 300)
+    reals = values(judge(rows_of(dataset, judge.held_out.rows), 300, "reals", held_out=True))
     labels = torch.from_numpy(dataset.labels("test"))
-    few = chunks_of(dataset, "test", (labels < 3).nonzero().flatten())
-    of_few_classes = judge_of(dataset, alone, 80)(few, 80, "few classes")
-    of_noise = judge(noise, 300, "noise")
+    few = rows_of(dataset, (labels < 3).nonzero().flatten())
+    of_few_classes = values(judge_of(dataset, alone, 80)(few, 80, "few classes"))
+    of_noise = values(judge(noise, 300, "noise"))
     assert 0 < reals["fd_random"] < of_few_classes["fd_random"] < of_noise["fd_random"]
+    assert reals["kd_random"] < of_few_classes["kd_random"] < of_noise["kd_random"]
     assert reals["recall"] > of_few_classes["recall"] >= of_noise["recall"] == 0
     assert reals["precision"] > 0.8 and of_noise["precision"] == 0
+    assert reals["nearer_to_train"] < 0.5  # the last digits are by other writers than the first
+    assert reals["fd_random_infinity"] < reals["fd_random"]
+
+
+def test_copies_of_the_training_set_have_the_best_distance_and_are_found_out(
+    make_dataset: MakeDataset, alone: Processes
+) -> None:
+    dataset = make_dataset()
+    judge = judge_of(dataset, alone, 300)
+    fresh = values(judge(rows_of(dataset, judge.held_out.rows), 300, "reals", held_out=True))
+    copies = values(judge(chunks_of(dataset, "train", torch.arange(1000)), 1000, "copies"))
+    assert copies["fd_random"] == pytest.approx(0, abs=1e-6) and copies["fd_random"] < fresh["fd_random"]
+    assert copies["authpct"] < 5 < 50 < fresh["authpct"]
+    assert copies["nearer_to_train"] > 0.6
 
 
 def test_a_generator_that_collapsed_to_one_image_still_gets_finite_numbers(
     make_dataset: MakeDataset, alone: Processes
 ) -> None:
     black = torch.zeros(256, 1, 8, 8, dtype=torch.uint8)
-    metrics = judge_of(make_dataset(), alone)(lambda index: black, 400, "black images")
+    metrics = values(judge_of(make_dataset(), alone)(lambda index: black, 400, "black images"))
     assert all(math.isfinite(value) for value in metrics.values())
     assert metrics["fd_random"] > 0 and metrics["recall"] == 0
 
 
+def test_classes_are_counted_by_the_classifier_against_the_datas_shares(
+    make_dataset: MakeDataset, alone: Processes
+) -> None:
+    dataset = make_dataset()
+    asked = EvaluationConfig(samples=300)
+    panel = build_panel(asked, dataset, CPU, alone)
+    judge = Judge(dataset, panel, asked, alone)
+    assert {extractor.name: extractor.num_features for extractor in panel.all} == {
+        name: DIMENSIONS[name] for name in ("classifier", "random")
+    }
+    everything = judge(rows_of(dataset, judge.held_out.rows), 300, "reals")
+    low = (torch.from_numpy(dataset.labels("train")) < 5).nonzero().flatten()
+    half = judge(chunks_of(dataset, "train", low), len(low), "half of the classes")
+    assert everything.metrics["modes"].value == 10 and everything.metrics["class_kl"].value < 0.05
+    assert half.metrics["class_kl"].value == pytest.approx(math.log(2), abs=0.05)
+    histogram = half.details["class_histogram"]
+    assert histogram["names"] == list("0123456789") and sum(histogram["samples"]) == pytest.approx(1)
+    assert sum(histogram["samples"][:5]) > 0.9
+    assert {"fd_classifier", "fd_random", "kd_classifier", "fd_classifier_infinity"} <= everything.metrics.keys()
+
+
+def test_a_quick_look_gives_the_same_numbers_and_fewer_of_them(make_dataset: MakeDataset, alone: Processes) -> None:
+    dataset = make_dataset()
+    quick = values(judge_of(dataset, alone, thorough=False)(noise, 300, "noise"))
+    thorough = values(judge_of(dataset, alone)(noise, 300, "noise"))
+    assert quick.keys() == cheap_metrics("random") == thorough.keys() - THOROUGH
+    assert quick == {name: thorough[name] for name in quick}
+
+
 def test_batch_size_changes_nothing(make_dataset: MakeDataset, alone: Processes) -> None:
     dataset = make_dataset()
-    large = judge_of(dataset, alone)(noise, 300, "noise")
-    (dataset.path / next(dataset.path.glob("moments-*")).name).unlink()
-    assert judge_of(dataset, alone, batch_size=7)(noise, 300, "noise") == pytest.approx(large, rel=1e-5)
+    large = values(judge_of(dataset, alone)(noise, 300, "noise"))
+    for file in dataset.path.glob("reference-*"):
+        file.unlink()
+    assert values(judge_of(dataset, alone, batch_size=7)(noise, 300, "noise")) == pytest.approx(large, rel=1e-5)
 
 
-def test_reference_moments_are_kept_under_the_hash_of_extractor_and_data(
+def test_a_reference_is_kept_under_the_hash_of_extractor_and_data(
     make_dataset: MakeDataset, alone: Processes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     dataset = make_dataset()
     extractor = random_extractor(dataset, CPU)
-    first = reference_moments(dataset, extractor, 256, alone)
-    features = extractor(torch.from_numpy(dataset.images("train").copy())).double()
-    torch.testing.assert_close(first.mean, features.mean(0), rtol=1e-6, atol=1e-6)
-    torch.testing.assert_close(first.covariance, features.T.cov(), rtol=1e-6, atol=1e-6)
-    assert first.count == 1000
+    first = reference_of(dataset, "train", extractor, 256, alone)
+    features = extractor(torch.from_numpy(dataset.images("train").copy()))
+    torch.testing.assert_close(first.moments.mean, features.double().mean(0), rtol=1e-6, atol=1e-6)
+    torch.testing.assert_close(first.moments.covariance, features.double().T.cov(), rtol=1e-6, atol=1e-6)
+    torch.testing.assert_close(first.features, features[first.rows], rtol=1e-4, atol=1e-5)
+    assert first.moments.count == 1000
     monkeypatch.setattr(Extractor, "forward", lambda *_: pytest.fail("computed twice"))
-    again = reference_moments(dataset, extractor, 256, alone)
-    assert torch.equal(first.covariance, again.covariance)
+    again = reference_of(dataset, "train", extractor, 256, alone)
+    assert torch.equal(first.moments.covariance, again.moments.covariance)
+    assert torch.equal(first.features, again.features)
     extractor.hash = "another"
     with pytest.raises(pytest.fail.Exception, match="computed twice"):
-        reference_moments(dataset, extractor, 256, alone)
+        reference_of(dataset, "train", extractor, 256, alone)
+
+
+def test_a_large_split_keeps_features_of_a_fair_choice_and_moments_of_all(
+    make_dataset: MakeDataset, alone: Processes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("genlib.evaluation.reference.MOST_FEATURES", 300)
+    dataset = make_dataset()
+    extractor = random_extractor(dataset, CPU)
+    found = reference_of(dataset, "train", extractor, 256, alone)
+    assert found.moments.count == 1000 and found.features.shape == (300, NUM_FEATURES)
+    images = torch.from_numpy(dataset.images("train")[found.rows[:300].numpy()])
+    torch.testing.assert_close(found.features, extractor(images), rtol=1e-4, atol=1e-5)
 
 
 def test_features_that_are_not_finite_are_refused_with_the_images_they_are_of(make_dataset: MakeDataset) -> None:
@@ -90,22 +167,35 @@ def test_features_that_are_not_finite_are_refused_with_the_images_they_are_of(ma
         chunk_features(extractor, noise, 1, 300, 256)
 
 
-def test_chosen_rows_are_different_ones_and_always_the_same(make_dataset: MakeDataset) -> None:
-    rows = choose(make_dataset(), "train", 500)
-    assert len(set(rows.tolist())) == 500
-    assert torch.equal(rows, choose(make_dataset(name="again"), "train", 500))
+def test_shuffled_rows_are_all_rows_and_always_in_the_same_order(make_dataset: MakeDataset) -> None:
+    rows = shuffled_rows(make_dataset(), "train")
+    assert sorted(rows.tolist()) == list(range(1000)) != rows.tolist()
+    assert torch.equal(rows, shuffled_rows(make_dataset(name="again"), "train"))
 
 
-COUNTS = (200, 300, 700)  # chunks: 1, so that one process has none; 2; 3, unevenly shared
+def test_a_wish_to_stop_is_heard_between_two_chunks(make_dataset: MakeDataset, alone: Processes) -> None:
+    judge = judge_of(make_dataset(), alone)
+    answers = iter([False, False, True])
+    alone.stopped = lambda: next(answers)
+    seen = []
+    with pytest.raises(Interrupted):
+        judge(lambda index: seen.append(index) or noise(index), 1000, "noise")
+    assert seen == [0, 1]
 
 
-def everything(path: Path, processes: Processes) -> list[object]:
+COUNTS = (200, 300, 700)  # chunks: 1, so that some processes have none; 2; 3, unevenly shared
+
+
+def everything(path: Path, processes: Processes) -> list[dict[str, Estimate]]:
     dataset = open_dataset(path)
     judge = judge_of(dataset, processes)
-    method = Brightness()
-    results: list[object] = [judge(noise, count, "noise") for count in COUNTS]
+    results = [judge(noise, count, "noise").metrics for count in COUNTS]
+    method = LinearGaussian(widening=1.5)
     for count in (200, 300):
-        results.append(held_out_metrics(method, method.model, chunks_of(dataset, "test"), count, 0, processes))
+        images = torch.nn.functional.avg_pool2d(chunks_of(dataset, "test", torch.arange(count))(0).float(), 2).byte()
+        results.append(
+            likelihood(method, method.model, lambda index, of=images: of, min(count, 256), 20, 0, processes).metrics
+        )
     return results
 
 
@@ -126,15 +216,17 @@ def run_rank(rank: int, count: int, path: Path, folder: Path) -> None:
     dist.destroy_process_group()
 
 
-def test_two_processes_give_what_one_gives_even_with_uneven_and_empty_shares(
-    make_dataset: MakeDataset, alone: Processes, tmp_path: Path
+@pytest.mark.parametrize("count", [2, 3])
+def test_several_processes_give_what_one_gives_even_with_uneven_and_empty_shares(
+    count: int, make_dataset: MakeDataset, alone: Processes, tmp_path: Path
 ) -> None:
-    multiprocessing.spawn(run_rank, (2, make_dataset().path, tmp_path), nprocs=2)
+    multiprocessing.spawn(run_rank, (count, make_dataset().path, tmp_path), nprocs=count)
     expected = everything(make_dataset(name="alone").path, alone)
-    for rank in range(2):
+    for rank in range(count):
         found = torch.load(tmp_path / f"results-{rank}.pt", weights_only=False)
         for one, shared in zip(expected, found, strict=True):
             assert shared.keys() == one.keys()
             for name in one:
-                assert shared[name] == pytest.approx(one[name], rel=1e-6), name
+                assert shared[name].value == pytest.approx(one[name].value, rel=1e-6, abs=1e-9), name
+                assert shared[name].count == one[name].count
         assert (tmp_path / f"error-{rank}").read_text() == "only the first process knows"

@@ -98,5 +98,12 @@ def write_metrics(run_folder: RunFolder) -> Callable[..., None]:
 
 def evaluation_of(value: float, extractor: str = "feed") -> dict[str, Any]:
     """As evaluation.json holds it, as far as the pipeline reads it."""
-    provenance = {"extractor": {"hash": extractor}, "dataset_hash": "abab", "samples": {"count": 8}}
-    return {"metrics": {"fd_classifier": value}, "floor": {"fd_classifier": 0.01}, "provenance": provenance}
+    provenance = {
+        "extractor": {"hash": extractor},
+        "dataset_hash": "abab",
+        "samples": {"count": 8},
+        "neighbours": {"k": 5},
+        "likelihood": None,
+    }
+    metrics = {"fd_classifier": {"value": value, "std": 0.25, "floor": 0.01, "count": 8}}
+    return {"metrics": metrics, "provenance": provenance}

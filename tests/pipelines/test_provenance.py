@@ -4,7 +4,8 @@ import hashlib
 import subprocess
 from pathlib import Path
 
-from pipelines.provenance import constraints_hash, git_state, processor_name
+from genlib.provenance import git_state
+from pipelines.provenance import constraints_hash, processor_name
 
 
 def git(folder: Path, *arguments: str) -> str:

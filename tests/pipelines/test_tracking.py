@@ -176,6 +176,7 @@ def test_a_run_tells_its_parameters_data_code_evaluation_and_files(
     assert run.data.params["registry.model"] == config.registry.model
     assert run.data.metrics["fd_classifier"] == 0.5
     assert run.data.metrics["floor/fd_classifier"] == 0.01
+    assert run.data.metrics["std/fd_classifier"] == 0.25
     assert run.data.metrics["result/images_per_second"] == 20.0
     tags = run.data.tags
     assert tags["result.status"] == "finished"

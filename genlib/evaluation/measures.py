@@ -1,0 +1,63 @@
+"""A metric is a value with an error, a count and a floor; free of torch."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A value from `count` images, and its standard error over these where there is one."""
+
+    value: float
+    count: int
+    standard_error: float | None = None
+
+
+def measured(
+    repetitions: Sequence[Mapping[str, Estimate]], floor: Mapping[str, Estimate]
+) -> tuple[dict[str, dict[str, Any]], dict[str, float]]:
+    """The metrics of evaluation.json from one set of estimates for each sampling seed; and what is not finite.
+
+    `value` is the mean over the seeds, `std` their sample standard deviation (None for a single one), `standard_error`
+    that of the mean if the seeds' errors were independent, `floor` the value of real images where it was measured.
+    A metric that is NaN or infinite for any seed is left out, lest a gate see it.
+    """
+    metrics: dict[str, dict[str, Any]] = {}
+    broken: dict[str, float] = {}
+    for name, first in repetitions[0].items():
+        values = [repetition[name].value for repetition in repetitions]
+        if not all(map(math.isfinite, values)):
+            broken[name] = next(value for value in values if not math.isfinite(value))
+            continue
+        entry: dict[str, Any] = {
+            "value": statistics.fmean(values),
+            "std": statistics.stdev(values) if len(values) > 1 else None,
+            "floor": finite_or_none(floor[name].value if name in floor else None),
+            "count": first.count,
+        }
+        errors = [repetition[name].standard_error for repetition in repetitions]
+        known = [error for error in errors if error is not None and math.isfinite(error)]
+        if len(known) == len(errors):
+            entry["standard_error"] = math.hypot(*known) / len(known)
+        metrics[name] = entry
+    return metrics, broken
+
+
+def values_of(evaluation: Mapping[str, Any]) -> dict[str, float]:
+    """{name: value} of an evaluation.json."""
+    return {name: entry["value"] for name, entry in evaluation.get("metrics", {}).items()}
+
+
+def floors_of(evaluation: Mapping[str, Any]) -> dict[str, float]:
+    """{name: floor} of an evaluation.json, where there is one."""
+    entries = evaluation.get("metrics", {}).items()
+    return {name: entry["floor"] for name, entry in entries if entry["floor"] is not None}
+
+
+def finite_or_none(value: float | None) -> float | None:
+    return value if value is not None and math.isfinite(value) else None

@@ -1,0 +1,132 @@
+"""Evaluation during training: it follows the model and changes nothing."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from genlib.config import RunConfig, load_config
+from genlib.data.folder import DatasetFolder
+from genlib.errors import UserError
+from genlib.evaluation.interim import make_evaluate
+from genlib.sampling import load_sampler
+from genlib.training.run_folder import RunFolder
+from genlib.training.signals import Interrupted
+from genlib.training.train import train
+from genlib.training.trainer import Evaluate
+from tests.conftest import FILES, TINY
+
+Command = Callable[..., subprocess.CompletedProcess[str]]
+SMALL = (
+    *("evaluation.features=random", "registry.metric=fd_random", "evaluation.every_samples=80"),
+    *("training.batch_size=16", "training.steps=110", "training.device=cpu", "training.checkpoint_every=40"),
+)
+
+
+def config_of(method: str, *overrides: str) -> RunConfig:
+    return load_config(FILES[method], [*TINY[method], *SMALL, *overrides])
+
+
+def weights(run: Path) -> dict[str, torch.Tensor]:
+    """All that a finished run leaves of its model."""
+    files = [run / "sampler" / "weights.safetensors"]
+    files += [run / "checkpoints" / "step-00000110" / name for name in ("method.safetensors", "average.safetensors")]
+    return {f"{file.name} {name}": tensor for file in files for name, tensor in load_file(file).items()}
+
+
+@pytest.mark.parametrize("method", ["vae", "gan"])
+def test_a_run_that_is_evaluated_every_50_steps_has_the_weights_of_one_that_is_not(
+    method: str, genlib_home: Path, tmp_path: Path
+) -> None:
+    assert train(config_of(method), tmp_path / "without") == 0
+    assert train(config_of(method, "evaluation.every=50"), tmp_path / "with", make_evaluate) == 0
+    plain, evaluated = weights(tmp_path / "without"), weights(tmp_path / "with")
+    assert plain.keys() == evaluated.keys()
+    assert all(torch.equal(plain[name], evaluated[name]) for name in plain)
+    lines = RunFolder(tmp_path / "with").metrics()
+    found = {line["step"]: line["evaluation/fd_random"] for line in lines if "evaluation/fd_random" in line}
+    assert list(found) == [50, 100, 110]
+    assert ("evaluation/elbo" in lines[-1]) == (method == "vae")
+    result = RunFolder(tmp_path / "with").result()
+    best = min(found, key=found.__getitem__)
+    assert result["best"] == {"step": best, "metric": "fd_random", "value": found[best]}
+    assert result["last"] == {"step": 110, "metric": "fd_random", "value": found[110]}
+    assert [path.name for path in (tmp_path / "with" / "best").glob("step-*")] == [f"step-{best:08d}"]
+    assert load_sampler(tmp_path / "with" / "best" / "sampler").info["step"] == best
+
+
+def made_up(values: dict[int, float], interrupted: set[int]) -> Callable[..., Evaluate]:
+    """Evaluations with these values, in turn; those at `interrupted` positions are cut off."""
+
+    def make(config: RunConfig, dataset: DatasetFolder, device: torch.device) -> Evaluate:
+        calls = iter(values)
+
+        def evaluate(*_: object) -> dict[str, float]:
+            call = next(calls)
+            if call in interrupted:
+                raise Interrupted
+            return {"fd_random": values[call]}
+
+        return evaluate
+
+    return make
+
+
+def test_a_best_far_ahead_of_the_last_is_kept_exported_and_mentioned(genlib_home: Path, tmp_path: Path) -> None:
+    config = config_of("gan", "evaluation.every=40", "training.keep_checkpoints=1")
+    assert train(config, tmp_path / "run", made_up({0: 5.0, 1: 2.0, 2: 7.0}, set())) == 0
+    result = RunFolder(tmp_path / "run").result()
+    assert (result["best"]["step"], result["best"]["value"]) == (80, 2.0)
+    assert (result["last"]["step"], result["last"]["value"]) == (110, 7.0)
+    assert result["note"].startswith("the best fd_random during training, 2 at step 80, is far better than the last")
+    assert [path.name for path in (tmp_path / "run" / "checkpoints").glob("step-*")] == ["step-00000110"]
+    assert load_sampler(tmp_path / "run" / "best" / "sampler").info["step"] == 80
+    assert load_sampler(tmp_path / "run" / "sampler").info["step"] == 110
+
+
+def test_a_stop_inside_an_evaluation_keeps_the_step_and_the_evaluation_is_made_up_for(
+    genlib_home: Path, tmp_path: Path
+) -> None:
+    config = config_of("vae", "evaluation.every=50")
+    run = RunFolder(tmp_path / "run")
+    assert train(config, run.path, made_up({0: 5.0, 1: 4.0}, {1})) == 128 + 15
+    assert (run.result()["status"], run.result()["step"]) == ("preempted", 100)
+    assert train(config, run.path, made_up({0: 3.0, 1: 2.0}, {1})) == 128 + 15  # in the last evaluation now
+    assert (run.result()["status"], run.result()["step"]) == ("preempted", 110)
+    assert train(config, run.path, made_up({0: 2.5}, set())) == 0
+    found = [(line["step"], line["evaluation/fd_random"]) for line in run.metrics() if "evaluation/fd_random" in line]
+    assert found == [(50, 5.0), (100, 3.0), (110, 2.5)]
+    assert run.result()["best"]["step"] == run.result()["last"]["step"] == 110
+    train(config_of("vae"), tmp_path / "undisturbed")
+    assert all(torch.equal(a, b) for a, b in zip(*(weights(p).values() for p in (run.path, tmp_path / "undisturbed"))))
+
+
+def test_the_best_can_be_what_is_evaluated(
+    genlib_home: Path, tmp_path: Path, command: Command
+) -> None:
+    settings = [*TINY["gan"], *SMALL, "evaluation.every=40", "evaluation.checkpoint=best", "evaluation.samples=80"]
+    arguments = [part for setting in settings for part in ("--set", setting)]
+    done = command("genlib", "train", FILES["gan"], *arguments, "--run-dir", tmp_path / "run")
+    assert done.returncode == 0, done.stderr
+    done = command("genlib", "evaluate", tmp_path / "run")
+    assert done.returncode == 0, done.stderr
+    evaluation = json.loads((tmp_path / "run" / "evaluation.json").read_text())
+    assert evaluation["provenance"]["checkpoint"] == "best"
+    assert evaluation["provenance"]["step"] == RunFolder(tmp_path / "run").result()["best"]["step"]
+
+
+def test_the_best_without_evaluations_and_too_few_images_are_refused_before_the_first_step(
+    genlib_home: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(UserError, match="evaluation.checkpoint is 'best'.*set evaluation.every"):
+        config_of("gan", "evaluation.checkpoint=best")
+    few = config_of("gan", "evaluation.every=40", "evaluation.every_samples=40")
+    with pytest.raises(UserError, match=r"evaluation.every_samples \(40\) are too few for the 64 random features"):
+        train(few, tmp_path / "run", make_evaluate)
+    assert not (tmp_path / "run" / "metrics.jsonl").exists()
