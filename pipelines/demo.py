@@ -32,7 +32,7 @@ def report(summaries: list[dict[str, Any]]) -> str:
                 summary["version"],
                 summary["alias"],
                 metric,
-                number(summary["metrics"].get(metric)),
+                with_deviation(summary["metrics"].get(metric), summary["std"].get(metric)),
                 number(summary["floor"].get(metric)),
                 f"{summary['images_per_second']:,.0f}",
                 *(f"{seconds[stage]:.1f}" for stage in stages),
@@ -40,11 +40,16 @@ def report(summaries: list[dict[str, Any]]) -> str:
         )
     gate = [f"{summary['model']} version {summary['version']}: {summary['reason']}" for summary in summaries]
     grids = [f"samples of {summary['model']}: {summary['samples']}" for summary in summaries]
+    grids += [f"report on {summary['model']}: {summary['run_folder']}/report.html" for summary in summaries]
     closing = [
         "Open the interfaces with `make ui`: metrics and models in MLflow, the flow runs in Prefect.",
         f"The models are in MLflow at {os.environ['MLFLOW_TRACKING_URI']}",
     ]
     return "\n".join([text_table(rows), "", *gate, "", *grids, "", *closing])
+
+
+def with_deviation(value: float | None, std: float | None) -> str:
+    return number(value) + (f" ± {number(std)}" if std is not None else "")
 
 
 def number(value: float | None) -> str:

@@ -15,7 +15,7 @@ from mlflow import MlflowClient
 from mlflow.entities.model_registry import ModelVersion, RegisteredModel
 from mlflow.exceptions import MlflowException
 
-from genlib.config import RegistryConfig
+from genlib.config import DISTANCES, KERNEL_DISTANCES, RegistryConfig
 from genlib.errors import UserError
 from genlib.evaluation.measures import floors_of, values_of
 from genlib.home import home
@@ -25,6 +25,12 @@ from pipelines.text import text_table
 
 CHAMPION, CHALLENGER = "champion", "challenger"
 HISTORY = "champion.history"  # tag of the registered model: JSON, oldest first
+# Columns of a comparison, where they were measured; the rest is in the MLflow run and its report.
+COMPARED = (
+    *DISTANCES.values(),
+    *KERNEL_DISTANCES.values(),
+    *("precision", "recall", "density", "coverage", "authpct", "class_kl", "log_likelihood"),
+)
 HISTORY_LENGTH = 4500  # characters; MLflow's databases hold 5000
 
 
@@ -115,7 +121,8 @@ def compare(name: str) -> str:
     client = MlflowClient()
     aliases = aliases_of(existing_model(client, name))
     versions = versions_of(client, name)
-    metrics = sorted({metric for version in versions for metric in scores_of(version).metrics})
+    measured = {metric for version in versions for metric in scores_of(version).metrics}
+    metrics = [metric for metric in COMPARED if metric in measured]
     rows = [["version", "alias", *metrics, "dataset", "git commit", "created", "gate"]]
     for version in versions:
         tags = version.tags
