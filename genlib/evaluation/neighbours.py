@@ -20,8 +20,7 @@ def neighbour_metrics(reals: Tensor, fakes: Tensor, k: int) -> dict[str, float]:
     """
     if k >= min(len(reals), len(fakes)):
         raise ValueError(f"k ({k}) must be below the number of images ({min(len(reals), len(fakes))}).")
-    centre = reals.double().mean(0)
-    reals, fakes = reals.double() - centre, fakes.double() - centre
+    reals, fakes = centred(reals, fakes)
     real_radii, fake_radii = squared_radii(reals, k), squared_radii(fakes, k)
     fake_in_a_real_ball = torch.zeros(len(fakes), dtype=torch.bool, device=fakes.device)
     in_real_balls = reals_covered = reals_recalled = 0
@@ -72,8 +71,7 @@ def authpct(reals: Tensor, fakes: Tensor) -> float:
 
     A fake counts as a copy if it is nearer to its nearest real than that one is to its own nearest real.
     """
-    centre = reals.double().mean(0)
-    reals, fakes = reals.double() - centre, fakes.double() - centre
+    reals, fakes = centred(reals, fakes)
     found = nearest(fakes, reals)
     chosen, position = found.rows[:, 0].unique(return_inverse=True)
     radii = nearest(reals[chosen], reals, leave_out=chosen).distances[:, 0]
@@ -87,8 +85,7 @@ def memorization(train: Tensor, held_out: Tensor, fakes: Tensor, fakes_are_held_
     half: 0.5 for a model that copies nothing (Meehan et al. 2020, section 3). `fakes_are_held_out`: fake i is held-out
     image i, which is left out.
     """
-    centre = train.double().mean(0)
-    train, held_out, fakes = (features.double() - centre for features in (train, held_out, fakes))
+    train, held_out, fakes = centred(train, held_out, fakes)
     itself = torch.arange(len(fakes), device=fakes.device) if fakes_are_held_out else None
     to_train = nearest(fakes, train).distances[:, 0]
     to_held_out = nearest(fakes, held_out, leave_out=itself).distances[:, 0]
@@ -100,12 +97,23 @@ def memorization(train: Tensor, held_out: Tensor, fakes: Tensor, fakes_are_held_
     }
 
 
+def centred(*sets: Tensor) -> list[Tensor]:
+    """Float64 copies, moved so that the first set's mean is 0: small numbers lose less to rounding."""
+    centre = sets[0].mean(0, dtype=torch.float64)
+    return [features.to(torch.float64, copy=True).sub_(centre) for features in sets]
+
+
+def squared_norms(features: Tensor) -> Tensor:
+    """(N, d) => (N,), without a copy of the features."""
+    return torch.einsum("nd,nd->n", features, features)
+
+
 def squared_distances(rows: Tensor, columns: Tensor) -> Iterator[tuple[slice, Tensor]]:
     """Blocks of the (N, M) squared Euclidean distances, each with the rows that it holds."""
     size = max(1, BLOCK_ELEMENTS // len(columns))
-    column_norms = columns.square().sum(1)
+    column_norms = squared_norms(columns)
     for start in range(0, len(rows), size):
         block = rows[start : start + size]
         products = torch.addmm(column_norms.expand(len(block), -1), block, columns.T, alpha=-2)
-        distances = products.add_(block.square().sum(1, keepdim=True)).clamp_(min=0)
+        distances = products.add_(squared_norms(block)[:, None]).clamp_(min=0)
         yield slice(start, start + len(block)), distances

@@ -124,7 +124,7 @@ def test_the_best_without_evaluations_and_too_few_images_are_refused_before_the_
     genlib_home: Path, tmp_path: Path
 ) -> None:
     with pytest.raises(UserError, match="evaluation.checkpoint is 'best'.*set evaluation.every"):
-        config_of("gan", "evaluation.checkpoint=best")
+        config_of("gan", "evaluation.checkpoint=best", "evaluation.every=null")
     few = config_of("gan", "evaluation.every=40", "evaluation.every_samples=40")
     with pytest.raises(UserError, match=r"evaluation.every_samples \(40\) are too few for the 64 random features"):
         train(few, tmp_path / "run", make_evaluate)
