@@ -16,7 +16,7 @@ from genlib.methods.base import LatentVariableMethod, Sampler
 from genlib.pixels import to_uint8, to_unit
 from genlib.sampling import TrainedSampler, draw_latents
 
-GRID, PAIRS, NEIGHBOURS, ROWS, STEPS, TRAVERSED = 64, 12, 5, 6, 9, 8
+GRID, PAIRS, NEIGHBOURS, ROWS, STEPS, TRAVERSED = 64, 16, 5, 6, 9, 8
 REACH = 3.0  # standard deviations of the prior to either side of a traversal
 
 

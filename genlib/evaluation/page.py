@@ -44,7 +44,7 @@ table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
 .better { color: var(--good); } .worse { color: var(--bad); }
 figure { margin: 0; break-inside: avoid; }
 figcaption, .note { max-width: 46rem; margin: 0.6rem 0 0; color: var(--ink-soft); font-size: 0.88rem; }
-.pictures { display: flex; flex-wrap: wrap; gap: 1rem 2rem; }
+.pictures { display: flex; flex-wrap: wrap; align-items: flex-start; gap: 1rem 2rem; }
 img { display: block; max-width: 100%; height: auto; image-rendering: pixelated; }
 svg { display: block; max-width: 100%; height: auto; }
 svg * { stroke-linejoin: round; stroke-linecap: butt; }

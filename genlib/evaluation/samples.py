@@ -81,7 +81,9 @@ class Judge:
     def see(self, chunk: Chunk, count: int, what: str) -> Seen:
         """Every extractor's look at `count` images, shared out over the processes."""
         main = self.panel.main
-        moments = {name: FeatureMoments(of.moments.mean).to(of.moments.mean) for name, of in self.references.items()}
+        moments = {
+            name: FeatureMoments(of.moments.mean).to(of.moments.mean.device) for name, of in self.references.items()
+        }
         for name, of in self.references.items():
             moments[name].update(of.features[:0])  # there may be no chunk for this process
         features, classes = {}, {}
