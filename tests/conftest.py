@@ -37,7 +37,8 @@ def tiny() -> Callable[..., list[str]]:
     """The arguments CONFIG --set ... of a tiny run of "vae" or "gan"."""
 
     def arguments(method: str, *overrides: str) -> list[str]:
-        settings = [*TINY[method], "training.batch_size=16", "training.steps=10", *overrides]
+        quick = ["training.batch_size=16", "training.steps=10", "evaluation.every=null"]
+        settings = [*TINY[method], *quick, *overrides]
         return [str(FILES[method]), *(argument for setting in settings for argument in ("--set", setting))]
 
     return arguments
