@@ -99,7 +99,8 @@ def train(options: argparse.Namespace) -> int:
 
 
 def evaluate(options: argparse.Namespace) -> int:
-    signal.signal(signal.SIGTERM, interrupted)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, interrupted)
     if bool(options.run_dir) == bool(options.images):
         raise UserError("evaluate takes either RUN_DIR, or --images DIR with --data CONFIG.")
     if options.images and not options.data:

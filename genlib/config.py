@@ -244,6 +244,11 @@ class RunConfig(Section):
             raise ValueError(
                 f"registry.metric ({metric}) needs an encoder and a likelihood, which a gan has not; use another."
             )
+        if metric == "bits_per_dim" and self.method.name == "vae" and self.method.likelihood == "bernoulli":
+            raise ValueError(
+                "registry.metric (bits_per_dim) needs a density over pixels, which method.likelihood 'bernoulli' is "
+                "not; use log_likelihood."
+            )
         return self
 
 

@@ -6,12 +6,17 @@ import math
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from genlib.config import METRICS
+from genlib.config import LIKELIHOODS, METRICS
 
-# What these settings have no part in may be compared whatever they are.
+OF_SAMPLES = METRICS.keys() - LIKELIHOODS.keys()
+# The metrics that a setting has a part in; others may be compared whatever it is.
 MATTERS_FOR = {
+    "extractor": OF_SAMPLES,
+    "number of samples": OF_SAMPLES,
     "number of neighbours": {"precision", "recall", "density", "coverage"},
+    "number of test images": LIKELIHOODS.keys(),
     "number of importance samples": {"log_likelihood", "bits_per_dim"},
+    "kind of likelihood": {"elbo", "log_likelihood", "bits_per_dim"},
 }
 
 

@@ -214,7 +214,9 @@ def basis_of(evaluation: dict[str, Any]) -> dict[str, str]:
         "dataset": provenance["dataset_hash"],
         "number of samples": str(provenance["samples"]["count"]),
         "number of neighbours": str(provenance["neighbours"]["k"]),
+        "number of test images": str(likelihood.get("count", "none")),
         "number of importance samples": str(likelihood.get("importance_samples", "none")),
+        "kind of likelihood": str(likelihood.get("pixels", "none")),
     }
 
 

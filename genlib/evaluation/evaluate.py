@@ -5,6 +5,7 @@ from __future__ import annotations
 import platform
 import time
 from dataclasses import dataclass, replace
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -21,9 +22,9 @@ from genlib.evaluation.features import Chunk
 from genlib.evaluation.frechet import frechet_distance
 from genlib.evaluation.images import open_images
 from genlib.evaluation.likelihood import Likelihood, has_likelihood, likelihood
-from genlib.evaluation.measures import Estimate, measured
+from genlib.evaluation.measures import Estimate, measured, numbers_only
 from genlib.evaluation.page import Exhibits, report_page
-from genlib.evaluation.preflight import check_counts, dimensions_of, null_bias
+from genlib.evaluation.preflight import check_counts, check_dimensions, null_bias
 from genlib.evaluation.processes import Processes, joined
 from genlib.evaluation.reconstruction import reconstructions_of, similarity_provenance
 from genlib.evaluation.reference import chunks_of
@@ -35,6 +36,7 @@ from genlib.sampling import TrainedSampler, load_sampler
 from genlib.training.checkpoint import finished_checkpoints, load_model, reestimate_model
 from genlib.training.run_folder import RunFolder
 
+GREY = "grey values as probabilities: a cross-entropy, not comparable with likelihoods of binarized images"
 VERSIONED = ("torch", "torchmetrics", "numpy", "scipy", "accelerate")
 
 
@@ -67,19 +69,19 @@ def evaluate_on(run: RunFolder, config: RunConfig, processes: Processes, device:
     asked = config.evaluation
     folder, checkpoint = judged_part(run, asked)
     sampler = load_sampler(folder, device)
+    speaks = has_likelihood(config.method, sampler.image_shape)
+    if speaks and checkpoint is None:
+        raise UserError(f"{run.path} has no checkpoint yet; train it first: genlib train CONFIG --run-dir DIR.")
     dataset = open_dataset(processes.first(lambda: prepare(config.data, progress=False).path))
     check_fit(sampler, dataset, asked)
     jury = convene(dataset, asked, processes, device)
     seeds = list(range(asked.seed, asked.seed + asked.seeds))
-    sets = [
-        jury.judge(lambda index, seed=seed: sampler.chunk(index, seed), asked.samples, f"samples, seed {seed}")  # type: ignore[misc]
-        for seed in seeds
-    ]
+    first, *others = (
+        jury.judge(partial(sampler.chunk, seed=seed), asked.samples, f"samples, seed {seed}") for seed in seeds
+    )
     found, method, model = Likelihood(), None, None
     test, test_count = held_out_images(jury)
-    if has_likelihood(config.method, sampler.image_shape):
-        if checkpoint is None:
-            raise UserError(f"{run.path} has no checkpoint yet; train it first: genlib train CONFIG --run-dir DIR.")
+    if speaks and checkpoint is not None:
         method, model = load_model(run, checkpoint, device)
         assert isinstance(method, LatentVariableMethod)
         reestimate_model(method, model, dataset)
@@ -92,13 +94,14 @@ def evaluate_on(run: RunFolder, config: RunConfig, processes: Processes, device:
         "step": sampler.info["step"],
         "images": sampler.info["images"],
         "weights_sha256": sampler.info["weights_sha256"],
-        "likelihood": likelihood_provenance(jury, method, test_count) if found.metrics else None,
+        "likelihood": likelihood_provenance(jury, method, test, test_count) if found.metrics else None,
     }
-    evaluation = conclude(jury, [of_seed.metrics for of_seed in sets], found, sets[0].details, origin, start)
+    sets = [first.metrics, *(of_seed.metrics for of_seed in others)]
+    evaluation = conclude(jury, sets, found, first.details, origin, start)
 
     def written() -> dict[str, Any]:
-        first = sampler.images(min(pictures.GRID, asked.samples), asked.seed)
-        shown = pictures.of_samples(first, sets[0].features, jury.judge.train, dataset)
+        grid = sampler.images(min(pictures.GRID, asked.samples), asked.seed)
+        shown = pictures.of_samples(grid, first.features, jury.judge.train, dataset)
         shown = replace(shown, interpolations=pictures.of_sampler(sampler, asked.seed))
         if isinstance(method, LatentVariableMethod) and model is not None:
             pairs, moved, which = pictures.of_encoder(method, model, test, found, asked.batch_size)
@@ -120,6 +123,8 @@ def evaluate_images(path: Path, config: RunConfig, output: Path | None) -> dict[
     """
     start = time.monotonic()
     with joined(cpu=config.training.device == "cpu") as (processes, device):
+        if output is not None:
+            processes.first(lambda: make_output(output))
         dataset = open_dataset(processes.first(lambda: prepare(config.data, progress=False).path))
         channels, height, width = dataset.manifest.shape
         images = open_images(path, (channels, height, width))
@@ -143,10 +148,17 @@ def evaluate_images(path: Path, config: RunConfig, output: Path | None) -> dict[
 
 
 def write_images_report(output: Path, path: Path, evaluation: dict[str, Any], shown: Exhibits) -> None:
-    output.mkdir(parents=True, exist_ok=True)
     page = report_page(path.name, evaluation, shown, [], None)
     write_bytes(output / "report.html", page.encode())
     write_json(output / "evaluation.json", evaluation)
+
+
+def make_output(output: Path) -> None:
+    """The folder for a report; UserError if it cannot be made."""
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"--output {output} cannot be made a folder ({error.strerror}); name another.") from error
 
 
 def judged_part(run: RunFolder, asked: EvaluationConfig) -> tuple[Path, Path | None]:
@@ -161,6 +173,7 @@ def judged_part(run: RunFolder, asked: EvaluationConfig) -> tuple[Path, Path | N
 def convene(dataset: DatasetFolder, asked: EvaluationConfig, processes: Processes, device: torch.device) -> Jury:
     """Extractors, references and the real-data floor."""
     panel = build_panel(asked, dataset, device, processes)
+    check_dimensions(asked, panel.main.num_features, "evaluation.samples", asked.samples)
     judge = Judge(dataset, panel, asked, processes)
     count = min(asked.samples, dataset.manifest.counts["test"])
     chunk = chunks_of(dataset, "test", judge.held_out.rows)
@@ -200,7 +213,7 @@ def conclude(
     asked, judge, manifest, extractor = jury.asked, jury.judge, jury.dataset.manifest, jury.judge.panel.main
     metrics, broken = measured(sets, jury.floor.metrics)
     of_model, broken_of_model = measured([found.metrics], {})
-    warnings = [*judge.panel.warnings, *warnings_of(jury)]
+    warnings = [*judge.panel.warnings, *warnings_of(jury, (origin["likelihood"] or {}).get("count"))]
     warnings += [f"{name} is {value}, and is left out." for name, value in (broken | broken_of_model).items()]
     provenance = {
         "warnings": warnings,
@@ -221,20 +234,27 @@ def conclude(
         "processes": jury.processes.count,
         "seconds": round(time.monotonic() - start, 2),
     }
-    return {"metrics": metrics | of_model, "details": details | found.details, "provenance": provenance}
+    return {"metrics": metrics | of_model, "details": numbers_only(details | found.details), "provenance": provenance}
 
 
-def warnings_of(jury: Jury) -> list[str]:
+def warnings_of(jury: Jury, reconstructions: int | None) -> list[str]:
     """What a reader of the table must know about its counts."""
     asked, counts = jury.asked, jury.dataset.manifest.counts
-    dimensions = dimensions_of(asked) or jury.judge.panel.main.num_features
+    dimensions, few = jury.judge.panel.main.num_features, jury.judge.neighbour_count
     warnings = []
+    if few < asked.samples:
+        warnings.append(
+            f"Neighbours, copies and kernel distance are of {few} samples, as many as there are images to compare with."
+        )
     if jury.floor_count < asked.samples:
         warnings.append(
             f"The floor is of {jury.floor_count} images, all that the test split has, and the metrics are of "
             f"{asked.samples}: fewer images give a higher Fréchet distance."
         )
-    for what, count in (("floor's", jury.floor_count), ("reference's", counts["train"])):
+    sizes = {"floor's": jury.floor_count, "reference's": counts["train"]}
+    if reconstructions is not None:
+        sizes["reconstructions'"] = reconstructions
+    for what, count in sizes.items():
         if count <= dimensions:
             warnings.append(
                 f"The {what} {count} images are too few for {dimensions} features: their number alone adds about "
@@ -243,9 +263,12 @@ def warnings_of(jury: Jury) -> list[str]:
     return warnings
 
 
-def likelihood_provenance(jury: Jury, method: Any, count: int) -> dict[str, Any]:
+def likelihood_provenance(jury: Jury, method: Any, test: Chunk, count: int) -> dict[str, Any]:
     """What the likelihood's numbers are of."""
+    images = test(0)
+    pixels = "binary" if ((images == 0) | (images == 255)).all() else GREY
     return {
+        "pixels": "a density, dequantized" if method.is_density else pixels,
         "split": "test",
         "count": count,
         "importance_samples": jury.asked.likelihood_samples,

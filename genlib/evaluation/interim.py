@@ -10,10 +10,11 @@ from torch import nn
 
 from genlib.config import LIKELIHOODS, RunConfig
 from genlib.data.folder import DatasetFolder
+from genlib.evaluation.classifier import number_of_classes
 from genlib.evaluation.extractors import build_panel
 from genlib.evaluation.likelihood import likelihood
 from genlib.evaluation.measures import Estimate
-from genlib.evaluation.preflight import check_counts
+from genlib.evaluation.preflight import check_counts, check_metric
 from genlib.evaluation.processes import Processes
 from genlib.evaluation.reference import chunks_of
 from genlib.evaluation.samples import Judge, cheap_metrics
@@ -31,10 +32,13 @@ def make_evaluate(config: RunConfig, dataset: DatasetFolder, device: torch.devic
     UserError where weights are absent, or counts too small.
     """
     check_counts(config.evaluation, dataset.manifest)
-    processes = Processes(device)
     asked = config.evaluation.model_copy(update={"samples": config.evaluation.every_samples})
+    check_metric(config.model_copy(update={"evaluation": asked}), dataset.manifest)
+    processes = Processes(device)
     gate = config.registry.metric
-    thorough = gate not in {*cheap_metrics(asked.features), *LIKELIHOODS}
+    labelled = number_of_classes(dataset) > 0
+    features = "random" if asked.features == "classifier" and not labelled else asked.features
+    thorough = gate not in {*cheap_metrics(features), *LIKELIHOODS}
     panel = build_panel(asked, dataset, device, processes, beside=thorough)
     judge = Judge(dataset, panel, asked, processes, thorough)
     channels, height, width = dataset.manifest.shape

@@ -8,7 +8,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from tqdm import tqdm
 
 from genlib.config import MethodConfig
 from genlib.evaluation.features import Chunk
@@ -61,11 +60,13 @@ def likelihood(
     width. Draws are functions of (seed, image, sample): `batch_size` and processes change nothing.
     """
     sizes = [size for size in CURVE if size < samples] + [samples]
-    mine = {}
-    quiet = True if processes.rank or samples == 1 else None
-    for index in tqdm(processes.chunks(count), "likelihood", -(-count // CHUNK), disable=quiet):
+    mine: dict[int, Tensor] = {}
+
+    def look(index: int) -> None:
         images = chunk(index)[: count - index * CHUNK]
         mine[index] = table_of_chunk(method, model, images, index, sizes, seed, batch_size)
+
+    processes.share(count, look, "likelihood" if samples > 1 else None)
     latent_size = method.sampler_of(model).latent_size
     columns = ["psnr", "ssim", "reconstruction", "kl", *map(str, sizes)]
     table = processes.gather(mine, count, len(columns) + 2 * latent_size, torch.float64).cpu()

@@ -24,7 +24,8 @@ def measured(
     """The metrics of evaluation.json from one set of estimates for each sampling seed; and what is not finite.
 
     `value` is the mean over the seeds, `std` their sample standard deviation (None for a single one), `standard_error`
-    that of the mean if the seeds' errors were independent, `floor` the value of real images where it was measured.
+    that of one seed's value (all seeds meet the same real images, so their mean's is hardly smaller), `floor` the value
+    of real images where it was measured.
     A metric that is NaN or infinite for any seed is left out, lest a gate see it.
     """
     metrics: dict[str, dict[str, Any]] = {}
@@ -43,7 +44,7 @@ def measured(
         errors = [repetition[name].standard_error for repetition in repetitions]
         known = [error for error in errors if error is not None and math.isfinite(error)]
         if len(known) == len(errors):
-            entry["standard_error"] = math.hypot(*known) / len(known)
+            entry["standard_error"] = math.hypot(*known) / len(known) ** 0.5
         metrics[name] = entry
     return metrics, broken
 
@@ -57,6 +58,15 @@ def floors_of(evaluation: Mapping[str, Any]) -> dict[str, float]:
     """{name: floor} of an evaluation.json, where there is one."""
     entries = evaluation.get("metrics", {}).items()
     return {name: entry["floor"] for name, entry in entries if entry["floor"] is not None}
+
+
+def numbers_only(content: Any) -> Any:
+    """JSON with None in the place of numbers that JSON does not have."""
+    if isinstance(content, dict):
+        return {name: numbers_only(part) for name, part in content.items()}
+    if isinstance(content, list):
+        return [numbers_only(part) for part in content]
+    return finite_or_none(content) if isinstance(content, float) else content
 
 
 def finite_or_none(value: float | None) -> float | None:

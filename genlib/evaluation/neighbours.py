@@ -79,17 +79,22 @@ def authpct(reals: Tensor, fakes: Tensor) -> float:
 
 
 def memorization(train: Tensor, held_out: Tensor, fakes: Tensor, fakes_are_held_out: bool = False) -> dict[str, float]:
-    """How much nearer fakes (M, d) are to training images than to as many held-out ones, both (n, d).
+    """How near fakes (M, d) are to training images (N, d), and to held-out ones (K, d).
 
-    The mean distances to the nearest of each, and the share of fakes that are nearer to a training image, ties counting
-    half: 0.5 for a model that copies nothing (Meehan et al. 2020, section 3). `fakes_are_held_out`: fake i is held-out
-    image i, which is left out.
+    The mean distances to the nearest of each, all of them counting; and the share of fakes that are nearer to one of as
+    many training images as there are held-out ones, ties counting half: 0.5 for a model that copies nothing (Meehan et
+    al. 2020, section 3). `fakes_are_held_out`: fake i is held-out image i, which is left out.
     """
     train, held_out, fakes = centred(train, held_out, fakes)
     itself = torch.arange(len(fakes), device=fakes.device) if fakes_are_held_out else None
     to_train = nearest(fakes, train).distances[:, 0]
     to_held_out = nearest(fakes, held_out, leave_out=itself).distances[:, 0]
-    nearer = (to_train < to_held_out).double() + 0.5 * (to_train == to_held_out).double()
+    as_many = min(len(train), len(held_out))
+    to_few = nearest(fakes, train[:as_many]).distances[:, 0]
+    to_others = to_held_out
+    if as_many < len(held_out):
+        to_others = nearest(fakes, held_out[:as_many], leave_out=itself).distances[:, 0]
+    nearer = (to_few < to_others).double() + 0.5 * (to_few == to_others).double()
     return {
         "nn_distance_train": to_train.sqrt().mean().item(),
         "nn_distance_held_out": to_held_out.sqrt().mean().item(),

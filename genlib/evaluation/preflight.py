@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 DIMENSIONS = {"classifier": 64, "random": 64, "inception": 2048}  # of the features
 OF_CLASSES = ("modes", "class_kl")
+ENOUGH = 10  # samples for each dimension, below which the distance at endless samples cannot be told
+FEWEST = 3  # images of each kind, or no error can be given
 PUBLISHED_FILE = "pt_inception-2015-12-05-6726825d.pth"
 PUBLISHED_SHA256 = "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2"
 WHERE_TO_GET_IT = (
@@ -51,20 +53,26 @@ def check_counts(asked: EvaluationConfig, manifest: Manifest, samples: str = "ev
     fewest = min(asked.samples, manifest.counts["train"], manifest.counts["test"])
     if asked.every:
         fewest = min(fewest, asked.every_samples)
+    if fewest < FEWEST:
+        raise UserError(
+            f"{fewest} images (the least of {samples}, train and test) are too few to judge or to judge by; "
+            f"use {FEWEST} or more."
+        )
     if asked.neighbours >= fewest:
         raise UserError(
             f"evaluation.neighbours ({asked.neighbours}) must be below the number of images ({fewest}, the least of "
             f"{samples}, train and test); lower it, or take more images."
         )
-    check_dimensions(asked, samples, asked.samples)
-    if asked.every:
-        check_dimensions(asked, "evaluation.every_samples", asked.every_samples)
-
-
-def check_dimensions(asked: EvaluationConfig, key: str, count: int) -> None:
-    """UserError unless `count` images, which `key` asks for, can have a covariance of full rank."""
     dimensions = dimensions_of(asked)
-    if dimensions is not None and count <= dimensions:
+    if dimensions is not None:
+        check_dimensions(asked, dimensions, samples, asked.samples)
+        if asked.every:
+            check_dimensions(asked, dimensions, "evaluation.every_samples", asked.every_samples)
+
+
+def check_dimensions(asked: EvaluationConfig, dimensions: int, key: str, count: int) -> None:
+    """UserError unless `count` images, which `key` asks for, can have a covariance of full rank."""
+    if count <= dimensions:
         raise UserError(
             f"{key} ({count}) are too few for the {dimensions} {asked.features} features: a perfect model's Fréchet "
             f"distance would be about {null_bias(count, dimensions):.2g} of the features' total variance; "
@@ -82,15 +90,30 @@ def dimensions_of(asked: EvaluationConfig) -> int | None:
 def null_bias(count: int, dimensions: int) -> float:
     """The Fréchet distance that `count` samples of the very distribution get, over the features' total variance.
 
-    (1 + (d + 1)/4) / N: one half of 2d/N + d(d + 1)/(2N), what two samples of N from N(0, I) are apart when N is large,
-    since one of the two is a reference without end.
+    Of N(0, I) in d dimensions against a reference without end: 1/N + 2 - 2 E[sqrt(eigenvalue)], the eigenvalues of the
+    samples' covariance being spread as Marchenko & Pastur (1967) say. Near (1 + d/4) / N when N is large.
     """
-    return (1 + (dimensions + 1) / 4) / count
+    from scipy.special import hyp2f1
+
+    freedom = max(count - 1, 0)
+    few, many = sorted((freedom, dimensions))
+    mean_root = (
+        (few / dimensions) ** 0.5 * hyp2f1(-0.5, 0.5, 2, few / many)
+        if freedom < dimensions
+        else hyp2f1(-0.5, 0.5, 2, dimensions / freedom)
+    )
+    return float(1 / count + 2 - 2 * mean_root)
 
 
 def check_metric(config: RunConfig, manifest: Manifest) -> None:
     """UserError where the gate's metric cannot be measured on the data."""
     metric, features = config.registry.metric, config.evaluation.features
+    dimensions = dimensions_of(config.evaluation)
+    if metric.endswith("_infinity") and dimensions and config.evaluation.samples < ENOUGH * dimensions:
+        raise UserError(
+            f"registry.metric ({metric}) is extrapolated from {ENOUGH} samples or more for each of the {dimensions} "
+            f"{features} features; set evaluation.samples to {ENOUGH * dimensions} or more."
+        )
     if manifest.label_names is not None or features in ("inception", "dinov2") and metric not in OF_CLASSES:
         return
     if metric in OF_CLASSES or metric.endswith(("_classifier", "_classifier_infinity")):

@@ -12,6 +12,7 @@ import torch
 import torch.distributed as dist
 from accelerate import PartialState
 from torch import Tensor
+from tqdm import tqdm
 
 from genlib.sampling import CHUNK
 from genlib.training.signals import Interrupted
@@ -62,6 +63,28 @@ class Processes:
                 raise Interrupted
             if first + self.rank < total:
                 yield first + self.rank
+
+    def share(self, rows: int, work: Callable[[int], None], what: str | None = None) -> None:
+        """Do `work` for each of this process's chunks, under a progress bar called `what`.
+
+        Its first error on any process is raised on all of them, since none can go on without the others.
+        """
+        hidden = True if what is None or self.rank else None  # None: where there is no terminal
+        total = math.ceil(math.ceil(rows / CHUNK) / self.count)
+        error: Exception | None = None
+        for index in tqdm(self.chunks(rows), what, total, disable=hidden):
+            if error is None:
+                try:
+                    work(index)
+                except Exception as caught:
+                    error = caught
+        errors: list[Any] = [error]
+        if self.count > 1:
+            errors = [None] * self.count
+            dist.all_gather_object(errors, error)
+        for of_one in errors:
+            if of_one is not None:
+                raise of_one
 
     def gather(self, mine: dict[int, Tensor], rows: int, columns: int, dtype: torch.dtype) -> Tensor:
         """Everybody's chunks, {index: (at most CHUNK, columns)}, to the whole in order, (rows, columns), everywhere.

@@ -58,7 +58,14 @@ def reference_of(
 
 
 def reference_file(dataset: DatasetFolder, split: Part, extractor: Extractor) -> Path:
-    key = {"extractor": extractor.hash, "dataset": dataset.manifest.content_hash, "split": split, "most": MOST_FEATURES}
+    key = {
+        "extractor": extractor.hash,
+        "preprocessing": {name: extractor.facts.get(name) for name in ("network", "layer", "resize")},
+        "dataset": dataset.manifest.content_hash,
+        "split": split,
+        "most": MOST_FEATURES,
+        "order": 1,  # another number for another order of the rows
+    }
     return dataset.path / f"reference-{extractor.name}-{split}-{sha256_of_json(key)[:12]}.safetensors"
 
 
@@ -71,12 +78,15 @@ def computed(
     shift = processes.first(lambda: chunk_features(extractor, chunk, 0, count, batch_size).mean(0).cpu())
     moments = FeatureMoments(shift).to(processes.metric_device)
     moments.update(shift.new_empty(0, len(shift)))  # there may be no chunk for this process
-    mine = {}
-    for index in processes.chunks(count):
+    mine: dict[int, Tensor] = {}
+
+    def look(index: int) -> None:
         features = chunk_features(extractor, chunk, index, count, batch_size)
         moments.update(features)
         if index * CHUNK < kept:
             mine[index] = features[: kept - index * CHUNK]
+
+    processes.share(count, look, f"{extractor.name} features of the {split} split")
     return moments.compute(), processes.gather(mine, kept, extractor.num_features, torch.float32)
 
 

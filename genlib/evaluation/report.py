@@ -43,6 +43,6 @@ def footnotes(provenance: dict[str, Any]) -> list[str]:
     if likelihood:
         lines.append(
             f"Likelihood: {likelihood['count']} test images, {likelihood['importance_samples']} importance samples, "
-            f"{likelihood['unit']}; dequantization: {likelihood['dequantization']}."
+            f"{likelihood['unit']}; pixels: {likelihood['pixels']}."
         )
     return lines

@@ -6,10 +6,10 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
 from genlib.config import DISTANCES, KERNEL_DISTANCES, EvaluationConfig
 from genlib.data.folder import DatasetFolder
+from genlib.evaluation.classifier import number_of_classes
 from genlib.evaluation.extractors import Panel
 from genlib.evaluation.features import Chunk, features_of
 from genlib.evaluation.frechet import FeatureMoments, Moments, at_infinity, by_samples, frechet_distance
@@ -17,6 +17,7 @@ from genlib.evaluation.kernel import kernel_distance
 from genlib.evaluation.measures import Estimate
 from genlib.evaluation.modes import mode_coverage
 from genlib.evaluation.neighbours import authpct, memorization, neighbour_metrics
+from genlib.evaluation.preflight import ENOUGH
 from genlib.evaluation.processes import Processes
 from genlib.evaluation.reference import reference_of
 from genlib.randomness import generator_for
@@ -67,7 +68,8 @@ class Judge:
         labels = dataset.labels("train")
         self.data_shares: Tensor | None = None
         if thorough and panel.classify is not None and labels is not None:
-            counts = torch.bincount(torch.from_numpy(labels[labels >= 0])).double()
+            known = torch.from_numpy(labels[labels >= 0])
+            counts = torch.bincount(known, minlength=number_of_classes(dataset)).double()
             self.data_shares = counts / counts.sum()
 
     def __call__(self, chunk: Chunk, count: int, what: str, held_out: bool = False) -> Judged:
@@ -86,9 +88,10 @@ class Judge:
         }
         for name, of in self.references.items():
             moments[name].update(of.features[:0])  # there may be no chunk for this process
-        features, classes = {}, {}
-        quiet = True if self.processes.rank or not self.thorough else None  # None: where there is no terminal
-        for index in tqdm(self.processes.chunks(count), f"features of {what}", -(-count // CHUNK), disable=quiet):
+        features: dict[int, Tensor] = {}
+        classes: dict[int, Tensor] = {}
+
+        def look(index: int) -> None:
             images = chunk(index)[: count - index * CHUNK]
             for extractor in self.extractors:
                 found = features_of(extractor, images, index * CHUNK, self.asked.batch_size)
@@ -96,8 +99,10 @@ class Judge:
                     moments[extractor.name].update(found)
                 if extractor is main:
                     features[index] = found
-                if extractor.name == "classifier" and self.panel.classify is not None:
+                if extractor.name == "classifier" and self.data_shares is not None and self.panel.classify is not None:
                     classes[index] = self.panel.classify(found).argmax(1, keepdim=True)
+
+        self.processes.share(count, look, f"features of {what}" if self.thorough else None)
         return Seen(
             self.processes.gather(features, count, main.num_features, torch.float32),
             {name: metric.compute() for name, metric in moments.items()},
@@ -114,17 +119,18 @@ class Judge:
             value = frechet_distance(reference.moments, seen.moments[other]).item()
             found[DISTANCES[other]] = Estimate(value, count)
         few = min(self.neighbour_count, count)
-        fakes, reals, others = features[:few], self.train.features[:few], self.held_out.features[:few]
+        fakes, reals = features[:few], self.train.features[:few]
         found[KERNEL_DISTANCES[name]] = kernel_distance(reals, fakes)
         for metric, value in neighbour_metrics(reals, fakes, self.asked.neighbours).items():
             found[metric] = Estimate(value, few)
         if self.thorough:
             order = torch.randperm(count, generator=generator_for("growing sets of samples"))
-            distances = by_samples(self.train.moments, features, order)
-            found[f"{distance}_infinity"] = Estimate(at_infinity(distances), count)
-            details["frechet_by_samples"] = [{"samples": size, "value": value} for size, value in distances]
+            if count >= ENOUGH * features.shape[1]:
+                distances = by_samples(self.train.moments, features, order)
+                found[f"{distance}_infinity"] = Estimate(at_infinity(distances), count)
+                details["frechet_by_samples"] = [{"samples": size, "value": value} for size, value in distances]
             found["authpct"] = Estimate(authpct(self.train.features, fakes), few)
-            for metric, value in memorization(reals, others, fakes, held_out).items():
+            for metric, value in memorization(self.train.features, self.held_out.features, fakes, held_out).items():
                 found[metric] = Estimate(value, few)
         if seen.classes is not None and self.data_shares is not None:
             covered = mode_coverage(seen.classes.cpu(), self.data_shares)

@@ -59,7 +59,7 @@ def save_checkpoint(
     optimizers: dict[str, torch.optim.Optimizer],
     keep: int,
 ) -> Path:
-    """Write beside, sync, rename; then remove all but the newest `keep`."""
+    """Write beside, sync, rename; then remove all but this one and the newest others, `keep` in all."""
     final = checkpoint_path(folder, progress.step)
     partial = final.with_name(f".{final.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
@@ -73,10 +73,16 @@ def save_checkpoint(
     if final.exists():  # the same step, reached once more after a stop
         shutil.rmtree(final)
     rename_into_place(partial, final)
-    for old in finished_checkpoints(folder)[:-keep]:
+    others = [checkpoint for checkpoint in finished_checkpoints(folder) if checkpoint != final]
+    for old in others[: max(0, len(others) - keep + 1)]:
         os.replace(old, old.with_name(f".{old.name}.removed"))
         shutil.rmtree(old.with_name(f".{old.name}.removed"))
     return final
+
+
+def note_progress(folder: Path, progress: Progress) -> None:
+    """Write what has become known of a step since its checkpoint was saved."""
+    write_json(checkpoint_path(folder, progress.step) / "state.json", asdict(progress))
 
 
 def load_checkpoint(

@@ -22,7 +22,14 @@ from genlib.methods import Method, build_method
 from genlib.pixels import grid, write_png
 from genlib.randomness import seed_draws, seed_for
 from genlib.sampling import TrainedSampler, estimate_norms, export_sampler
-from genlib.training.checkpoint import Progress, finished_checkpoints, load_checkpoint, save_checkpoint
+from genlib.training.checkpoint import (
+    Progress,
+    checkpoint_path,
+    finished_checkpoints,
+    load_checkpoint,
+    note_progress,
+    save_checkpoint,
+)
 from genlib.training.ema import MovingAverage
 from genlib.training.meter import LossMeter
 from genlib.training.phases import ActivePhase
@@ -91,6 +98,9 @@ class Trainer:
         checkpoints = finished_checkpoints(self.run_folder.checkpoints)
         if checkpoints:
             self.progress = load_checkpoint(checkpoints[-1], self.method, self.average.module, self.optimizers)
+            best = checkpoint_path(self.run_folder.best, self.progress.best_step)
+            if best not in finished_checkpoints(self.run_folder.best):
+                self.progress.best_value = None  # a later one took its place after this checkpoint; it will come again
         if self.accelerator.is_main_process:
             self.run_folder.keep_metrics_until(self.progress.step)
 
@@ -99,8 +109,10 @@ class Trainer:
         training, progress = self.config.training, self.progress
         self.clock = Clock(progress)
         with self._progress_bar() as bar:
-            if progress.step and self._due(progress.step) and not self._evaluated(stop, bar, {}):
-                return "preempted"
+            if progress.step and self._due(progress.step):  # an earlier attempt was stopped inside this evaluation
+                if not self._evaluated(stop, bar, {}):
+                    return "preempted"
+                self._note_progress()
             while progress.step < training.steps:
                 self._step(progress.step)
                 progress.step += 1
@@ -110,17 +122,21 @@ class Trainer:
                 bar.update()
                 saving = last or stopped or progress.step % training.checkpoint_every == 0
                 due = self._due(progress.step)
+                losses: dict[str, float] = {}
                 if saving or due or progress.step % training.log_every == 0:
                     losses = self._losses()  # before a checkpoint too: none is made of weights that are no numbers
-                    if due and not stopped:
-                        stopped = not self._evaluated(stop, bar, losses)
-                        saving |= stopped
-                    else:
-                        self._log(bar, losses)
                 if last or progress.step % training.sample_every == 0:
                     self._sample()
                 if saving:
-                    self._save()
+                    self._save()  # before an evaluation, which may be long
+                if due and not stopped:
+                    stopped = not self._evaluated(stop, bar, losses)
+                    if saving:
+                        self._note_progress()
+                    elif stopped:
+                        self._save()
+                elif losses:
+                    self._log(bar, losses)
                 if stopped and (not last or self._due(progress.step)):
                     return "preempted"
         return "finished"
@@ -171,9 +187,10 @@ class Trainer:
             bar.set_postfix_str(shown)
 
     def _due(self, step: int) -> bool:
-        """Whether the step is to be evaluated and has not been."""
-        every = self.config.evaluation.every
-        if self.evaluate is None or every is None or self.progress.evaluated == step:
+        """Whether the step is to be evaluated and has not been, by the metric that counts now."""
+        every, progress = self.config.evaluation.every, self.progress
+        done = progress.evaluated == step and progress.metric == self.config.registry.metric
+        if self.evaluate is None or every is None or done:
             return False
         return step % every == 0 or step == self.config.training.steps
 
@@ -226,6 +243,11 @@ class Trainer:
         self.clock.stop()
         if self.accelerator.is_main_process:
             self._write_checkpoint(self.run_folder.checkpoints, self.config.training.keep_checkpoints)
+
+    def _note_progress(self) -> None:
+        """What an evaluation found, into the checkpoint of this step."""
+        if self.accelerator.is_main_process:
+            note_progress(self.run_folder.checkpoints, self.progress)
 
     def _write_checkpoint(self, folder: Path, keep: int) -> None:
         save_checkpoint(folder, self.progress, self.method, self.average.module, self.optimizers, keep)

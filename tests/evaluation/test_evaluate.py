@@ -25,7 +25,7 @@ from genlib.training.run_folder import RunFolder
 from tests.conftest import FILES, PROJECT, TINY
 
 SAMPLE_METRICS = {
-    *("fd_random", "fd_random_infinity", "kd_random", "precision", "recall", "density", "coverage", "authpct"),
+    *("fd_random", "kd_random", "precision", "recall", "density", "coverage", "authpct"),
     *("nn_distance_train", "nn_distance_held_out", "nearer_to_train", "modes", "class_kl"),
 }
 OF_A_VAE = {
@@ -85,6 +85,7 @@ def test_a_vae_is_judged_by_its_samples_and_its_likelihood_with_provenance(vae: 
     assert (provenance["step"], provenance["samples"]) == (10, {"count": 600, "seeds": [0, 1, 2]})
     assert provenance["reference"] == {"split": "train", "count": 1438}
     assert provenance["ema_half_life"] == vae.config().training.ema_half_life
+    assert provenance["likelihood"]["pixels"] == "a density, dequantized"
     assert provenance["likelihood"]["dequantization"] == "uniform, one step of uint8 wide"
     assert len(provenance["extractor"]["hash"]) == 64 and provenance["resize"] == "none"
     assert {"torch", "torchmetrics", "scipy"} <= provenance["versions"].keys() and "git.commit" in provenance
@@ -108,10 +109,11 @@ def test_two_processes_evaluate_a_gan_as_one_does(gan: RunFolder) -> None:
 
 def test_what_is_not_finite_is_left_out_and_named(vae: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
     nan = float("nan")
-    made_up = Likelihood({"elbo": Estimate(nan, 9, nan), "kl": Estimate(1.0, 9, 0.1)}, {"kl_per_dimension": [1.0] * 4})
+    made_up = Likelihood({"elbo": Estimate(nan, 9, nan), "kl": Estimate(1.0, 9, 0.1)}, {"kl_per_dimension": [nan] * 4})
     monkeypatch.setattr(module, "likelihood", lambda *_: made_up)
     evaluation = evaluate(vae)
     assert "elbo" not in values_of(evaluation) and values_of(evaluation)["kl"] == 1
+    assert evaluation["details"]["kl_per_dimension"] == [None] * 4
     assert "elbo is nan, and is left out." in evaluation["provenance"]["warnings"]
 
 
@@ -184,6 +186,18 @@ def test_images_of_no_use_get_one_line_before_any_work(
     assert "images" in complaint()
     (tmp_path / "images").mkdir()
     assert "no images" in complaint()
+    (tmp_path / "taken").write_text("")
+    arguments = [
+        "evaluate",
+        "--images",
+        str(tmp_path),
+        "--data",
+        str(FILES["vae"]),
+        "--output",
+        str(tmp_path / "taken"),
+    ]
+    assert main(arguments) == 2
+    assert "taken cannot be made a folder (File exists); name another." in capsys.readouterr().err
     for number in range(50):
         Image.new("L", (8, 8), number).save(tmp_path / "images" / f"{number}.png")
     assert "images in images (50) are too few for the 64 classifier features: a perfect model's" in complaint()

@@ -169,3 +169,18 @@ def test_the_extrapolated_distance_is_freed_from_the_bias_of_few_samples() -> No
         extrapolated += at_infinity(distances) / repetitions
     assert plain == pytest.approx(null_bias(count, d) * d, rel=0.15)
     assert abs(extrapolated) < plain / 10
+
+
+@pytest.mark.parametrize("count", [2, 10, 32, 64, 200])
+def test_the_bias_of_few_samples_is_foretold(count: int) -> None:
+    d, repetitions = 64, 10
+    reference = gaussian(torch.zeros(d), torch.eye(d))
+    generator = torch.Generator().manual_seed(0)
+    sets = (torch.randn(count, d, generator=generator) for _ in range(repetitions))
+    mean = sum(frechet_distance(reference, moments_of(samples)).item() for samples in sets) / repetitions
+    assert null_bias(count, d) * d == pytest.approx(mean, rel=0.05)
+
+
+def test_the_smallest_size_of_the_extrapolation_is_beyond_the_dimensions() -> None:
+    reference = gaussian(torch.zeros(16), torch.eye(16))
+    assert by_samples(reference, torch.randn(160, 16), torch.arange(160))[0][0] == 40

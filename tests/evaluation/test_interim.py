@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -15,6 +16,7 @@ from genlib.config import RunConfig, load_config
 from genlib.data.folder import DatasetFolder
 from genlib.errors import UserError
 from genlib.evaluation.interim import make_evaluate
+from genlib.files import read_json, write_json
 from genlib.sampling import load_sampler
 from genlib.training.run_folder import RunFolder
 from genlib.training.signals import Interrupted
@@ -106,6 +108,32 @@ def test_a_stop_inside_an_evaluation_keeps_the_step_and_the_evaluation_is_made_u
     train(config_of("vae"), tmp_path / "undisturbed")
     cut, whole = weights(run.path), weights(tmp_path / "undisturbed")
     assert all(torch.equal(cut[name], whole[name]) for name in whole)
+
+
+def test_going_on_under_another_metric_finds_its_best_anew(genlib_home: Path, tmp_path: Path) -> None:
+    run = RunFolder(tmp_path / "run")
+    assert train(config_of("vae", "evaluation.every=50"), run.path, make_evaluate) == 0
+    assert run.result()["best"]["metric"] == "fd_random"
+    assert train(config_of("vae", "evaluation.every=50", "registry.metric=elbo"), run.path, make_evaluate) == 0
+    assert (run.result()["best"]["metric"], run.result()["best"]["step"]) == ("elbo", 110)
+    lines = [line for line in run.metrics() if line["step"] == 110 and "evaluation/elbo" in line]
+    assert len(lines) == 2 and lines[0]["evaluation/elbo"] == lines[1]["evaluation/elbo"]
+    assert train(config_of("vae", "evaluation.every=50", "registry.metric=elbo"), run.path, made_up({}, set())) == 0
+
+
+def test_a_run_cut_after_its_best_finds_it_again(genlib_home: Path, tmp_path: Path) -> None:
+    """The checkpoint of step 80 is newer than the last regular one, of step 40, that training goes on from."""
+    config = config_of("gan", "evaluation.every=40", "training.checkpoint_every=1000")
+    run = RunFolder(tmp_path / "run")
+    assert train(config, run.path, made_up({0: 5.0, 1: 2.0, 2: 7.0}, set())) == 0
+    shutil.copytree(run.best / "step-00000080", run.checkpoints / "step-00000080")
+    state = run.checkpoints / "step-00000080" / "state.json"
+    write_json(state, read_json(state) | {"evaluated": 80, "best_step": 40, "best_value": 1.0})  # its best is gone
+    shutil.rmtree(run.checkpoints / "step-00000110")
+    assert train(config, run.path, made_up({0: 3.0}, set())) == 0
+    assert (run.result()["best"]["step"], run.result()["best"]["value"]) == (110, 3.0)
+    assert [path.name for path in run.best.glob("step-*")] == ["step-00000110"]
+    assert load_sampler(run.best / "sampler").info["step"] == 110
 
 
 def test_the_best_can_be_what_is_evaluated(genlib_home: Path, tmp_path: Path, command: Command) -> None:

@@ -7,7 +7,7 @@ import statistics
 
 import pytest
 
-from genlib.evaluation.measures import Estimate, floors_of, measured, values_of
+from genlib.evaluation.measures import Estimate, floors_of, measured, numbers_only, values_of
 
 
 def test_seeds_become_a_mean_and_a_standard_deviation_beside_the_floor() -> None:
@@ -19,7 +19,7 @@ def test_seeds_become_a_mean_and_a_standard_deviation_beside_the_floor() -> None
         "std": pytest.approx(statistics.stdev([1, 2, 6])),
         "floor": 0.5,
         "count": 100,
-        "standard_error": pytest.approx(0.5 / 3),
+        "standard_error": pytest.approx(0.5 / 3**0.5),
     }
 
 
@@ -35,6 +35,15 @@ def test_what_is_not_finite_for_any_seed_is_left_out_and_named() -> None:
     assert metrics == {}
     assert broken["a"] == math.inf and math.isnan(broken["b"])
     assert measured([{"a": Estimate(1.0, 5)}], {"a": Estimate(math.inf, 5)})[0]["a"]["floor"] is None
+
+
+def test_details_keep_their_shape_without_what_json_has_not() -> None:
+    content = {"curve": [{"k": 1, "value": -math.inf}, {"k": 10, "value": 2.5}], "names": ["a"], "kl": [math.nan, 1.0]}
+    assert numbers_only(content) == {
+        "curve": [{"k": 1, "value": None}, {"k": 10, "value": 2.5}],
+        "names": ["a"],
+        "kl": [None, 1.0],
+    }
 
 
 def test_values_and_floors_are_read_back_from_an_evaluation() -> None:

@@ -122,6 +122,13 @@ def test_held_out_images_in_the_place_of_samples_are_not_compared_with_themselve
     assert found["nn_distance_held_out"] == pytest.approx(found["nn_distance_train"], rel=0.05)
 
 
+def test_the_distance_to_training_images_is_to_all_of_them_and_the_share_between_equals() -> None:
+    train, held_out = points(0, 900, 8), points(1, 300, 8)
+    found = memorization(train, held_out, train[600:])  # copies of images beyond the first 300
+    assert found["nn_distance_train"] == pytest.approx(0, abs=1e-6)
+    assert found["nearer_to_train"] == pytest.approx(0.5, abs=0.08)
+
+
 def test_the_nearest_are_those_of_a_full_distance_matrix() -> None:
     some, others = points(0, 20), points(1, 30)
     expected = torch.cdist(some, others).topk(4, largest=False)

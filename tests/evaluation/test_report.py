@@ -26,7 +26,7 @@ EVALUATION: dict[str, Any] = {
             "count": 360,
             "importance_samples": 5000,
             "unit": "nats per image",
-            "dequantization": "uniform, one step of uint8 wide",
+            "pixels": "a density, dequantized",
         },
     },
 }
@@ -47,7 +47,7 @@ def test_the_table_names_counts_seeds_extractor_likelihood_and_warnings() -> Non
     text = table(EVALUATION)
     for fact in ("2000 samples, each with seeds 7 to 9", "1437 train", "360 test", "k = 5", "abcdef012345", "99.1%"):
         assert fact in text
-    assert "360 test images, 5000 importance samples, nats per image" in text
+    assert "360 test images, 5000 importance samples, nats per image; pixels: a density, dequantized." in text
     assert "Warning: The floor is of fewer images." in text
 
 
