@@ -63,6 +63,14 @@ BAD = {
     ),
     "unknown metric": (["registry.metric=fi"], "'fi' is no metric, did you mean 'fid'?"),
     "metric of other features": (["registry.metric=fid"], "is not measured by evaluation.features 'classifier'"),
+    "best without evaluations": (
+        ["evaluation.checkpoint=best", "evaluation.every=null"],
+        "evaluation.checkpoint is 'best', which is found by evaluations during training; set evaluation.every.",
+    ),
+    "bits of no density": (
+        ["method.likelihood=bernoulli", "registry.metric=bits_per_dim"],
+        "registry.metric (bits_per_dim) needs a density over pixels",
+    ),
     "inception without its file": (["evaluation.features=inception", "registry.metric=fid"], "inception_weights"),
     "section that is a value": (["data=4"], "data is 4"),
     "override without a value": (["training.steps"], "must look like key=value"),

@@ -4,7 +4,13 @@ import pytest
 
 from pipelines.gate import Scores, judge
 
-BASIS = {"extractor": "feed", "dataset": "abab"}
+BASIS = {
+    "extractor": "feed",
+    "dataset": "abab",
+    "number of neighbours": "5",
+    "number of test images": "1000",
+    "kind of likelihood": "a density, dequantized",
+}
 
 
 def scores(basis: dict[str, str] = BASIS, **metrics: float) -> Scores:
@@ -46,3 +52,22 @@ def test_values_measured_in_different_ways_are_not_compared_and_the_reason_says_
     verdict = judge("fd_classifier", 0.0, scores(fd_classifier=0.1), champion)
     assert not verdict.champion
     assert verdict.reason == f"not comparable: the champion was evaluated with another {name}"
+
+
+@pytest.mark.parametrize(
+    ("metric", "other", "comparable"),
+    [
+        ("fd_classifier", "number of neighbours", True),
+        ("fd_classifier", "kind of likelihood", True),
+        ("coverage", "number of neighbours", False),
+        ("elbo", "kind of likelihood", False),
+        ("elbo", "number of test images", False),
+        ("elbo", "extractor", True),
+        ("psnr", "kind of likelihood", True),
+        ("psnr", "dataset", False),
+    ],
+)
+def test_only_what_a_metric_depends_on_must_be_the_same(metric: str, other: str, comparable: bool) -> None:
+    champion = Scores({metric: 1.0}, BASIS | {other: "another"})
+    better = Scores({metric: 0.5 if metric == "fd_classifier" else 2.0}, BASIS)
+    assert judge(metric, 0.0, better, champion).champion is comparable

@@ -61,6 +61,17 @@ def test_versions_pass_the_gate_and_their_aliases_follow(add: Registrar, config:
     assert aliases(config)["champion"] == "3"
 
 
+def test_a_report_is_given_the_champion_and_its_metrics_once_there_is_one(add: Registrar, config: RunConfig) -> None:
+    assert registry.champion_for_report(config.registry.model) is None
+    add(1.0)
+    add(2.0)
+    assert registry.champion_for_report(config.registry.model) == {
+        "model": config.registry.model,
+        "version": "1",
+        "metrics": {"fd_classifier": 1.0},
+    }
+
+
 def test_registering_a_run_twice_makes_one_version(add: Registrar, config: RunConfig) -> None:
     run_id = MlflowClient().create_run(experiment_of(MlflowClient(), config.registry.model)).info.run_id
     assert add(1.0, run_id) == add(1.0, run_id)
