@@ -73,8 +73,8 @@ MEANINGS = {
     "coverage": "share of real images with a sample nearby",
     "authpct": "% of samples that are no copies of training images",
     "nn_distance_train": "mean distance to the nearest training image",
-    "nn_distance_held_out": "mean distance to the nearest of as many held-out images",
-    "nearer_to_train": "share of samples nearer to training than to held-out images; 0.5 copies nothing",
+    "nn_distance_held_out": "mean distance to the nearest held-out image",
+    "nearer_to_train": "share of samples nearer to training than to as many held-out images; 0.5 copies nothing",
     "class_kl": "divergence of the samples' classes from the data's, nats",
     "modes": "classes that the samples reach",
     "elbo": "lower bound on the log-likelihood, nats per image",
@@ -194,6 +194,8 @@ def verdict(name: str, value: float | None, other: float | None) -> str:
 
 
 def meaning(name: str) -> str:
+    if name.startswith("rf"):
+        return f"Fréchet distance of reconstructions to their originals, {features_of(name[1:])} features"
     base = name.removesuffix("_infinity")
     if base.startswith("fd_") or base == "fid":
         endless = ", extrapolated to endless samples" if base != name else ""
@@ -217,8 +219,8 @@ def metrics_table(metrics: Mapping[str, Mapping[str, Any]], champion: dict[str, 
     head = f"<th>metric</th><th>value</th><th>real-data floor</th>{rival}<th>images</th><th>better</th>"
     rows = "".join(metric_row(name, entry, against) for name, entry in metrics.items())
     caption = (
-        "± is the standard deviation over sampling seeds, [±] the standard error of the value. The floor is what real "
-        "held-out images score in the samples' place: a perfect model reaches it."
+        "± is the standard deviation over sampling seeds, [±] the standard error of one seed's value. The floor is what "
+        "held-out images score in the samples' place: with as many samples a perfect model reaches it."
     )
     if champion:
         caption += " ▲ better and ▼ worse say how this run stands to the champion."
