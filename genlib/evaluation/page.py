@@ -219,8 +219,8 @@ def metrics_table(metrics: Mapping[str, Mapping[str, Any]], champion: dict[str, 
     head = f"<th>metric</th><th>value</th><th>real-data floor</th>{rival}<th>images</th><th>better</th>"
     rows = "".join(metric_row(name, entry, against) for name, entry in metrics.items())
     caption = (
-        "± is the standard deviation over sampling seeds, [±] the standard error of one seed's value. The floor is what "
-        "held-out images score in the samples' place: with as many samples a perfect model reaches it."
+        "± is the standard deviation over sampling seeds, [±] the standard error of one seed's value. The floor is "
+        "what held-out images score in the samples' place: with as many samples a perfect model reaches it."
     )
     if champion:
         caption += " ▲ better and ▼ worse say how this run stands to the champion."
