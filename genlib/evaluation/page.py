@@ -39,6 +39,7 @@ table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
 .metrics th:first-child { padding-left: 0; white-space: normal; }
 .metrics tbody th { font-weight: 600; }
 .metrics small { display: block; color: var(--ink-soft); font-weight: 400; font-size: 0.82rem; line-height: 1.35; }
+.metrics thead th:last-child { text-align: left; }
 .metrics td.mark { padding-left: 0; }
 .error, .none, .way, .equal { color: var(--ink-soft); }
 .better { color: var(--good); } .worse { color: var(--bad); }
