@@ -76,9 +76,12 @@ def evaluate_on(run: RunFolder, config: RunConfig, processes: Processes, device:
     check_fit(sampler, dataset, asked)
     jury = convene(dataset, asked, processes, device)
     seeds = list(range(asked.seed, asked.seed + asked.seeds))
-    first, *others = (
-        jury.judge(partial(sampler.chunk, seed=seed), asked.samples, f"samples, seed {seed}") for seed in seeds
-    )
+
+    def judged(seed: int) -> Judged:
+        return jury.judge(partial(sampler.chunk, seed=seed), asked.samples, f"samples, seed {seed}")
+
+    first = judged(seeds[0])
+    sets = [first.metrics, *(judged(seed).metrics for seed in seeds[1:])]
     found, method, model = Likelihood(), None, None
     test, test_count = held_out_images(jury)
     if speaks and checkpoint is not None:
@@ -96,7 +99,6 @@ def evaluate_on(run: RunFolder, config: RunConfig, processes: Processes, device:
         "weights_sha256": sampler.info["weights_sha256"],
         "likelihood": likelihood_provenance(jury, method, test, test_count) if found.metrics else None,
     }
-    sets = [first.metrics, *(of_seed.metrics for of_seed in others)]
     evaluation = conclude(jury, sets, found, first.details, origin, start)
 
     def written() -> dict[str, Any]:

@@ -45,8 +45,8 @@ class Seen(NamedTuple):
 
 
 class Judge:
-    """Judges sets of images: all of a set by the Fréchet distances to the whole train split, the first
-    `neighbour_count` by kernel distance and neighbours against as many images of the data.
+    """Judges sets of images: all of a set by the Fréchet distances to the whole train split, `neighbour_count` of them
+    by kernel distance and neighbours against as many images of the data.
 
     `thorough` adds what is not needed to follow a training: the extrapolated distance, the other extractors, copies of
     training images, classes.
@@ -119,12 +119,13 @@ class Judge:
             value = frechet_distance(reference.moments, seen.moments[other]).item()
             found[DISTANCES[other]] = Estimate(value, count)
         few = min(self.neighbour_count, count)
-        fakes, reals = features[:few], self.train.features[:few]
+        # Images on disk may come class by class; the test split comes in the order of its reference, and keeps it.
+        order = torch.arange(count) if held_out else torch.randperm(count, generator=generator_for("images judged"))
+        fakes, reals = features[order[:few]], self.train.features[:few]
         found[KERNEL_DISTANCES[name]] = kernel_distance(reals, fakes)
         for metric, value in neighbour_metrics(reals, fakes, self.asked.neighbours).items():
             found[metric] = Estimate(value, few)
         if self.thorough:
-            order = torch.randperm(count, generator=generator_for("growing sets of samples"))
             if count >= ENOUGH * features.shape[1]:
                 distances = by_samples(self.train.moments, features, order)
                 found[f"{distance}_infinity"] = Estimate(at_infinity(distances), count)

@@ -43,6 +43,7 @@ def main() -> None:
     for row in rows:
         spread = " to ".join(str(value) for value in (min(row["range"]), max(row["range"]))) if row["range"] else ""
         lines.append(f"| {row['what']} | {row['ratio']} | {spread} | {row['wanted']} |")
+    print("\n".join(lines), flush=True)  # what is measured is not lost with what follows
     lines += ["", "# Metrics of images that were spoilt in known ways", "", ARROWS, "", *measure_directions()]
     text = "\n".join(lines) + "\n"
     (HERE / "RESULTS.md").write_text(text)

@@ -160,6 +160,17 @@ def test_a_large_split_keeps_features_of_a_fair_choice_and_moments_of_all(
     torch.testing.assert_close(found.features, extractor(images), rtol=1e-4, atol=1e-5)
 
 
+def test_images_that_come_class_by_class_are_judged_by_a_fair_choice(
+    make_dataset: MakeDataset, alone: Processes
+) -> None:
+    dataset = make_dataset()
+    judge = judge_of(dataset, alone, 300)
+    by_class = torch.from_numpy(dataset.labels("train").argsort(kind="stable"))
+    found = values(judge(chunks_of(dataset, "train", by_class), 1000, "sorted"))
+    assert judge.neighbour_count == 300
+    assert found["coverage"] > 0.8  # the first 300 are three of the ten classes
+
+
 def test_features_that_are_not_finite_are_refused_with_the_images_they_are_of(make_dataset: MakeDataset) -> None:
     extractor = random_extractor(make_dataset(), CPU)
     extractor.network.layers[0].weight.data.fill_(float("inf"))
