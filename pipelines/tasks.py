@@ -76,6 +76,8 @@ def train(config: RunConfig, folder: RunFolder, mirror: Mirror) -> dict[str, Any
     if ended.code != 0 or status != "finished":
         where = f" at step {result['step']}" if "step" in result else ""
         raise failure(f"training {status}{where}", ended)
+    if "note" in result:
+        get_run_logger().warning("%s", result["note"])
     return result
 
 

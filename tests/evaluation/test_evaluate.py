@@ -16,7 +16,7 @@ from PIL import Image
 
 from genlib.cli import main
 from genlib.errors import UserError
-from genlib.evaluation import evaluate as module
+from genlib.evaluation import jury
 from genlib.evaluation.evaluate import evaluate
 from genlib.evaluation.likelihood import Likelihood
 from genlib.evaluation.measures import Estimate, values_of
@@ -110,11 +110,17 @@ def test_two_processes_evaluate_a_gan_as_one_does(gan: RunFolder) -> None:
 def test_what_is_not_finite_is_left_out_and_named(vae: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
     nan = float("nan")
     made_up = Likelihood({"elbo": Estimate(nan, 9, nan), "kl": Estimate(1.0, 9, 0.1)}, {"kl_per_dimension": [nan] * 4})
-    monkeypatch.setattr(module, "likelihood", lambda *_: made_up)
+    monkeypatch.setattr(jury, "likelihood", lambda *_: made_up)
     evaluation = evaluate(vae)
     assert "elbo" not in values_of(evaluation) and values_of(evaluation)["kl"] == 1
     assert evaluation["details"]["kl_per_dimension"] == [None] * 4
     assert "elbo is nan, and is left out." in evaluation["provenance"]["warnings"]
+
+
+def test_a_best_that_was_left_behind_is_mentioned_where_the_last_is_judged(gan: RunFolder) -> None:
+    gan.write_result(**gan.result(), note="the best fd_random lies far ahead.")
+    assert "The best fd_random lies far ahead." in evaluate(gan)["provenance"]["warnings"]
+    assert "The best fd_random lies far ahead." in gan.report_file.read_text()
 
 
 def test_images_on_disk_are_judged_as_the_sampler_that_made_them_is(vae: RunFolder, tmp_path: Path) -> None:
@@ -148,7 +154,7 @@ def test_the_last_word_is_of_the_seeds_that_were_asked_for(gan: RunFolder) -> No
 def test_a_signal_ends_an_evaluation_with_its_own_exit_code_and_nothing_written(
     vae: RunFolder, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(module, "likelihood", lambda *_: os.kill(os.getpid(), signal.SIGTERM) or time.sleep(60))
+    monkeypatch.setattr(jury, "likelihood", lambda *_: os.kill(os.getpid(), signal.SIGTERM) or time.sleep(60))
     handler = signal.getsignal(signal.SIGTERM)
     try:
         with pytest.raises(SystemExit, match="143"):

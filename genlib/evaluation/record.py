@@ -1,0 +1,108 @@
+"""evaluation.json: every metric with its error and floor, and where the numbers come from."""
+
+from __future__ import annotations
+
+import platform
+import time
+from collections.abc import Sequence
+from importlib.metadata import version
+from typing import Any
+
+from genlib.config import EvaluationConfig
+from genlib.evaluation.features import Chunk
+from genlib.evaluation.jury import Jury
+from genlib.evaluation.likelihood import Likelihood
+from genlib.evaluation.measures import Estimate, measured, numbers_only
+from genlib.evaluation.preflight import null_bias
+from genlib.evaluation.reconstruction import similarity_provenance
+from genlib.methods.base import LatentVariableMethod
+from genlib.provenance import git_state
+from genlib.training.run_folder import RunFolder
+
+GREY = "grey values as probabilities: a cross-entropy, not comparable with likelihoods of binarized images"
+VERSIONED = ("torch", "torchmetrics", "numpy", "scipy", "accelerate")
+
+
+def conclude(
+    jury: Jury,
+    sets: list[dict[str, Estimate]],
+    found: Likelihood,
+    details: dict[str, Any],
+    origin: dict[str, Any],
+    start: float,
+    notes: Sequence[str] = (),
+) -> dict[str, Any]:
+    """evaluation.json."""
+    asked, judge, manifest, extractor = jury.asked, jury.judge, jury.dataset.manifest, jury.judge.panel.main
+    metrics, broken = measured(sets, jury.floor.metrics)
+    of_model, broken_of_model = measured([found.metrics], {})
+    warnings = [*notes, *judge.panel.warnings, *warnings_of(jury, (origin["likelihood"] or {}).get("count"))]
+    warnings += [f"{name} is {value}, and is left out." for name, value in (broken | broken_of_model).items()]
+    provenance = {
+        "warnings": warnings,
+        "extractor": {"name": extractor.name, "hash": extractor.hash, "features": extractor.num_features},
+        "extractor_facts": extractor.facts,
+        "extractors_beside": {other.name: other.hash for other in judge.panel.others},
+        "features_asked": asked.features,
+        "resize": extractor.facts.get("resize", "none"),
+        "reference": {"split": "train", "count": judge.train.moments.count},
+        "floor": {"split": "test", "count": jury.floor_count},
+        "neighbours": {"k": asked.neighbours, "images": judge.neighbour_count, "training": len(judge.train.features)},
+        **origin,
+        "dataset": jury.dataset.path.name,
+        "dataset_hash": manifest.content_hash,
+        **git_state(),
+        "versions": {"python": platform.python_version(), **{name: version(name) for name in VERSIONED}},
+        "device": jury.device.type,
+        "processes": jury.processes.count,
+        "seconds": round(time.monotonic() - start, 2),
+    }
+    return {"metrics": metrics | of_model, "details": numbers_only(details | found.details), "provenance": provenance}
+
+
+def warnings_of(jury: Jury, reconstructions: int | None) -> list[str]:
+    """What a reader of the table must know about its counts."""
+    asked, counts = jury.asked, jury.dataset.manifest.counts
+    dimensions, few = jury.judge.panel.main.num_features, jury.judge.neighbour_count
+    warnings = []
+    if few < asked.samples:
+        warnings.append(
+            f"Neighbours, copies and kernel distance are of {few} samples, as many as there are images to compare with."
+        )
+    if jury.floor_count < asked.samples:
+        warnings.append(
+            f"The floor is of {jury.floor_count} images, all that the test split has, and the metrics are of "
+            f"{asked.samples}: fewer images give a higher Fréchet distance."
+        )
+    sizes = {"floor's": jury.floor_count, "reference's": counts["train"]}
+    if reconstructions is not None:
+        sizes["reconstructions'"] = reconstructions
+    for what, count in sizes.items():
+        if count <= dimensions:
+            warnings.append(
+                f"The {what} {count} images are too few for {dimensions} features: their number alone adds about "
+                f"{null_bias(count, dimensions):.2g} of the features' total variance to a Fréchet distance."
+            )
+    return warnings
+
+
+def likelihood_provenance(jury: Jury, method: LatentVariableMethod, test: Chunk, count: int) -> dict[str, Any]:
+    """What the likelihood's numbers are of."""
+    images = test(0)
+    pixels = "binary" if ((images == 0) | (images == 255)).all() else GREY
+    return {
+        "pixels": "a density, dequantized" if method.is_density else pixels,
+        "split": "test",
+        "count": count,
+        "importance_samples": jury.asked.likelihood_samples,
+        "seed": jury.asked.seed,
+        "unit": "nats per image",
+        "dequantization": "uniform, one step of uint8 wide" if method.is_density else "none",
+        "ssim_window": similarity_provenance(jury.dataset.manifest.shape[1]),
+    }
+
+
+def notes_of(run: RunFolder, asked: EvaluationConfig) -> list[str]:
+    """What training found that a reader of the evaluation must know."""
+    note = run.result().get("note")
+    return [f"{note[0].upper()}{note[1:]}"] if note and asked.checkpoint == "last" else []
