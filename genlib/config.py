@@ -126,7 +126,7 @@ class GANConfig(Section):
     name: Literal["gan"] = "gan"
     network: NetworkConfig = DCGANConfig()
     latent_size: int = Field(100, ge=1)
-    loss: Literal["minimax", "non_saturating"] = "non_saturating"
+    loss: Literal["minimax", "non_saturating", "least_squares", "hinge", "relativistic"] = "non_saturating"
     discriminator_steps: int = Field(1, ge=1, description="Algorithm 1's k")
     generator_optimizer: OptimizerConfig = GAN_OPTIMIZER
     discriminator_optimizer: OptimizerConfig = GAN_OPTIMIZER

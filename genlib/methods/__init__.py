@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from genlib.config import GANConfig, VAEConfig
-from genlib.losses import adversarial
+from genlib.losses.adversarial import LOSSES
 from genlib.methods.base import Batch, LatentVariableMethod, Losses, Method, Phase, Posterior, Sampler
 from genlib.methods.gan import GAN
 from genlib.methods.vae import VAE
@@ -23,11 +23,6 @@ __all__ = [
     "build_method",
 ]
 
-GENERATOR_LOSSES = {
-    "minimax": adversarial.generator_minimax,
-    "non_saturating": adversarial.generator_non_saturating,
-}
-
 
 def build_method(config: VAEConfig | GANConfig, image_shape: ImageShape) -> Method:
     """The method that a configuration describes, its weights drawn from the global generator."""
@@ -46,7 +41,7 @@ def build_method(config: VAEConfig | GANConfig, image_shape: ImageShape) -> Meth
             return GAN(
                 generator=Sampler(decoder, config.latent_size),
                 discriminator=build_discriminator(network, image_shape),
-                generator_loss=GENERATOR_LOSSES[config.loss],
+                adversarial_loss=LOSSES[config.loss],
                 generator_optimizer=config.generator_optimizer,
                 discriminator_optimizer=config.discriminator_optimizer,
                 discriminator_steps=config.discriminator_steps,

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import cast
 
 import torch
 from torch import Tensor, nn
 
 from genlib.config import OptimizerConfig
-from genlib.losses.adversarial import discriminator_fake, discriminator_real
+from genlib.losses.adversarial import AdversarialLoss
 from genlib.methods.base import Batch, Losses, Method, Phase, Sampler
 
 
@@ -20,7 +19,7 @@ class GAN(Method):
         self,
         generator: Sampler,
         discriminator: nn.Module,
-        generator_loss: Callable[[Tensor], Tensor],
+        adversarial_loss: AdversarialLoss,
         generator_optimizer: OptimizerConfig,
         discriminator_optimizer: OptimizerConfig,
         discriminator_steps: int = 1,
@@ -28,7 +27,7 @@ class GAN(Method):
         super().__init__()
         self.model = generator
         self.discriminator = discriminator
-        self.generator_loss = generator_loss
+        self.adversarial_loss = adversarial_loss
         self.phases = (
             Phase("discriminator", discriminator, discriminator_optimizer, discriminator_steps),
             Phase("generator", generator, generator_optimizer),
@@ -36,12 +35,13 @@ class GAN(Method):
 
     def loss(self, phase: str, batch: Batch) -> Losses:
         if phase == "generator":
-            scores = self.scores(self.fakes(batch))
-            return {"total": self.generator_loss(scores).mean()}
+            fake = self.scores(self.fakes(batch))
+            real = self.scores(batch.images) if self.adversarial_loss.compares else None
+            return {"total": self.adversarial_loss.generator(fake, real).mean()}
         with torch.no_grad():  # The generator must not move to please the discriminator.
             fakes = self.fakes(batch)
         real, fake = self.scores(batch.images), self.scores(fakes)
-        total = (discriminator_real(real) + discriminator_fake(fake)).mean()
+        total = self.adversarial_loss.discriminator(real, fake).mean()
         return {"total": total, "real_score": real.mean(), "fake_score": fake.mean()}
 
     def sampler_of(self, model: nn.Module) -> Sampler:

@@ -20,7 +20,7 @@ from sklearn.datasets import load_digits
 from torch.utils.data import DataLoader
 
 from genlib.config import RunConfig
-from genlib.losses.adversarial import discriminator_fake, discriminator_real, generator_non_saturating
+from genlib.losses.adversarial import logistic_discriminator, non_saturating_generator
 from genlib.methods import Batch, build_method
 from genlib.training.phases import build_optimizer
 from genlib.training.run_folder import RunFolder
@@ -89,13 +89,13 @@ def bare_step(config: RunConfig) -> Callable[[torch.Tensor], None]:
         with torch.no_grad():
             fakes = generator(latents)
         optimizers["discriminator"].zero_grad()
-        loss = discriminator_real(discriminator(images)).mean() + discriminator_fake(discriminator(fakes)).mean()
+        loss = logistic_discriminator(discriminator(images), discriminator(fakes)).mean()
         loss.backward()
         optimizers["discriminator"].step()
         optimizers["generator"].zero_grad()
         discriminator.requires_grad_(False)
         latents = torch.randn(len(images), generator.latent_size)
-        generator_non_saturating(discriminator(generator(latents))).mean().backward()
+        non_saturating_generator(discriminator(generator(latents))).mean().backward()
         discriminator.requires_grad_(True)
         optimizers["generator"].step()
 

@@ -4,7 +4,6 @@ import torch
 from torch.distributions import Bernoulli, Normal, kl_divergence
 from torch.testing import assert_close
 
-from genlib.losses import adversarial
 from genlib.losses.divergences import kl_to_standard_normal
 from genlib.losses.likelihoods import bernoulli_negative_log_likelihood, gaussian_negative_log_likelihood
 
@@ -36,39 +35,3 @@ def test_bernoulli_likelihood_agrees_with_torch_distributions():
     images, logits = torch.randint(0, 2, (4, 1, 8, 8)).float(), torch.randn(4, 1, 8, 8) * 3
     expected = -Bernoulli(logits=logits).log_prob(images).flatten(1).sum(1)
     assert_close(bernoulli_negative_log_likelihood(images, logits), expected)
-
-
-def test_adversarial_losses_are_the_logarithms_of_the_paper():
-    scores = torch.tensor([-2.0, 0.0, 3.0], dtype=torch.float64)
-    probability = torch.sigmoid(scores)
-    assert_close(adversarial.discriminator_real(scores), -probability.log())
-    assert_close(adversarial.discriminator_fake(scores), -(1 - probability).log())
-    assert_close(adversarial.generator_minimax(scores), (1 - probability).log())
-    assert_close(adversarial.generator_non_saturating(scores), -probability.log())
-
-
-def test_at_the_optimum_the_discriminator_loses_log_four():
-    score = torch.zeros(1)
-    total = adversarial.discriminator_real(score) + adversarial.discriminator_fake(score)
-    assert_close(total, torch.tensor([math.log(4)]))
-
-
-def test_adversarial_losses_and_their_gradients_stay_finite_at_extreme_scores():
-    for loss in (
-        adversarial.discriminator_real,
-        adversarial.discriminator_fake,
-        adversarial.generator_minimax,
-        adversarial.generator_non_saturating,
-    ):
-        scores = torch.tensor([-1e4, 1e4], requires_grad=True)
-        values = loss(scores)
-        values.sum().backward()
-        assert values.isfinite().all() and scores.grad.isfinite().all()
-
-
-def test_only_the_minimax_gradient_vanishes_where_the_discriminator_is_sure():
-    sure = torch.tensor([-20.0], requires_grad=True)
-    (minimax,) = torch.autograd.grad(adversarial.generator_minimax(sure).sum(), sure)
-    (non_saturating,) = torch.autograd.grad(adversarial.generator_non_saturating(sure).sum(), sure)
-    assert minimax.abs() < 1e-8
-    assert_close(non_saturating, torch.tensor([-1.0]))

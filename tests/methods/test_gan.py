@@ -4,6 +4,7 @@ import torch
 from torch.testing import assert_close
 
 from genlib.config import DCGANConfig, GANConfig, MLPConfig
+from genlib.losses.adversarial import LOSSES
 from genlib.methods import Batch, build_method
 
 
@@ -34,6 +35,20 @@ def test_an_undecided_discriminator_loses_log_four_and_each_generator_its_papers
         torch.nn.init.zeros_(gan.discriminator.layers[-1].weight)
         assert_close(gan.loss("discriminator", images())["total"], torch.tensor(math.log(4)))
         assert_close(gan.loss("generator", images())["total"], torch.tensor(expected))
+
+
+def test_every_loss_gives_gradients_to_its_own_player_alone():
+    for loss in LOSSES:
+        gan = tiny_gan(loss=loss)
+        gan.discriminator.requires_grad_(False)
+        gan.loss("generator", images())["total"].backward()
+        assert all(parameter.grad is not None for parameter in gan.model.parameters()), loss
+        assert all(parameter.grad is None for parameter in gan.discriminator.parameters()), loss
+        gan.zero_grad()
+        gan.discriminator.requires_grad_(True)
+        gan.loss("discriminator", images())["total"].backward()
+        assert all(parameter.grad is None for parameter in gan.model.parameters()), loss
+        assert all(parameter.grad is not None for parameter in gan.discriminator.parameters()), loss
 
 
 def test_algorithm_1_takes_k_turns_of_the_discriminator():
