@@ -75,7 +75,7 @@ def test_the_methods_are_listed_with_their_keys(capsys):
     assert main(["methods"]) == 0
     text = capsys.readouterr().out
     assert "method.name: vae" in text and "method.network.name: dcgan" in text
-    assert "loss = non_saturating  (minimax | non_saturating)" in text
+    assert "loss = non_saturating  (minimax | non_saturating | least_squares | hinge | relativistic)" in text
 
 
 def test_a_training_under_a_launcher_speaks_of_bad_input_once(capsys, tiny, monkeypatch):
