@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from genlib.data.folder import DatasetFolder
 from genlib.evaluation.features import Chunk
 from genlib.evaluation.likelihood import Likelihood
-from genlib.evaluation.neighbours import nearest
+from genlib.evaluation.neighbours import centred, nearest
 from genlib.evaluation.page import Exhibits
 from genlib.evaluation.reconstruction import reconstructed
 from genlib.evaluation.reference import Reference
@@ -25,7 +25,8 @@ def of_samples(samples: Tensor, features: Tensor, train: Reference, dataset: Dat
     which the samples' are (N, d).
     """
     count = min(PAIRS, len(samples))
-    found = nearest(features[:count].double(), train.features.double(), k=min(NEIGHBOURS, len(train.features)))
+    others, points = centred(train.features, features[:count])
+    found = nearest(points, others, k=min(NEIGHBOURS, len(others)))
     images = dataset.images("train")
     rows = train.rows[found.rows.cpu()]  # (count, k)
     neighbours = torch.stack([torch.from_numpy(images[of_one.numpy()]) for of_one in rows])

@@ -84,7 +84,7 @@ def computed(
         features = chunk_features(extractor, chunk, index, count, batch_size)
         moments.update(features)
         if index * CHUNK < kept:
-            mine[index] = features[: kept - index * CHUNK]
+            mine[index] = features  # of the last chunk `gather` takes as many as are wanted
 
     processes.share(count, look, f"{extractor.name} features of the {split} split")
     return moments.compute(), processes.gather(mine, kept, extractor.num_features, torch.float32)

@@ -61,6 +61,18 @@ def test_rank_deficient_covariances_give_the_distance_within_their_span() -> Non
     assert distance.item() == pytest.approx((1 - 2) ** 2 + (2 - 3) ** 2 + (3 - 5) ** 2, rel=1e-8)
 
 
+def test_a_singular_covariance_beside_a_regular_one_adds_no_rounding() -> None:
+    """With common axes the distance is that of the standard deviations along each."""
+    d, rank = 200, 20
+    basis = torch.linalg.qr(torch.randn(d, d, generator=torch.Generator().manual_seed(0), dtype=torch.float64)).Q
+    wide, flat = torch.linspace(1, 3, d).double(), torch.zeros(d).double()
+    flat[:rank] = torch.linspace(1, 2, rank).double()
+    first, second = (gaussian(torch.zeros(d), (basis * std.square()) @ basis.T) for std in (wide, flat))
+    expected = (wide - flat).square().sum().item()
+    for ours in (frechet_distance(first, second), frechet_distance(second, first)):
+        assert ours.item() == pytest.approx(expected, rel=1e-8)
+
+
 def test_a_covariance_of_zero_leaves_the_mean_and_the_other_trace() -> None:
     point, other = gaussian(torch.ones(4), torch.zeros(4, 4)), gaussian(torch.zeros(4), torch.eye(4))
     assert frechet_distance(point, other).item() == pytest.approx(8)

@@ -76,6 +76,13 @@ def test_neither_chunking_nor_other_images_change_an_images_estimate(monkeypatch
     assert alone == pytest.approx(ten, rel=1e-6)
 
 
+def test_images_in_different_chunks_have_draws_of_their_own() -> None:
+    method = LinearGaussian(widening=1.6)
+    first, second = (module.table_of_chunk(method, method.model, IMAGES[:9], index, [1], 0, 256) for index in (0, 1))
+    assert (first[:, 4] != second[:, 4]).all()  # the bound; what is not drawn is the same
+    assert torch.equal(first[:, 5:], second[:, 5:])
+
+
 def test_draws_are_the_seeds_alone_and_the_global_generator_is_left_alone() -> None:
     method = LinearGaussian(widening=1.6)
     torch.manual_seed(5)

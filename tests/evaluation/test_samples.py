@@ -53,12 +53,17 @@ def rows_of(dataset: DatasetFolder, rows: Tensor) -> Callable[[int], Tensor]:
     return chunks_of(dataset, "test", rows)
 
 
+def of_held_out(judge: Judge) -> dict[str, float]:
+    """What the test split itself gets."""
+    return values(judge(rows_of(judge.dataset, judge.held_out.rows), 300, "reals", held_out=True))
+
+
 def test_real_images_come_nearer_than_half_of_the_classes_and_these_than_noise(
     make_dataset: MakeDataset, alone: Processes
 ) -> None:
     dataset = make_dataset()
     judge = judge_of(dataset, alone, 300)
-    reals = values(judge(rows_of(dataset, judge.held_out.rows), 300, "reals", held_out=True))
+    reals = of_held_out(judge)
     labels = torch.from_numpy(dataset.labels("test"))
     few = rows_of(dataset, (labels < 3).nonzero().flatten())
     of_few_classes = values(judge_of(dataset, alone, 80)(few, 80, "few classes"))
@@ -68,6 +73,7 @@ def test_real_images_come_nearer_than_half_of_the_classes_and_these_than_noise(
     assert reals["recall"] > of_few_classes["recall"] >= of_noise["recall"] == 0
     assert reals["precision"] > 0.8 and of_noise["precision"] == 0
     assert reals["nearer_to_train"] < 0.5  # the last digits are by other writers than the first
+    assert reals["nn_distance_held_out"] > 0.5 * reals["nn_distance_train"]  # none is compared with itself
 
 
 def test_copies_of_the_training_set_have_the_best_distance_and_are_found_out(
@@ -75,7 +81,7 @@ def test_copies_of_the_training_set_have_the_best_distance_and_are_found_out(
 ) -> None:
     dataset = make_dataset()
     judge = judge_of(dataset, alone, 300)
-    fresh = values(judge(rows_of(dataset, judge.held_out.rows), 300, "reals", held_out=True))
+    fresh = of_held_out(judge)
     copies = values(judge(chunks_of(dataset, "train", torch.arange(1000)), 1000, "copies"))
     assert copies["fd_random"] == pytest.approx(0, abs=1e-6) and copies["fd_random"] < fresh["fd_random"]
     assert copies["authpct"] < 5 < 50 < fresh["authpct"]

@@ -25,7 +25,7 @@ def summary(model: str, **changes: Any) -> dict[str, Any]:
 
 
 def test_the_closing_report_has_all_that_a_newcomer_wants_to_know(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", "sqlite:////home/mlflow.db")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "https://mlflow.example")
     text = report([summary("vae-digits"), summary("dcgan-digits", version="2", alias="challenger", floor={})])
     heading, _, first, second, *rest = text.splitlines()
     assert heading.split()[:5] == ["model", "version", "alias", "metric", "value"]
@@ -34,4 +34,4 @@ def test_the_closing_report_has_all_that_a_newcomer_wants_to_know(monkeypatch: p
     assert "samples of vae-digits: /runs/vae-digits/samples/step-00000010.png" in rest
     assert "report on dcgan-digits: /runs/dcgan-digits/report.html" in rest
     assert "make ui" in rest[-2]
-    assert "sqlite:////home/mlflow.db" in rest[-1]
+    assert "https://mlflow.example" in rest[-1]
