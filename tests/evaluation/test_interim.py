@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -134,6 +135,23 @@ def test_a_run_cut_after_its_best_finds_it_again(genlib_home: Path, tmp_path: Pa
     assert (run.result()["best"]["step"], run.result()["best"]["value"]) == (110, 3.0)
     assert [path.name for path in run.best.glob("step-*")] == ["step-00000110"]
     assert load_sampler(run.best / "sampler").info["step"] == 110
+
+
+def test_the_time_of_an_evaluation_is_no_training_time(
+    genlib_home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real_time, ahead = time.perf_counter, [0.0]
+    monkeypatch.setattr(time, "perf_counter", lambda: real_time() + ahead[0])
+
+    def make(*_: object) -> Evaluate:
+        def evaluate(*_: object) -> dict[str, float]:
+            ahead[0] += 1000  # seconds
+            return {"fd_random": 1.0}
+
+        return evaluate
+
+    assert train(config_of("vae", "evaluation.every=50"), tmp_path / "run", make) == 0
+    assert ahead == [3000] and RunFolder(tmp_path / "run").result()["seconds"] < 500
 
 
 def test_the_best_can_be_what_is_evaluated(genlib_home: Path, tmp_path: Path, command: Command) -> None:
