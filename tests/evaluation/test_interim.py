@@ -62,6 +62,9 @@ def test_a_run_that_is_evaluated_every_50_steps_has_the_weights_of_one_that_is_n
     assert result["last"] == {"step": 110, "metric": "fd_random", "value": found[110]}
     assert [path.name for path in (tmp_path / "with" / "best").glob("step-*")] == [f"step-{best:08d}"]
     assert load_sampler(tmp_path / "with" / "best" / "sampler").info["step"] == best
+    again = config_of(method, "evaluation.every=50")
+    assert train(again, tmp_path / "with", made_up({}, set())) == 0  # there is nothing left to evaluate
+    assert RunFolder(tmp_path / "with").result()["best"] == result["best"]
 
 
 def made_up(values: dict[int, float], interrupted: set[int]) -> Callable[..., Evaluate]:
