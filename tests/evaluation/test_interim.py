@@ -16,7 +16,9 @@ from safetensors.torch import load_file
 from genlib.config import RunConfig, load_config
 from genlib.data.folder import DatasetFolder
 from genlib.errors import UserError
+from genlib.evaluation.evaluate import evaluate
 from genlib.evaluation.interim import make_evaluate
+from genlib.evaluation.measures import values_of
 from genlib.files import read_json, write_json
 from genlib.sampling import load_sampler
 from genlib.training.run_folder import RunFolder
@@ -28,6 +30,7 @@ from tests.conftest import FILES, TINY
 Command = Callable[..., subprocess.CompletedProcess[str]]
 SMALL = (
     *("evaluation.features=random", "registry.metric=fd_random", "evaluation.every_samples=80"),
+    *("evaluation.samples=80", "evaluation.seeds=1", "evaluation.likelihood_samples=5"),
     *("training.batch_size=16", "training.steps=110", "training.device=cpu", "training.checkpoint_every=40"),
 )
 
@@ -62,9 +65,19 @@ def test_a_run_that_is_evaluated_every_50_steps_has_the_weights_of_one_that_is_n
     assert result["last"] == {"step": 110, "metric": "fd_random", "value": found[110]}
     assert [path.name for path in (tmp_path / "with" / "best").glob("step-*")] == [f"step-{best:08d}"]
     assert load_sampler(tmp_path / "with" / "best" / "sampler").info["step"] == best
+    assert values_of(evaluate(RunFolder(tmp_path / "with")))["fd_random"] == pytest.approx(found[110], rel=1e-6)
     again = config_of(method, "evaluation.every=50")
     assert train(again, tmp_path / "with", made_up({}, set())) == 0  # there is nothing left to evaluate
     assert RunFolder(tmp_path / "with").result()["best"] == result["best"]
+
+
+def test_an_evaluation_on_the_way_is_that_of_a_run_which_ends_there(genlib_home: Path, tmp_path: Path) -> None:
+    """Batch norm and all. The average moves at every eighth step, so it is the same in both."""
+    for steps in (48, 56):
+        config = config_of("gan", f"training.steps={steps}", "evaluation.every=48")
+        assert train(config, tmp_path / str(steps), make_evaluate) == 0
+    short, long = ({line["step"]: line for line in RunFolder(tmp_path / run).metrics()}[48] for run in ("48", "56"))
+    assert long["evaluation/fd_random"] == short["evaluation/fd_random"]
 
 
 def made_up(values: dict[int, float], interrupted: set[int]) -> Callable[..., Evaluate]:
@@ -158,7 +171,7 @@ def test_the_time_of_an_evaluation_is_no_training_time(
 
 
 def test_the_best_can_be_what_is_evaluated(genlib_home: Path, tmp_path: Path, command: Command) -> None:
-    settings = [*TINY["gan"], *SMALL, "evaluation.every=40", "evaluation.checkpoint=best", "evaluation.samples=80"]
+    settings = [*TINY["gan"], *SMALL, "evaluation.every=40", "evaluation.checkpoint=best"]
     arguments = [part for setting in settings for part in ("--set", setting)]
     done = command("genlib", "train", FILES["gan"], *arguments, "--run-dir", tmp_path / "run")
     assert done.returncode == 0, done.stderr
