@@ -1,0 +1,122 @@
+"""What a run depends on, typed: YAML and `--set a.b=value` overrides in, one validated RunConfig out.
+
+Configuration stops here: networks, losses and methods take plain arguments. Free of torch, so that bad input is
+answered at once.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Self
+
+import yaml
+from pydantic import model_validator
+
+from genlib.config.base import Section
+from genlib.config.data import MIXTURES, POINTS, DataConfig
+from genlib.config.methods import (
+    ADAConfig,
+    AutoencoderConfig,
+    BetaTCConfig,
+    CodePriorConfig,
+    DiffAugmentConfig,
+    GANConfig,
+    GradientPenaltySection,
+    HierarchicalVAEConfig,
+    IWAEConfig,
+    KLConfig,
+    MethodConfig,
+    MMDConfig,
+    OptimizerConfig,
+    VAEConfig,
+    VAEGANConfig,
+    VQVAEConfig,
+    WeightClippingConfig,
+)
+from genlib.config.metrics import DISTANCES, KERNEL_DISTANCES, LIKELIHOODS, METRICS
+from genlib.config.networks import DCGANConfig, MLPConfig, NetworkConfig, R3GANConfig, ResNetConfig
+from genlib.config.rules import RULES
+from genlib.config.training import EvaluationConfig, RegistryConfig, TrainingConfig, check_divisible
+from genlib.errors import UserError
+from genlib.validation import apply_override, validated
+
+__all__ = [
+    "ADAConfig",
+    "AutoencoderConfig",
+    "BetaTCConfig",
+    "CodePriorConfig",
+    "DCGANConfig",
+    "DISTANCES",
+    "DataConfig",
+    "DiffAugmentConfig",
+    "EvaluationConfig",
+    "GANConfig",
+    "GradientPenaltySection",
+    "HierarchicalVAEConfig",
+    "IWAEConfig",
+    "KERNEL_DISTANCES",
+    "KLConfig",
+    "LIKELIHOODS",
+    "METRICS",
+    "MIXTURES",
+    "MLPConfig",
+    "MMDConfig",
+    "MethodConfig",
+    "NetworkConfig",
+    "OptimizerConfig",
+    "POINTS",
+    "R3GANConfig",
+    "RULES",
+    "RegistryConfig",
+    "ResNetConfig",
+    "RunConfig",
+    "Section",
+    "TrainingConfig",
+    "VAEConfig",
+    "VAEGANConfig",
+    "VQVAEConfig",
+    "WeightClippingConfig",
+    "check_divisible",
+    "load_config",
+    "to_yaml",
+]
+
+
+class RunConfig(Section):
+    """One complete run: dataset, method, training, evaluation and registration."""
+
+    data: DataConfig = DataConfig()
+    method: MethodConfig
+    training: TrainingConfig = TrainingConfig()
+    evaluation: EvaluationConfig = EvaluationConfig()
+    registry: RegistryConfig
+
+    @model_validator(mode="after")
+    def makes_sense(self) -> Self:
+        for rule in RULES:
+            if broken := rule(self):
+                raise ValueError(broken)
+        return self
+
+
+def load_config(path: str | Path, overrides: list[str] | None = None) -> RunConfig:
+    """Read one YAML file, apply overrides such as `training.steps=100`, validate. UserError says what to mend."""
+    path = Path(path)
+    try:
+        content = yaml.safe_load(path.read_text())
+    except OSError as error:
+        raise UserError(
+            f"configuration {path}: {error.strerror}; name a YAML file, such as configs/vae_digits.yaml."
+        ) from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise UserError(f"configuration {path} is no YAML: {' '.join(str(error).split())}.") from error
+    if not isinstance(content, dict):
+        raise UserError(f"configuration {path} must hold sections such as data and method, not {content!r}.")
+    for override in overrides or []:
+        apply_override(content, override)
+    return validated(RunConfig, content, str(path))
+
+
+def to_yaml(config: RunConfig) -> str:
+    """The complete configuration, defaults included, as YAML that load_config reads back."""
+    return yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False)

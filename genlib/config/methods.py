@@ -1,0 +1,293 @@
+"""The methods: what is trained, and how."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+
+from pydantic import Field
+
+from genlib.config.base import Section
+from genlib.config.networks import DCGANConfig, MLPConfig, NetworkConfig
+
+if TYPE_CHECKING:
+    AdversarialLossName = str
+else:  # A loss is a file: a new one is known as soon as it is there.
+    LOSSES = Path(__file__).parents[1] / "losses" / "adversarial"
+    AdversarialLossName = Literal[tuple(sorted(file.stem for file in LOSSES.glob("[!_]*.py"))) or ("non_saturating",)]
+
+
+class OptimizerConfig(Section):
+    """Adam (Kingma & Ba 2015), its weight decay decoupled (Loshchilov & Hutter 2019), or RMSprop."""
+
+    algorithm: Literal["adam", "rmsprop"] = "adam"
+    learning_rate: float = Field(1e-3, gt=0)
+    beta1: float = Field(0.9, ge=0, lt=1, description="Of adam")
+    beta2: float = Field(0.999, ge=0, lt=1, description="Of the squared gradients, for rmsprop too")
+    weight_decay: float = Field(0.0, ge=0)
+
+
+class MethodSection(Section):
+    """What the rules of the configuration ask a method."""
+
+    has_encoder: ClassVar[bool] = False
+    has_likelihood: ClassVar[bool] = False  # so that images have a bound on their log-likelihood
+    is_adversarial: ClassVar[bool] = False
+
+
+class LatentsSection(MethodSection):
+    """Latents of an encoder, and what they are drawn from to make a sample."""
+
+    has_encoder: ClassVar[bool] = True
+
+    network: NetworkConfig = MLPConfig()
+    latent_size: int = Field(16, ge=1)
+    conditioning: Literal["none", "concat", "batch_norm"] = Field(
+        "none", description="How the decoder takes labels; the encoder takes them with its input"
+    )
+    latents: Literal["normal", "gaussian", "mixture"] = Field(
+        "normal",
+        description="Samples come from N(0, I), or from a Gaussian or a mixture fitted to the train images' latents",
+    )
+    mixture_components: int = Field(10, ge=1, description="Gaussians of latents: mixture")
+    optimizer: OptimizerConfig = OptimizerConfig()
+
+
+class AutoencoderConfig(LatentsSection):
+    """Deterministic autoencoder of squared error; with penalties the RAE-L2 (Ghosh et al. 2020)."""
+
+    name: Literal["autoencoder"] = "autoencoder"
+    latent_penalty: float = Field(0.0, ge=0, description="Weight of |z|^2 / 2")
+    decoder_penalty: float = Field(0.0, ge=0, description="Weight of the decoder's squared weights")
+
+
+LikelihoodName = Literal[
+    "gaussian", "gaussian_learned", "gaussian_optimal", "bernoulli", "continuous_bernoulli", "discretized_logistic"
+]
+
+
+class LikelihoodSection(LatentsSection):
+    has_likelihood: ClassVar[bool] = True
+
+    likelihood: LikelihoodName = "gaussian"
+    sigma: float = Field(0.2, gt=0, description="Of likelihood: gaussian, on the scale of [-1, 1]")
+
+
+class KLConfig(Section):
+    """KL(q(z | x) || p(z)), weighted (Higgins et al. 2017), warmed up (Sonderby et al. 2016) or aimed at a capacity
+    (Burgess et al. 2018)."""
+
+    name: Literal["kl"] = "kl"
+    beta: float = Field(1.0, ge=0)
+    warm_up_steps: int = Field(0, ge=0, description="Over which beta rises from 0")
+    capacity: float | None = Field(None, ge=0, description="Nats that the KL is held to; null: none")
+    capacity_steps: int = Field(0, ge=0, description="Over which the capacity rises from 0")
+    free_bits: float = Field(0.0, ge=0, description="Nats of each latent dimension that cost nothing")
+
+
+class BetaTCConfig(Section):
+    """The KL in three parts (Chen et al. 2018): mutual information, total correlation, dimension-wise KL."""
+
+    name: Literal["beta_tc"] = "beta_tc"
+    alpha: float = Field(1.0, ge=0, description="Weight of the mutual information")
+    beta: float = Field(6.0, ge=0, description="Weight of the total correlation")
+    gamma: float = Field(1.0, ge=0, description="Weight of the dimension-wise KL")
+
+
+class MMDConfig(Section):
+    """Maximum mean discrepancy between the aggregate posterior and the prior: WAE-MMD (Tolstikhin et al. 2018), and
+    with a weight for the KL InfoVAE (Zhao et al. 2019)."""
+
+    name: Literal["mmd"] = "mmd"
+    weight: float = Field(10.0, ge=0)
+    kl_weight: float = Field(0.0, ge=0)
+
+
+class VAEConfig(LikelihoodSection):
+    """Variational autoencoder (Kingma & Welling 2014)."""
+
+    name: Literal["vae"] = "vae"
+    divergence: Annotated[KLConfig | BetaTCConfig | MMDConfig, Field(discriminator="name")] = KLConfig()
+    monte_carlo_samples: int = Field(1, ge=1, description="Latents drawn for each image")
+
+
+class IWAEConfig(LikelihoodSection):
+    """Importance-weighted autoencoder (Burda et al. 2015)."""
+
+    name: Literal["iwae"] = "iwae"
+    importance_samples: int = Field(5, ge=1, description="k of the bound")
+    gradient: Literal["reparameterized", "doubly_reparameterized"] = Field(
+        "reparameterized", description="The second (Tucker et al. 2019) does not fade as k grows"
+    )
+
+
+class HierarchicalVAEConfig(MethodSection):
+    """Two stochastic layers, trained on the importance-weighted bound (Burda et al. 2015, section 5)."""
+
+    has_encoder: ClassVar[bool] = True
+    has_likelihood: ClassVar[bool] = True
+
+    name: Literal["hierarchical_vae"] = "hierarchical_vae"
+    network: NetworkConfig = MLPConfig(hidden_sizes=[200, 200])
+    latent_size: int = Field(100, ge=1, description="Of the layer next to the image")
+    upper_latent_size: int = Field(50, ge=1)
+    upper_hidden_sizes: list[Annotated[int, Field(ge=1)]] = Field([100, 100], min_length=1)
+    importance_samples: int = Field(1, ge=1, description="k of the bound")
+    likelihood: LikelihoodName = "gaussian"
+    sigma: float = Field(0.2, gt=0, description="Of likelihood: gaussian, on the scale of [-1, 1]")
+    optimizer: OptimizerConfig = OptimizerConfig()
+
+
+class CodePriorConfig(Section):
+    """A causal transformer over the codes."""
+
+    width: int = Field(128, ge=1)
+    layers: int = Field(3, ge=1)
+    heads: int = Field(4, ge=1)
+    dropout: float = Field(0.0, ge=0, lt=1)
+    optimizer: OptimizerConfig = OptimizerConfig()
+
+
+class VQVAEConfig(MethodSection):
+    """Vector-quantized autoencoder (van den Oord et al. 2017), its codes drawn from an autoregressive prior."""
+
+    has_encoder: ClassVar[bool] = True
+
+    name: Literal["vq_vae"] = "vq_vae"
+    width: int = Field(64, ge=1, description="Channels of the convolutions")
+    residual_blocks: int = Field(2, ge=0)
+    downsamplings: int = Field(2, ge=1, description="Halvings from the image to the map of codes")
+    codes: int = Field(128, ge=2, description="Size of the codebook")
+    code_size: int = Field(32, ge=1, description="Dimensions of a code")
+    commitment: float = Field(0.25, ge=0)
+    decay: float = Field(0.99, ge=0, lt=1, description="Of the codebook's moving averages")
+    least_usage: float = Field(0.1, ge=0, description="Share of even use below which a code is dead and starts anew")
+    conditioning: Literal["none", "concat"] = Field("none", description="concat: the prior begins with the label")
+    prior: CodePriorConfig = CodePriorConfig()
+    optimizer: OptimizerConfig = OptimizerConfig()
+
+
+class VAEGANConfig(MethodSection):
+    """A VAE whose reconstruction is measured in a discriminator's features (Larsen et al. 2016)."""
+
+    has_encoder: ClassVar[bool] = True
+    is_adversarial: ClassVar[bool] = True
+
+    name: Literal["vae_gan"] = "vae_gan"
+    network: NetworkConfig = DCGANConfig()
+    latent_size: int = Field(64, ge=1)
+    conditioning: Literal["none", "concat"] = Field(
+        "none", description="How encoder, decoder, discriminator get labels"
+    )
+    beta: float = Field(1.0, ge=0, description="Weight of the KL")
+    gamma: float = Field(1e-3, ge=0, description="Weight of the reconstruction against the adversarial loss")
+    encoder_optimizer: OptimizerConfig = OptimizerConfig(learning_rate=3e-4)
+    decoder_optimizer: OptimizerConfig = OptimizerConfig(learning_rate=3e-4)
+    discriminator_optimizer: OptimizerConfig = OptimizerConfig(learning_rate=3e-4)
+
+
+class NoPenalty(Section):
+    """None."""
+
+    name: Literal["none"] = "none"
+
+
+class WeightClippingConfig(Section):
+    """Every weight of the discriminator is held within limits (Arjovsky et al. 2017, Algorithm 1)."""
+
+    name: Literal["weight_clipping"] = "weight_clipping"
+    limit: float = Field(0.01, gt=0)
+
+
+class GradientPenaltySection(Section):
+    weight: float = Field(10.0, gt=0)
+    every: int = Field(1, ge=1, description="Discriminator steps; the weight is that of every step")
+
+
+class GradientPenaltyConfig(GradientPenaltySection):
+    """Gradient norms near 1 between reals and fakes (Gulrajani et al. 2017, eq. 3)."""
+
+    name: Literal["gradient_penalty"] = "gradient_penalty"
+
+
+class R1Config(GradientPenaltySection):
+    """Half the squared gradient norm at reals (Mescheder et al. 2018, eq. 9)."""
+
+    name: Literal["r1"] = "r1"
+
+
+class R2Config(GradientPenaltySection):
+    """Half the squared gradient norm at fakes (Mescheder et al. 2018, eq. 10)."""
+
+    name: Literal["r2"] = "r2"
+
+
+class R1R2Config(GradientPenaltySection):
+    """Both (Huang et al. 2024, section 3)."""
+
+    name: Literal["r1_r2"] = "r1_r2"
+
+
+PenaltyConfig = Annotated[
+    NoPenalty | WeightClippingConfig | GradientPenaltyConfig | R1Config | R2Config | R1R2Config,
+    Field(discriminator="name"),
+]
+
+
+class NoAugmentation(Section):
+    """None."""
+
+    name: Literal["none"] = "none"
+
+
+class DiffAugmentConfig(Section):
+    """Differentiable augmentation of reals and fakes alike (Zhao et al. 2020)."""
+
+    name: Literal["diffaugment"] = "diffaugment"
+    policy: list[Literal["color", "translation", "cutout"]] = Field(["color", "translation", "cutout"], min_length=1)
+
+
+class ADAConfig(Section):
+    """Augmentation whose probability follows the discriminator's overfitting (Karras et al. 2020)."""
+
+    name: Literal["ada"] = "ada"
+    target: float = Field(0.6, ge=-1, le=1, description="Mean sign of the scores of reals")
+    speed_images: int = Field(500_000, ge=1, description="Images over which the probability can go from 0 to 1")
+
+
+GAN_OPTIMIZER = OptimizerConfig(learning_rate=2e-4, beta1=0.5)  # Radford et al. 2015, section 4
+
+
+class GANConfig(MethodSection):
+    """Generative adversarial network (Goodfellow et al. 2014)."""
+
+    is_adversarial: ClassVar[bool] = True
+
+    name: Literal["gan"] = "gan"
+    network: NetworkConfig = DCGANConfig()
+    discriminator_network: NetworkConfig | None = Field(None, description="null: as the generator's")
+    latent_size: int = Field(100, ge=1)
+    conditioning: Literal["none", "concat", "batch_norm"] = Field("none", description="How the generator takes labels")
+    discriminator_conditioning: Literal["concat", "projection"] = Field(
+        "concat", description="How the discriminator takes them"
+    )
+    loss: AdversarialLossName = "non_saturating"
+    penalty: PenaltyConfig = NoPenalty()
+    spectral_norm: bool = Field(False, description="In the discriminator (Miyato et al. 2018)")
+    augmentation: Annotated[NoAugmentation | DiffAugmentConfig | ADAConfig, Field(discriminator="name")] = (
+        NoAugmentation()
+    )
+    pack: int = Field(1, ge=1, description="Images that are judged together (Lin et al. 2018)")
+    discriminator_steps: int = Field(1, ge=1, description="Algorithm 1's k")
+    generator_optimizer: OptimizerConfig = GAN_OPTIMIZER
+    discriminator_optimizer: OptimizerConfig = GAN_OPTIMIZER
+
+    @property
+    def judging_network(self) -> NetworkConfig:
+        return self.discriminator_network or self.network
+
+
+MethodConfig = Annotated[
+    AutoencoderConfig | VAEConfig | IWAEConfig | HierarchicalVAEConfig | VQVAEConfig | VAEGANConfig | GANConfig,
+    Field(discriminator="name"),
+]

@@ -1,0 +1,49 @@
+"""The names of the metrics, and which way is better."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+# What the distances over each kind of features are called; only TF-Inception's are the FID and the KID.
+DISTANCES = {
+    "classifier": "fd_classifier",
+    "random": "fd_random",
+    "inception": "fid",
+    "dinov2": "fd_dinov2",
+    "points": "fd_points",
+}
+KERNEL_DISTANCES = {
+    "classifier": "kd_classifier",
+    "random": "kd_random",
+    "inception": "kid",
+    "dinov2": "kd_dinov2",
+    "points": "kd_points",
+}
+LIKELIHOODS: dict[str, Literal["lower", "higher"]] = {
+    "elbo": "higher",
+    "log_likelihood": "higher",
+    "bits_per_dim": "lower",
+}
+RECONSTRUCTIONS: dict[str, Literal["lower", "higher"]] = {"psnr": "higher", "ssim": "higher"}
+# Of samples in the plane: the last two where the data is a mixture of Gaussians.
+OF_POINTS: dict[str, Literal["lower", "higher"]] = {
+    "energy_distance": "lower",
+    "high_quality": "higher",
+    "reverse_kl": "lower",
+}
+# Every metric that a model can be gated on, and which way is better.
+METRICS: dict[str, Literal["lower", "higher"]] = {
+    **dict.fromkeys((*DISTANCES.values(), *KERNEL_DISTANCES.values()), "lower"),
+    **{f"{name}_infinity": "lower" for name in DISTANCES.values()},
+    "precision": "higher",
+    "recall": "higher",
+    "density": "higher",
+    "coverage": "higher",
+    "authpct": "higher",
+    "class_kl": "lower",
+    "modes": "higher",
+    "label_accuracy": "higher",
+    **OF_POINTS,
+    **LIKELIHOODS,
+    **RECONSTRUCTIONS,
+}

@@ -1,0 +1,47 @@
+"""The networks that a method can be made of."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from genlib.config.base import Section
+
+
+class MLPConfig(Section):
+    """Fully connected: for points, and for small images."""
+
+    name: Literal["mlp"] = "mlp"
+    hidden_sizes: list[Annotated[int, Field(ge=1)]] = Field([512], min_length=1, description="From image to latent")
+    norm: Literal["none", "batch"] = Field("none", description="In the generator's or decoder's hidden layers")
+
+
+class DCGANConfig(Section):
+    """Strided convolutions with batch norm (Radford et al. 2015)."""
+
+    name: Literal["dcgan"] = "dcgan"
+    width: int = Field(64, ge=1, description="Channels at the highest resolution; they double at each halving")
+    discriminator_norm: Literal["batch", "none"] = Field("batch", description="In the discriminator or encoder")
+
+
+class ResNetConfig(Section):
+    """SNGAN's residual networks; no normalization in the discriminator (Miyato et al. 2018, appendix B.4)."""
+
+    name: Literal["resnet"] = "resnet"
+    width: int = Field(256, ge=1, description="Channels of the generator or decoder")
+    discriminator_width: int = Field(128, ge=1, description="Channels of the discriminator or encoder")
+
+
+class R3GANConfig(Section):
+    """Grouped residual blocks without any normalization (Huang et al. 2024, section 4)."""
+
+    name: Literal["r3gan"] = "r3gan"
+    width: int = Field(96, ge=1, description="Channels at the highest resolution")
+    blocks: int = Field(2, ge=1, description="Residual blocks at each resolution")
+    group_size: int = Field(16, ge=1, description="Channels of a group of the 3x3 convolutions")
+    expansion: int = Field(2, ge=1, description="Of the channels inside a block")
+
+
+NetworkConfig = Annotated[MLPConfig | DCGANConfig | ResNetConfig | R3GANConfig, Field(discriminator="name")]
+STRIDED = ("dcgan", "resnet", "r3gan")  # whose resolutions double from 4 to 7 pixels

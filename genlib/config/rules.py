@@ -1,0 +1,293 @@
+"""What does not go together: each rule gives None, or what is wrong, why and the remedy; `genlib methods` prints all."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from genlib.config.data import MIXTURES
+from genlib.config.methods import (
+    GANConfig,
+    GradientPenaltySection,
+    IWAEConfig,
+    VAEConfig,
+    VQVAEConfig,
+)
+from genlib.config.metrics import DISTANCES, KERNEL_DISTANCES, LIKELIHOODS, METRICS, OF_POINTS, RECONSTRUCTIONS
+from genlib.config.networks import STRIDED, DCGANConfig, NetworkConfig
+from genlib.sizes import doublings, nearest_sizes
+
+if TYPE_CHECKING:
+    from genlib.config import RunConfig
+
+OF_POINTS_ALONE = {"gaussian", "gaussian_learned", "gaussian_optimal"}
+
+
+def networks_of(config: RunConfig) -> list[NetworkConfig]:
+    method = config.method
+    if isinstance(method, VQVAEConfig):
+        return []
+    return [method.network, method.judging_network] if isinstance(method, GANConfig) else [method.network]
+
+
+def strides_reach_the_image_size(config: RunConfig) -> str | None:
+    """dcgan, resnet and r3gan double a map of 4 to 7 pixels to the image's size."""
+    size = config.data.image_size
+    for network in networks_of(config):
+        if network.name in STRIDED and not config.data.is_points and doublings(size) is None:
+            choices = " or ".join(map(str, nearest_sizes(size)))
+            return (
+                f"data.image_size ({size}) cannot be made by {network.name}'s strides, which double 4 to 7 pixels; "
+                f"use {choices}."
+            )
+    return None
+
+
+def halvings_divide_the_image_size(config: RunConfig) -> str | None:
+    """vq_vae halves the image to its map of codes."""
+    method, size = config.method, config.data.image_size
+    if not isinstance(method, VQVAEConfig) or size % 2**method.downsamplings == 0:
+        return None
+    return (
+        f"data.image_size ({size}) must be divisible by 2 to the power of method.downsamplings "
+        f"({method.downsamplings}); use {size // 2**method.downsamplings * 2**method.downsamplings}, or halve less."
+    )
+
+
+def points_take_networks_for_vectors(config: RunConfig) -> str | None:
+    """Points in the plane have no pixels: only the mlp network, without augmentation, and not vq_vae."""
+    method = config.method
+    if not config.data.is_points:
+        return None
+    if isinstance(method, VQVAEConfig):
+        return f"data.source {config.data.source} is points in the plane, and vq_vae's convolutions need images."
+    for network in networks_of(config):
+        if network.name != "mlp":
+            return (
+                f"data.source {config.data.source} is points in the plane, and {network.name} is made of "
+                "convolutions; use method.network.name=mlp."
+            )
+    if isinstance(method, GANConfig) and method.augmentation.name != "none":
+        return (
+            f"method.augmentation ({method.augmentation.name}) alters pixels, and data.source "
+            f"{config.data.source} has none; use method.augmentation.name=none."
+        )
+    return None
+
+
+def points_take_gaussian_likelihoods(config: RunConfig) -> str | None:
+    """Only a Gaussian likelihood is one of points in the plane; the others are of pixels."""
+    method = config.method
+    likelihood = getattr(method, "likelihood", "gaussian")
+    if not config.data.is_points or likelihood in OF_POINTS_ALONE:
+        return None
+    return (
+        f"method.likelihood ({likelihood}) is one of pixels, and data.source {config.data.source} is points in the "
+        f"plane; use {', '.join(sorted(OF_POINTS_ALONE))}."
+    )
+
+
+def only_images_are_stacked_or_binarized(config: RunConfig) -> str | None:
+    """data.stacked makes three channels; neither it nor data.binarize is for points."""
+    data = config.data
+    if data.is_points and (data.stacked or data.binarize != "none"):
+        return f"data.source {data.source} is points in the plane; leave out data.stacked and data.binarize."
+    if data.stacked and data.channels != 3:
+        return f"data.stacked makes images of 3 channels, data.channels is {data.channels}; use 3."
+    return None
+
+
+def densities_are_not_of_binary_pixels(config: RunConfig) -> str | None:
+    """Binary pixels take a bernoulli likelihood: a density could be concentrated on them without end."""
+    likelihood = getattr(config.method, "likelihood", "bernoulli")
+    if config.data.binarize == "none" or likelihood == "bernoulli":
+        return None
+    return (
+        f"data.binarize ({config.data.binarize}) makes pixels 0 or 1, which method.likelihood ({likelihood}) is no "
+        "probability of; use bernoulli."
+    )
+
+
+def labels_need_a_place(config: RunConfig) -> str | None:
+    """conditioning: batch_norm needs a decoder or generator with batch norm: dcgan, resnet, or mlp with norm: batch."""
+    method = config.method
+    if getattr(method, "conditioning", "none") != "batch_norm" or isinstance(method, VQVAEConfig):
+        return None
+    network = method.network
+    if network.name in ("dcgan", "resnet") or (network.name == "mlp" and network.norm == "batch"):
+        return None
+    return (
+        f"method.conditioning is batch_norm, and the {network.name} network has none there; use "
+        + ("method.network.norm=batch, or " if network.name == "mlp" else "")
+        + "method.conditioning=concat."
+    )
+
+
+def projection_needs_labels(config: RunConfig) -> str | None:
+    """discriminator_conditioning: projection needs a conditional generator."""
+    method = config.method
+    if not isinstance(method, GANConfig) or method.discriminator_conditioning != "projection":
+        return None
+    if method.conditioning == "none":
+        return (
+            "method.discriminator_conditioning is projection, but method.conditioning is none; "
+            "use concat or batch_norm for the generator."
+        )
+    if method.pack > 1:
+        return (
+            f"method.pack ({method.pack}) judges images of several labels together, and a projection is onto one "
+            "label; use method.pack=1, or method.discriminator_conditioning=concat."
+        )
+    return None
+
+
+def packs_fill_micro_batches(config: RunConfig) -> str | None:
+    """Every micro-batch is a whole number of packs."""
+    method, training = config.method, config.training
+    pack = getattr(method, "pack", 1)
+    part = training.batch_size // (training.micro_batches or training.processes)
+    if part % pack == 0:
+        return None
+    return (
+        f"method.pack ({pack}) must divide a micro-batch ({part} images); use a training.batch_size of "
+        f"{training.batch_size // part * pack * max(1, part // pack)}."
+    )
+
+
+def gradient_norms_are_per_image(config: RunConfig) -> str | None:
+    """Gradient penalties need a score that depends on its own image alone: no batch norm in the discriminator."""
+    method = config.method
+    if not isinstance(method, GANConfig) or not isinstance(method.penalty, GradientPenaltySection):
+        return None
+    network = method.judging_network
+    if isinstance(network, DCGANConfig) and network.discriminator_norm == "batch":
+        where = "network" if method.discriminator_network is None else "discriminator_network"
+        return (
+            f"method.penalty ({method.penalty.name}) is of each image's gradient, and batch norm mixes the images of a "
+            f"batch (Gulrajani et al. 2017, section 4); use method.{where}.discriminator_norm=none."
+        )
+    return None
+
+
+def wasserstein_needs_a_limit(config: RunConfig) -> str | None:
+    """loss: wasserstein needs a discriminator of limited slope: a penalty, or spectral norm."""
+    method = config.method
+    if not isinstance(method, GANConfig) or method.loss != "wasserstein":
+        return None
+    if method.penalty.name != "none" or method.spectral_norm:
+        return None
+    return (
+        "method.loss is wasserstein, whose discriminator grows without end unless its slope is limited; set "
+        "method.penalty.name=gradient_penalty, method.penalty.name=weight_clipping or method.spectral_norm=true."
+    )
+
+
+def decompositions_need_company(config: RunConfig) -> str | None:
+    """beta_tc estimates the aggregate posterior from the other images of a micro-batch, mmd too."""
+    method, training = config.method, config.training
+    if not isinstance(method, VAEConfig) or method.divergence.name == "kl":
+        return None
+    part = training.batch_size // (training.micro_batches or training.processes)
+    if part >= 2:
+        return None
+    return (
+        f"method.divergence ({method.divergence.name}) compares the images of a micro-batch, which has {part}; "
+        "use a larger training.batch_size."
+    )
+
+
+def fitted_latents_need_a_posterior(config: RunConfig) -> str | None:
+    """latents: gaussian or mixture is fitted to a posterior, and an iwae's encoder is a proposal."""
+    method = config.method
+    if isinstance(method, IWAEConfig) and method.latents != "normal":
+        return (
+            f"method.latents ({method.latents}) is fitted to the encoder's latents, but an iwae's encoder is a "
+            "proposal, and not the posterior of what is sampled; use method.latents=normal."
+        )
+    return None
+
+
+def inception_names_its_file(config: RunConfig) -> str | None:
+    """evaluation.features: inception needs its weights' file and hash."""
+    evaluation = config.evaluation
+    if evaluation.features == "inception" and not (evaluation.inception_weights and evaluation.inception_sha256):
+        return (
+            "evaluation.features is 'inception', which needs evaluation.inception_weights and "
+            "evaluation.inception_sha256: the file of TF-Inception weights and its SHA-256."
+        )
+    return None
+
+
+def points_are_their_own_features(config: RunConfig) -> str | None:
+    """evaluation.features: points is for points in the plane, and for nothing else."""
+    features, source = config.evaluation.features, config.data.source
+    if config.data.is_points == (features == "points"):
+        return None
+    if config.data.is_points:
+        return f"evaluation.features ({features}) is of images, and data.source {source} is points; use points."
+    return (
+        f"evaluation.features (points) is of points in the plane, and data.source {source} is images; use classifier."
+    )
+
+
+def metric_is_measured(config: RunConfig) -> str | None:
+    """registry.metric must be one that the features, the method and the data give."""
+    metric, features, method = config.registry.metric, config.evaluation.features, config.method
+    measured = {DISTANCES[features], f"{DISTANCES[features]}_infinity", KERNEL_DISTANCES[features]}
+    if features != "points":
+        measured.add("fd_random")
+    of_features = {name for name in METRICS if name.startswith(("fd_", "kd_", "fid", "kid"))}
+    if metric in of_features - measured:
+        return (
+            f"registry.metric ({metric}) is not measured by evaluation.features '{features}'; "
+            f"use {DISTANCES[features]}."
+        )
+    of_mixtures = {"high_quality", "reverse_kl"}
+    if metric in OF_POINTS and (not config.data.is_points or metric in of_mixtures - mixture_metrics(config)):
+        return (
+            f"registry.metric ({metric}) is not measured on data.source {config.data.source}; "
+            f"use {'energy_distance' if config.data.is_points else DISTANCES[features]}."
+        )
+    if metric in ("class_kl", "modes") and config.data.is_points and config.data.source not in MIXTURES:
+        return f"registry.metric ({metric}) needs modes, which {config.data.source} has not; use energy_distance."
+    if metric in LIKELIHOODS and not method.has_likelihood:
+        return (
+            f"registry.metric ({metric}) needs an encoder and a likelihood, which a {method.name} has not; use another."
+        )
+    if metric in RECONSTRUCTIONS and (not method.has_encoder or config.data.is_points):
+        return f"registry.metric ({metric}) is of images that an encoder and a decoder bring back; use another."
+    likelihood = getattr(method, "likelihood", None)
+    if metric == "bits_per_dim" and (likelihood == "bernoulli" or config.data.is_points):
+        return (
+            "registry.metric (bits_per_dim) needs a density over pixels, which method.likelihood "
+            f"'{likelihood}' is not; use log_likelihood."
+        )
+    if metric == "label_accuracy" and getattr(method, "conditioning", "none") == "none":
+        return "registry.metric (label_accuracy) is of samples with a label; set method.conditioning."
+    return None
+
+
+def mixture_metrics(config: RunConfig) -> set[str]:
+    """What a mixture of Gaussians has beside other points."""
+    return {"high_quality", "reverse_kl"} if config.data.source in MIXTURES else set()
+
+
+Rule = Callable[["RunConfig"], str | None]
+RULES: tuple[Rule, ...] = (
+    strides_reach_the_image_size,
+    halvings_divide_the_image_size,
+    points_take_networks_for_vectors,
+    points_take_gaussian_likelihoods,
+    only_images_are_stacked_or_binarized,
+    densities_are_not_of_binary_pixels,
+    labels_need_a_place,
+    projection_needs_labels,
+    packs_fill_micro_batches,
+    gradient_norms_are_per_image,
+    wasserstein_needs_a_limit,
+    decompositions_need_company,
+    fitted_latents_need_a_posterior,
+    inception_names_its_file,
+    points_are_their_own_features,
+    metric_is_measured,
+)

@@ -1,0 +1,94 @@
+"""The training, evaluation and registry sections."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal, Self
+
+from pydantic import Field, field_validator, model_validator
+
+from genlib.config.base import Section
+from genlib.config.metrics import METRICS
+from genlib.validation import did_you_mean
+
+
+def check_divisible(batch_size: int, micro_batches: int, processes: int) -> None:
+    """ValueError unless the batch falls into equal micro-batches, and these evenly onto the processes."""
+    if batch_size % micro_batches:
+        lower = batch_size // micro_batches * micro_batches
+        raise ValueError(
+            f"training.batch_size ({batch_size}) must be divisible by the number of micro-batches ({micro_batches}); "
+            f"use {lower or micro_batches}."
+        )
+    if micro_batches % processes:
+        raise ValueError(
+            f"training.micro_batches ({micro_batches}) must be divisible by the number of processes ({processes}); "
+            f"use {-(-micro_batches // processes) * processes}."
+        )
+
+
+class TrainingConfig(Section):
+    steps: int = Field(1000, ge=1, description="Turns of the whole loop, every phase included")
+    batch_size: int = Field(128, ge=1, description="Images of one turn, over all processes and micro-batches")
+    micro_batches: int | None = Field(None, ge=1, description="Equal parts of a batch; null: one for each process")
+    seed: int = Field(0, ge=0, lt=2**31)
+    precision: Literal["float32", "bf16"] = "float32"
+    compile: bool = False
+    channels_last: bool = False
+    device: Literal["auto", "cpu"] = "auto"
+    processes: int = Field(1, ge=1, description="Processes that the pipeline starts")
+    gradient_clip: float | None = Field(None, gt=0, description="Largest gradient norm of a phase")
+    ema_half_life: float = Field(10_000, ge=0, description="In images; 0: no averaging")
+    resident_gib: float = Field(4.0, ge=0, description="Larger train splits stream from the memory-mapped file")
+    log_every: int = Field(50, ge=1, description="Steps")
+    sample_every: int = Field(500, ge=1, description="Steps")
+    checkpoint_every: int = Field(500, ge=1, description="Steps")
+    keep_checkpoints: int = Field(2, ge=1)
+
+    @model_validator(mode="after")
+    def divisible(self) -> Self:
+        """Parts must be equal, or the average over them would not be the batch's."""
+        micro_batches = self.micro_batches or self.processes
+        check_divisible(self.batch_size, micro_batches, self.processes)
+        return self
+
+
+class EvaluationConfig(Section):
+    samples: int = Field(10_000, ge=2, description="Images drawn from the sampler for each seed")
+    seed: int = Field(0, ge=0, lt=2**31, description="The first sampling seed")
+    seeds: int = Field(3, ge=1, description="Sampling seeds, over which mean and standard deviation are reported")
+    features: Literal["classifier", "random", "inception", "dinov2", "points"] = Field(
+        "classifier", description="What images are compared by; points in the plane are so by themselves"
+    )
+    inception_weights: Path | None = Field(None, description="TF-Inception weights file, for features: inception")
+    inception_sha256: str | None = Field(None, pattern="^[0-9a-f]{64}$")
+    dinov2_weights: str = Field("facebook/dinov2-large", description="Folder or hub name, for features: dinov2")
+    dinov2_revision: str | None = Field(None, description="Commit, tag or branch of hub weights")
+    neighbours: int = Field(5, ge=1, description="k of precision, recall, density and coverage")
+    likelihood_samples: int = Field(5000, ge=1, description="Importance samples of an image's log-likelihood")
+    likelihood_images: int | None = Field(None, ge=2, description="Test images of the likelihood; null: all")
+    batch_size: int = Field(256, ge=1, description="Images in one pass through a network")
+    every: int | None = Field(None, ge=1, description="Steps between evaluations during training; null: none")
+    every_samples: int = Field(2000, ge=2, description="Images of an evaluation during training")
+    checkpoint: Literal["last", "best"] = Field("last", description="Whose sampler is judged and registered")
+
+    @model_validator(mode="after")
+    def best_needs_evaluations(self) -> Self:
+        if self.checkpoint == "best" and self.every is None:
+            raise ValueError(
+                "evaluation.checkpoint is 'best', which is found by evaluations during training; set evaluation.every."
+            )
+        return self
+
+
+class RegistryConfig(Section):
+    model: str = Field(min_length=1, pattern=r"^[^/:]+$", description="Registered model and MLflow experiment")
+    metric: str = Field("fd_classifier", description="What decides between champion and challenger")
+    margin: float = Field(0.0, ge=0, description="How much better a challenger must be")
+
+    @field_validator("metric")
+    @classmethod
+    def known(cls, metric: str) -> str:
+        if metric not in METRICS:
+            raise ValueError(f"'{metric}' is no metric{did_you_mean(metric, METRICS)}; known: {', '.join(METRICS)}")
+        return metric
