@@ -11,10 +11,10 @@ from pathlib import Path
 from types import FrameType
 
 from genlib import __version__
-from genlib.config import RunConfig, VAEConfig, load_config
+from genlib.config import RunConfig, load_config
 from genlib.errors import UserError
 from genlib.evaluation.preflight import check_weights
-from genlib.validation import describe_choices
+from genlib.listing import listing
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -61,8 +61,9 @@ def parser() -> argparse.ArgumentParser:
     added.add_argument(
         "--truncation", type=float, help="restrict latents to [-t, t]: typical rather than varied images"
     )
+    added.add_argument("--labels", metavar="L,L,...", help="of a conditional sampler: names or numbers, in turn")
     added.add_argument("--output", type=Path, default=Path("grid.png"), help="grid.png or samples.npz")
-    command(methods, "list the methods, networks and options")
+    command(methods, "list the methods, networks and options, and what does not go together")
     return parser
 
 
@@ -141,14 +142,15 @@ def sample(options: argparse.Namespace) -> int:
         raise UserError(f"--output {options.output} must end in .png (a grid) or .npz (an array named 'images').")
     if not options.output.absolute().parent.is_dir():
         raise UserError(f"--output {options.output}: its folder does not exist; make it first.")
-    from genlib.pixels import grid, write_npz, write_png
+    from genlib.pixels import picture, write_npz, write_png
     from genlib.sampling import load_sampler
     from genlib.training.run_folder import RunFolder
 
     sampler = load_sampler(RunFolder(options.run_dir).sampler)
-    images = sampler.images(options.count, options.seed, options.truncation)
+    labels = sampler.labels_named(options.labels.split(","), options.count) if options.labels else None
+    images = sampler.images(options.count, options.seed, options.truncation, labels)
     if options.output.suffix == ".png":
-        write_png(options.output, grid(images))
+        write_png(options.output, picture(images))
     else:
         write_npz(options.output, images)
     print(options.output)
@@ -156,6 +158,5 @@ def sample(options: argparse.Namespace) -> int:
 
 
 def methods(options: argparse.Namespace) -> int:
-    lines = describe_choices(RunConfig) + describe_choices(VAEConfig, "method.")
-    print("\n".join(lines).strip())
+    print(listing())
     return 0

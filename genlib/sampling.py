@@ -3,25 +3,28 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from pydantic import TypeAdapter
 from safetensors.torch import load_file, save_file
-from torch import Tensor, nn
+from torch import Tensor
 
 from genlib.config import MethodConfig, RunConfig
 from genlib.errors import UserError
 from genlib.files import read_json, rename_into_place, sha256_of_file, sync, write_json
 from genlib.methods import Sampler, build_method
+from genlib.networks.base import DataSpec, ImageShape
 from genlib.networks.batch_norm import reestimate_batch_norm
-from genlib.networks.mlp import ImageShape
-from genlib.pixels import to_uint8
+from genlib.pixels import to_stored
 from genlib.randomness import generator_for
+from genlib.validation import did_you_mean
 
 CHUNK = 256  # images whose latents come from one generator
 NORM_BATCHES = 16  # chunks of fixed latents that batch-norm statistics are estimated from
+MOST_COLUMNS, POINTS_FOR_AN_IMAGE = 10, 32  # of what is shown
 
 
 def draw_latents(latent_size: int, seed: int, chunk: int, truncation: float | None = None) -> Tensor:
@@ -37,73 +40,161 @@ def draw_latents(latent_size: int, seed: int, chunk: int, truncation: float | No
     return (2**0.5 * torch.erfinv(uniform * inside)).float().clamp_(-truncation, truncation)
 
 
-def estimate_norms(sampler: Sampler) -> None:
+def draw_labels(shares: list[float], seed: int, chunk: int) -> Tensor:
+    """Labels as often as in the data, int64 (256,), from (seed, chunk) alone."""
+    generator = generator_for("labels", seed, chunk)
+    return torch.multinomial(torch.tensor(shares), CHUNK, replacement=True, generator=generator)
+
+
+@torch.no_grad()
+def estimate_norms(sampler: Sampler, label_shares: list[float] | None = None) -> None:
     """Batch-norm statistics under the sampler's present weights, from fixed latents; leaves it in eval mode."""
     device = next(sampler.parameters()).device
+
+    def inputs(chunk: int) -> tuple[Tensor, Tensor | None]:
+        labels = draw_labels(label_shares, 0, chunk).to(device) if sampler.classes and label_shares else None
+        return draw_latents(sampler.latent_size, 0, chunk).to(device), labels
+
     chunks = range(-NORM_BATCHES, 0)  # latents that no sample is drawn from
-    latents = (draw_latents(sampler.latent_size, seed=0, chunk=chunk).to(device) for chunk in chunks)
-    reestimate_batch_norm(sampler, sampler, latents)
+    reestimate_batch_norm(sampler, lambda chunk: sampler(*inputs(chunk)), chunks)
+
+
+class Exhibit(NamedTuple):
+    """Samples to be shown, in rows."""
+
+    images: Tensor  # as TrainedSampler.images gives them
+    columns: int | None  # None: as the picture likes
 
 
 class TrainedSampler:
-    """Images from a sampler in eval mode: image i of a seed is the same whatever else is asked for."""
+    """Images from a sampler in eval mode: image i of a seed is the same whatever else is asked for.
+
+    A conditional sampler draws labels as often as the data has them (`label_shares`), or takes those it is given.
+    """
 
     def __init__(
         self,
         module: Sampler,
         image_shape: ImageShape,
+        label_shares: list[float] | None = None,
         label_names: list[str] | None = None,
         info: dict[str, Any] | None = None,
     ) -> None:
         self.module = module.eval()
         self.image_shape = image_shape
         self.latent_size = module.latent_size
+        self.classes = module.classes
+        self.label_shares = label_shares
         self.label_names = label_names
         self.info = info or {}
         self.device = next(module.parameters()).device
 
-    def chunk(self, index: int, seed: int = 0, count: int = CHUNK, truncation: float | None = None) -> Tensor:
-        """The first `count` of a seed's images 256 * index .. 256 * index + 255; uint8 (count, C, H, W)."""
+    def labels(self, index: int, seed: int = 0) -> Tensor | None:
+        """What the images of a seed's chunk are asked to be, int64 (256,); None without labels."""
+        if not self.classes:
+            return None
+        return draw_labels(self.label_shares or [1 / self.classes] * self.classes, seed, index)
+
+    def chunk(
+        self,
+        index: int,
+        seed: int = 0,
+        count: int = CHUNK,
+        truncation: float | None = None,
+        labels: Tensor | None = None,
+    ) -> Tensor:
+        """The first `count` of a seed's images 256 * index .. 256 * index + 255; uint8 (count, C, H, W), or float32
+        (count, 2).
+        """
         latents = draw_latents(self.latent_size, seed, index, truncation)[:count]
+        labels = self.labels(index, seed) if labels is None else labels
         with torch.inference_mode():
-            return to_uint8(self.module(latents.to(self.device))).cpu()
+            chosen = None if labels is None else labels[:count].to(self.device)
+            return to_stored(self.module(latents.to(self.device), chosen)).cpu()
 
     def images(
         self, count: int, seed: int = 0, truncation: float | None = None, labels: Tensor | None = None
     ) -> Tensor:
-        """uint8 (count, C, H, W) on the CPU.
+        """uint8 (count, C, H, W), or float32 (count, 2), on the CPU; of `labels`, int64 (count,), if they are given.
 
-        UserError where `count` or `truncation` is not positive, or labels are given to an unconditional sampler.
+        UserError where `count` or `truncation` is not positive, or labels are not what the sampler was trained on.
         """
         if count < 1:
             raise UserError(f"count ({count}) must be at least 1.")
         if truncation is not None and truncation < 0:
             raise UserError(f"truncation ({truncation}) must be positive, or 0 for none.")
         if labels is not None:
-            raise UserError("this sampler was trained without labels; ask for a count only.")
+            self.check_labels(labels, count)
         starts = range(0, count, CHUNK)
-        return torch.cat([self.chunk(start // CHUNK, seed, min(CHUNK, count - start), truncation) for start in starts])
+        return torch.cat(
+            [
+                self.chunk(
+                    start // CHUNK,
+                    seed,
+                    min(CHUNK, count - start),
+                    truncation,
+                    None if labels is None else labels[start : start + CHUNK],
+                )
+                for start in starts
+            ]
+        )
+
+    def check_labels(self, labels: Tensor, count: int) -> None:
+        """UserError unless there is a known label for each image."""
+        if not self.classes:
+            raise UserError("this sampler was trained without labels; ask for a count only.")
+        if len(labels) != count:
+            raise UserError(f"{len(labels)} labels for {count} images; give one for each.")
+        wrong = labels[(labels < 0) | (labels >= self.classes)]
+        if len(wrong):
+            raise UserError(f"label {int(wrong[0])} is unknown; use {self._known_labels()}.")
+
+    def labels_named(self, names: Sequence[str | int], count: int) -> Tensor:
+        """The labels of these names or numbers, in turn, int64 (count,); UserError for others."""
+        known = {name: position for position, name in enumerate(self.label_names or [])}
+        numbers = [known.get(str(name).strip(), name) for name in names]
+        try:
+            labels = torch.tensor([int(number) for number in numbers])
+        except ValueError as error:
+            wrong = next(number for number in numbers if not str(number).strip().lstrip("-").isdigit())
+            raise UserError(
+                f"label '{wrong}' is unknown{did_you_mean(str(wrong), known)}; use {self._known_labels()}."
+            ) from error
+        return labels.repeat(-(-count // len(labels)))[:count]
+
+    def _known_labels(self) -> str:
+        last = self.classes - 1
+        named = ", ".join((self.label_names or [])[:MOST_COLUMNS])
+        return f"0 to {last}" + (f", or a name such as {named}" if named else "")
+
+    def exhibit(self, count: int, seed: int = 0) -> Exhibit:
+        """Samples that show what the sampler can do: of a conditional one a column for each of up to ten labels; many
+        points instead of a few images.
+        """
+        if len(self.image_shape) == 1:
+            return Exhibit(self.images(count * POINTS_FOR_AN_IMAGE, seed), None)
+        if not self.classes:
+            return Exhibit(self.images(count, seed), None)
+        columns = min(self.classes, MOST_COLUMNS)
+        rows = max(1, count // columns)
+        return Exhibit(self.images(rows * columns, seed, labels=torch.arange(columns).repeat(rows)), columns)
 
 
 def export_sampler(
-    folder: Path,
-    sampler: nn.Module,
-    config: RunConfig,
-    shape: ImageShape,
-    names: list[str] | None,
-    info: dict[str, Any],
+    folder: Path, sampler: TrainedSampler, config: RunConfig, names: list[str] | None, info: dict[str, Any]
 ) -> None:
     """Write weights.safetensors and config.json, the whole folder or nothing; a former export is replaced."""
     partial = folder.with_name(f".{folder.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir()
     weights = partial / "weights.safetensors"
-    save_file({name: tensor.contiguous() for name, tensor in sampler.state_dict().items()}, weights)
+    save_file({name: tensor.contiguous() for name, tensor in sampler.module.state_dict().items()}, weights)
     sync(weights)
     description = {
         "method": config.method.model_dump(mode="json"),
-        "image_shape": list(shape),
+        "image_shape": list(sampler.image_shape),
         "label_names": names,
+        "label_shares": sampler.label_shares,
         "info": {**info, "weights_sha256": sha256_of_file(weights)},
     }
     write_json(partial / "config.json", description)
@@ -125,10 +216,10 @@ def load_sampler(folder: str | Path, device: str | torch.device = "cpu") -> Trai
             f"{weights} has changed since it was exported (SHA-256 {actual[:12]}, config.json says {expected[:12]}); "
             "restore it, or export the run anew with genlib train."
         )
-    shape = tuple(description["image_shape"])
+    shape, shares = tuple(description["image_shape"]), description.get("label_shares")
     with torch.random.fork_rng(devices=[]):
-        method = build_method(TypeAdapter(MethodConfig).validate_python(description["method"]), shape)
-    module = method.sampler_of(method.model)
+        config = TypeAdapter(MethodConfig).validate_python(description["method"])
+        module = build_method(config, DataSpec(shape, len(shares or ()))).model.sampler
     module.load_state_dict(load_file(weights))
     module.to(device).requires_grad_(False)
-    return TrainedSampler(module, shape, description["label_names"], description["info"])
+    return TrainedSampler(module, shape, shares, description["label_names"], description["info"])

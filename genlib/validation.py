@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import types
 from collections.abc import Iterable
-from typing import Any, Literal, TypeVar, Union, get_args, get_origin
+from typing import Any, TypeVar, Union, get_args, get_origin
 
 import yaml
 from pydantic import BaseModel, ValidationError
@@ -46,7 +46,8 @@ def describe(model: type[BaseModel], problem: Any) -> str:
     section, keys = follow(model, problem["loc"])
     key, kind, given = ".".join(keys), problem["type"], problem["input"]
     if kind == "extra_forbidden":
-        return f"unknown key '{key}'{did_you_mean(keys[-1], section.model_fields)}"
+        hint = did_you_mean(keys[-1], section.model_fields) or belongs_to(model, problem["loc"])
+        return f"unknown key '{key}'{hint}"
     if kind == "missing":
         return f"'{key}' is missing; it needs a value"
     if kind in ("union_tag_invalid", "union_tag_not_found"):
@@ -75,6 +76,23 @@ def follow(model: type[BaseModel], location: Iterable[int | str]) -> tuple[type[
     return section, keys
 
 
+def belongs_to(model: type[BaseModel], location: Iterable[int | str]) -> str:
+    """', which is one of ...' when another choice of the same section has the key, else nothing."""
+    section, field, others = model, None, []
+    *path, key = location
+    for part in path:
+        chosen = [choice for choice in choices_of(field) if choice.model_fields["name"].default == part]
+        if chosen:
+            others = [choice for choice in choices_of(field) if choice is not chosen[0] and key in choice.model_fields]
+            section, field = chosen[0], None
+            continue
+        if field is not None and section_of(field):
+            section = section_of(field)
+        field = section.model_fields.get(str(part))
+    names = ", ".join(choice.model_fields["name"].default for choice in others)
+    return f", which is one of {names} and not of {section.model_fields['name'].default}" if names else ""
+
+
 def section_of(field: FieldInfo) -> Any:
     """The model that a field holds, if it holds one."""
     annotation = field.annotation
@@ -95,21 +113,3 @@ def did_you_mean(given: str, known: Iterable[str]) -> str:
     """', did you mean ...?' when something known is close enough, else nothing."""
     close = difflib.get_close_matches(str(given), list(known), n=1)
     return f", did you mean '{close[0]}'?" if close else ""
-
-
-def describe_choices(model: type[BaseModel], prefix: str = "") -> list[str]:
-    """Every choice below `model` with its keys, their defaults and what they mean, as lines of text."""
-    lines: list[str] = []
-    for key, field in model.model_fields.items():
-        for choice in choices_of(field):
-            name = choice.model_fields["name"].default
-            lines += ["", f"{prefix}{key}.name: {name}    {' '.join((choice.__doc__ or '').split())}".rstrip()]
-            lines += [f"    {name_of(other, inner)}" for other, inner in choice.model_fields.items() if other != "name"]
-    return lines
-
-
-def name_of(key: str, field: FieldInfo) -> str:
-    kind = get_args(field.annotation) if get_origin(field.annotation) is Literal else ()
-    default = getattr(field.default, "name", None) or field.default
-    options = f"  ({' | '.join(map(str, kind))})" if kind else ""
-    return f"{key} = {default}{options}  {field.description or ''}".rstrip()

@@ -26,24 +26,34 @@ REQUIREMENTS = ("mlflow", "numpy", "pandas", "pillow", "pydantic", "pyyaml", "sa
 
 def log_sampler(run_id: str, sampler: Path) -> ModelInfo:
     """Log an exported sampler folder as a model of an MLflow run."""
-    shape = read_json(sampler / "config.json")["image_shape"]
+    description = read_json(sampler / "config.json")
+    conditional = description["method"].get("conditioning", "none") != "none"
     with tempfile.TemporaryDirectory() as folder, mlflow.start_run(run_id=run_id):
         return mlflow.pyfunc.log_model(
             name="sampler",
             python_model=str(MODEL_SCRIPT),
             artifacts={"sampler": str(sampler)},
             code_paths=[str(copy_code(Path(folder)))],
-            signature=signature_for(shape),
-            input_example=(pd.DataFrame({"count": [4]}), {"seed": 0, "truncation": 0.0}),
+            signature=signature_for(description["image_shape"], conditional),
+            input_example=(example(conditional), {"seed": 0, "truncation": 0.0}),
             pip_requirements=requirements(),
         )
 
 
-def signature_for(image_shape: list[int]) -> ModelSignature:
-    """A count and the parameters seed and truncation (0: none) in; uint8 (n, C, H, W) out."""
+def example(conditional: bool) -> pd.DataFrame:
+    """Rows that ask for images."""
+    return pd.DataFrame({"count": [4], **({"label": ["0"]} if conditional else {})})
+
+
+def signature_for(image_shape: list[int], conditional: bool) -> ModelSignature:
+    """A count, a label (name or number) if there are any, and the parameters seed and truncation (0: none) in; uint8
+    (n, C, H, W) or float32 (n, 2) out.
+    """
+    label = [ColSpec("string", "label", required=False)] if conditional else []
+    kind = np.uint8 if len(image_shape) == 3 else np.float32
     return ModelSignature(
-        inputs=Schema([ColSpec("long", "count")]),
-        outputs=Schema([TensorSpec(np.dtype(np.uint8), (-1, *image_shape))]),
+        inputs=Schema([ColSpec("long", "count"), *label]),
+        outputs=Schema([TensorSpec(np.dtype(kind), (-1, *image_shape))]),
         params=ParamSchema([ParamSpec("seed", "long", 0), ParamSpec("truncation", "double", 0.0)]),
     )
 

@@ -11,7 +11,9 @@ from mlflow.pyfunc import PythonModel, PythonModelContext
 
 
 class SamplerModel(PythonModel):
-    """Input: rows with a `count`. Output: uint8 (sum of counts, C, H, W), the same for the same seed."""
+    """Input: rows with a `count`, and of a conditional sampler a `label` if it is to be chosen. Output: uint8 (sum of
+    counts, C, H, W), or float32 (sum of counts, 2), the same for the same seed.
+    """
 
     def load_context(self, context: PythonModelContext) -> None:
         from genlib.sampling import load_sampler
@@ -22,8 +24,13 @@ class SamplerModel(PythonModel):
         self, context: PythonModelContext, model_input: pd.DataFrame, params: dict[str, Any] | None = None
     ) -> np.ndarray:
         chosen = {"seed": 0, "truncation": 0.0} | (params or {})
-        count = int(model_input["count"].sum())
-        return self.sampler.images(count, chosen["seed"], chosen["truncation"] or None).numpy()
+        counts = model_input["count"].astype(int)
+        labels = None
+        if "label" in model_input and model_input["label"].notna().any():
+            names = model_input["label"].repeat(counts).tolist()
+            labels = self.sampler.labels_named(names, len(names))
+        count = int(counts.sum())
+        return self.sampler.images(count, chosen["seed"], chosen["truncation"] or None, labels).numpy()
 
 
 set_model(SamplerModel())

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     AdversarialLossName = str
 else:  # A loss is a file: a new one is known as soon as it is there.
     LOSSES = Path(__file__).parents[1] / "losses" / "adversarial"
-    AdversarialLossName = Literal[tuple(sorted(file.stem for file in LOSSES.glob("[!_]*.py"))) or ("non_saturating",)]
+    AdversarialLossName = Literal[tuple(sorted(file.stem for file in LOSSES.glob("[!_]*.py")))]
 
 
 class OptimizerConfig(Section):
@@ -201,7 +201,7 @@ class WeightClippingConfig(Section):
 
 class GradientPenaltySection(Section):
     weight: float = Field(10.0, gt=0)
-    every: int = Field(1, ge=1, description="Discriminator steps; the weight is that of every step")
+    every: int = Field(1, ge=1, description="Steps from one penalty to the next; the weight is that of one at every step")
 
 
 class GradientPenaltyConfig(GradientPenaltySection):

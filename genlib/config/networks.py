@@ -14,6 +14,7 @@ class MLPConfig(Section):
 
     name: Literal["mlp"] = "mlp"
     hidden_sizes: list[Annotated[int, Field(ge=1)]] = Field([512], min_length=1, description="From image to latent")
+    activation: Literal["relu", "tanh"] = Field("relu", description="Of encoder, decoder and generator")
     norm: Literal["none", "batch"] = Field("none", description="In the generator's or decoder's hidden layers")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
@@ -10,6 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from genlib.config import OptimizerConfig
+from genlib.losses.likelihoods import continuous_bernoulli_mean
+from genlib.methods.latents import FittedLatents
 
 Losses = dict[str, Tensor]
 
@@ -17,7 +20,7 @@ Losses = dict[str, Tensor]
 class Batch(NamedTuple):
     """Training data on the device."""
 
-    images: Tensor  # float in [-1, 1], (B, C, H, W)
+    images: Tensor  # float in [-1, 1], (B, C, H, W); points in the plane are (B, 2)
     labels: Tensor | None  # int64, (B,)
 
 
@@ -31,34 +34,69 @@ class Phase:
     repeats: int = 1  # Algorithm 1's k for a discriminator; each repeat takes fresh images
 
 
-class Sampler(nn.Module):
-    """A network from latents ~ N(0, I) to raw pixels, and the function that takes these to [-1, 1]."""
+# From a network's raw numbers to pixels in [-1, 1], or to points.
+Output = Literal["tanh", "sigmoid", "continuous_bernoulli", "identity"]
+OUTPUTS: dict[Output, Callable[[Tensor], Tensor]] = {
+    "tanh": torch.tanh,
+    "sigmoid": lambda raw: 2 * torch.sigmoid(raw) - 1,
+    "continuous_bernoulli": lambda raw: 2 * continuous_bernoulli_mean(raw) - 1,
+    "identity": lambda raw: raw,
+}
 
-    def __init__(self, network: nn.Module, latent_size: int, output: Literal["tanh", "sigmoid"] = "tanh") -> None:
+
+class Sampler(nn.Module):
+    """From noise ~ N(0, I) to images: what EMA averages, export stores and MLflow serves.
+
+    The noise becomes latents (by itself unless latents were fitted), these the network's raw numbers, these images.
+    `classes` is the number of labels that a conditional network takes, else 0.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        latent_size: int,
+        output: Output = "tanh",
+        classes: int = 0,
+        latents: FittedLatents | None = None,
+    ) -> None:
         super().__init__()
         self.network = network
-        self.latent_size = latent_size
-        self.output = output
+        self.latents = latents
+        self.latent_size = latents.noise_size if latents else latent_size  # of the noise
+        self.output: Output = output
+        self.classes = classes
 
-    def forward(self, latents: Tensor, labels: Tensor | None = None) -> Tensor:
-        """float (B, latent_size) => float (B, C, H, W) in [-1, 1]; labels are for conditional networks."""
-        raw = self.network(latents)
-        return torch.tanh(raw) if self.output == "tanh" else 2 * torch.sigmoid(raw) - 1
+    def forward(self, noise: Tensor, labels: Tensor | None = None) -> Tensor:
+        """float (B, latent_size), int64 (B,) for conditional networks => float (B, C, H, W) in [-1, 1], or (B, 2)."""
+        return self.decode(self.latents(noise) if self.latents else noise, labels)
+
+    def decode(self, latents: Tensor, labels: Tensor | None = None) -> Tensor:
+        """The images of latents, (B, d) => (B, ...)."""
+        return self.to_images(self.network(latents, labels))
+
+    def to_images(self, raw: Tensor) -> Tensor:
+        """The network's raw numbers as pixels in [-1, 1], or as points, of the same shape."""
+        return OUTPUTS[self.output](raw)
 
 
-class Method(nn.Module, ABC):
-    """A generative model together with the losses that train it."""
+class GenerativeModel(nn.Module):
+    """What is kept after training, and what EMA averages."""
 
-    model: nn.Module  # what is kept after training, and what EMA averages
-    phases: tuple[Phase, ...]
+    def __init__(self, sampler: Sampler) -> None:
+        super().__init__()
+        self.sampler = sampler
+
+
+class EncoderModel(GenerativeModel, ABC):
+    """A model that finds latents of an image, and brings the image back from them."""
 
     @abstractmethod
-    def loss(self, phase: str, batch: Batch) -> Losses:
-        """{"total": (), to minimize in this phase, and the parts to log}. All draws come from the global generator."""
+    def encode(self, batch: Batch) -> Tensor:
+        """Latents of images, drawn where they are random, (B, d)."""
 
     @abstractmethod
-    def sampler_of(self, model: nn.Module) -> Sampler:
-        """The part of `model` (this method's, or its moving average) that turns latents into images."""
+    def reconstruct(self, batch: Batch) -> Tensor:
+        """Images in [-1, 1] by way of their likeliest latents, (B, C, H, W)."""
 
 
 class Posterior(NamedTuple):
@@ -67,23 +105,59 @@ class Posterior(NamedTuple):
     mean: Tensor  # (B, d)
     log_variance: Tensor  # (B, d)
 
+    def at(self, noise: Tensor) -> Tensor:
+        """Reparameterized (Kingma & Welling 2014, section 2.4): z = mean + std * noise, (..., B, d)."""
+        return self.mean + torch.exp(0.5 * self.log_variance) * noise
+
     def sample(self) -> Tensor:
-        """Reparameterized (Kingma & Welling 2014, section 2.4): z = mean + std * noise, (B, d)."""
-        return self.mean + torch.exp(0.5 * self.log_variance) * torch.randn_like(self.mean)
+        """A draw, (B, d)."""
+        return self.at(torch.randn_like(self.mean))
 
 
-class LatentVariableMethod(Method, ABC):
-    """A method with p(x | z), the prior p(z) = N(0, I) and an approximate posterior: what a likelihood needs."""
+class Weights(NamedTuple):
+    """Of one draw of the latents of each image."""
 
-    @property
+    log_likelihood: Tensor  # log p(x | z) in nats, (B,)
+    log_ratio: Tensor  # log p(z) - log q(z | x), (B,)
+    latents: Tensor  # next to the image, (B, d)
+
+
+class LatentVariableModel(EncoderModel, ABC):
+    """A model with p(x | z), a prior p(z) and an approximate posterior: what a likelihood needs."""
+
+    pixels: Literal["density", "probability", "cross-entropy"]  # what p(x | z) is; a density is over [-1, 1]
+    noise_size: int  # standard normal numbers that one draw of all latents takes
+    has_standard_prior: bool  # whether p(z) = N(0, I), so that the KL is known in closed form
+
     @abstractmethod
-    def is_density(self) -> bool:
-        """Whether p(x | z) is a density over pixels in [-1, 1], and not a probability or a cross-entropy."""
+    def posterior(self, batch: Batch) -> Posterior:
+        """q(z | x) of the latents next to the image."""
 
     @abstractmethod
-    def posterior(self, model: nn.Module, images: Tensor) -> Posterior:
-        """q(z | x) under `model` (this method's, or its moving average) of images in [-1, 1], (B, C, H, W)."""
+    def weigh(self, batch: Batch, posterior: Posterior, noise: Tensor) -> Weights:
+        """The draw that `noise`, N(0, I) and (B, noise_size), makes from the posterior."""
+
+
+class Method(nn.Module, ABC):
+    """A generative model together with the losses that train it."""
+
+    model: GenerativeModel
+    phases: tuple[Phase, ...]
 
     @abstractmethod
-    def log_likelihood(self, model: nn.Module, images: Tensor, latents: Tensor) -> Tensor:
-        """log p(x | z) in nats of (B, C, H, W) in [-1, 1] and (B, d), (B,)."""
+    def loss(self, phase: str, batch: Batch) -> Losses:
+        """{"total": (), to minimize in this phase, and the parts to log, () each}. All draws come from the global
+        generator.
+
+        A tensor with a dimension more is a statistic (n, ...) of this micro-batch, for after_update.
+        """
+
+    def begin_step(self, step: int) -> None:
+        """What a schedule changes, before step `step` (from 0). The same on every process."""
+
+    def after_update(self, phase: str, statistics: Losses) -> None:
+        """What changes by other means than gradients, after each update of a phase's parameters.
+
+        `statistics` are those of all micro-batches of all processes, joined along their first dimension in the order of
+        the micro-batches: the same on every process, so that all change alike.
+        """

@@ -1,58 +1,104 @@
-"""Generative adversarial network (Goodfellow et al. 2014), Algorithm 1."""
+"""Generative adversarial network (Goodfellow et al. 2014), Algorithm 1, with what has been added to it since."""
 
 from __future__ import annotations
 
-from typing import cast
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
+from genlib.augmentation import AdaptiveAugment
 from genlib.config import OptimizerConfig
 from genlib.losses.adversarial import AdversarialLoss
-from genlib.methods.base import Batch, Losses, Method, Phase, Sampler
+from genlib.losses.penalties import Penalty, clip_weights_
+from genlib.methods.base import Batch, GenerativeModel, Losses, Method, Phase, Sampler
+from genlib.networks.discriminator import Discriminator
+from genlib.networks.spectral_norm import update_spectral_norms
+
+
+class LazyPenalty(NamedTuple):
+    """A gradient penalty at every so many steps, as strong as if it were at each (Karras et al. 2020, appendix B)."""
+
+    penalty: Penalty
+    weight: float
+    every: int = 1
 
 
 class GAN(Method):
-    """k turns of the discriminator, each on fresh images and fresh latents, then one of the generator."""
+    """k turns of the discriminator, each on fresh images and fresh latents, then one of the generator.
+
+    The discriminator may be held by a penalty, by limits to its weights (`clip`) or by spectral normalization; reals
+    and fakes may be augmented before it sees them. Fakes have the labels of the batch's reals.
+    """
 
     def __init__(
         self,
         generator: Sampler,
-        discriminator: nn.Module,
+        discriminator: Discriminator,
         adversarial_loss: AdversarialLoss,
         generator_optimizer: OptimizerConfig,
         discriminator_optimizer: OptimizerConfig,
         discriminator_steps: int = 1,
+        penalty: LazyPenalty | None = None,
+        clip: float | None = None,
+        augmentation: nn.Module | None = None,
     ) -> None:
         super().__init__()
-        self.model = generator
+        self.model = GenerativeModel(generator)
         self.discriminator = discriminator
         self.adversarial_loss = adversarial_loss
+        self.penalty, self.clip = penalty, clip
+        self.augmentation = augmentation or nn.Identity()
+        self.penalizes = penalty is not None
         self.phases = (
             Phase("discriminator", discriminator, discriminator_optimizer, discriminator_steps),
             Phase("generator", generator, generator_optimizer),
         )
 
-    def loss(self, phase: str, batch: Batch) -> Losses:
-        if phase == "generator":
-            fake = self.scores(self.fakes(batch))
-            real = self.scores(batch.images) if self.adversarial_loss.compares else None
-            return {"total": self.adversarial_loss.generator(fake, real).mean()}
-        with torch.no_grad():  # The generator must not move to please the discriminator.
-            fakes = self.fakes(batch)
-        real, fake = self.scores(batch.images), self.scores(fakes)
-        total = self.adversarial_loss.discriminator(real, fake).mean()
-        return {"total": total, "real_score": real.mean(), "fake_score": fake.mean()}
+    def begin_step(self, step: int) -> None:
+        self.penalizes = self.penalty is not None and step % self.penalty.every == 0
 
-    def sampler_of(self, model: nn.Module) -> Sampler:
-        return cast(Sampler, model)
+    def loss(self, phase: str, batch: Batch) -> Losses:
+        return self.generator_loss(batch) if phase == "generator" else self.discriminator_loss(batch)
+
+    def generator_loss(self, batch: Batch) -> Losses:
+        fake = self.scores(self.augmentation(self.fakes(batch)), batch.labels)
+        real = None
+        if self.adversarial_loss.compares:
+            real = self.scores(self.augmentation(batch.images), batch.labels)
+        return {"total": self.adversarial_loss.generator(fake, real).mean()}
+
+    def discriminator_loss(self, batch: Batch) -> Losses:
+        with torch.no_grad():  # The generator must not move to please the discriminator.
+            fakes = self.augmentation(self.fakes(batch))
+            reals = self.augmentation(batch.images)
+        real, fake = self.scores(reals, batch.labels), self.scores(fakes, batch.labels)
+        total = self.adversarial_loss.discriminator(real, fake).mean()
+        losses = {"total": total, "real_score": real.mean(), "fake_score": fake.mean()}
+        if self.penalty is not None and self.penalizes:
+            penalty = self.penalty.penalty(lambda images: self.scores(images, batch.labels), reals, fakes).mean()
+            losses["total"] = total + self.penalty.weight * self.penalty.every * penalty
+            losses["penalty"] = penalty
+        if isinstance(self.augmentation, AdaptiveAugment):
+            losses |= {"signs": real.detach().sign(), "augmentation": self.augmentation.probability.clone()}
+        return losses
+
+    @torch.no_grad()
+    def after_update(self, phase: str, statistics: Losses) -> None:
+        if phase == "discriminator":
+            update_spectral_norms(self.discriminator)
+            if self.clip is not None:
+                clip_weights_(self.discriminator, self.clip)
+            if isinstance(self.augmentation, AdaptiveAugment):
+                signs = statistics["signs"]
+                self.augmentation.update(signs, len(signs) * self.discriminator.pack)
 
     def fakes(self, batch: Batch) -> Tensor:
         """One image in [-1, 1] for each of the batch's, (B, C, H, W)."""
-        generator = cast(Sampler, self.model)
+        generator = self.model.sampler
         latents = torch.randn(len(batch.images), generator.latent_size, device=batch.images.device)
-        return generator(latents)
+        return generator(latents, batch.labels)
 
-    def scores(self, images: Tensor) -> Tensor:
-        """Logits of "real", (B,)."""
-        return self.discriminator(images).float().flatten()
+    def scores(self, images: Tensor, labels: Tensor | None) -> Tensor:
+        """Logits of "real" for the losses of Goodfellow et al., one for each pack of images, (B / pack,)."""
+        return self.discriminator(images, labels).float()

@@ -1,58 +1,88 @@
-"""Variational autoencoder (Kingma & Welling 2014)."""
+"""Variational autoencoder (Kingma & Welling 2014) and the models with one layer of Gaussian latents."""
 
 from __future__ import annotations
-
-from typing import cast
 
 import torch
 from torch import Tensor, nn
 
 from genlib.config import OptimizerConfig
-from genlib.losses.divergences import kl_to_standard_normal
-from genlib.losses.likelihoods import bernoulli_negative_log_likelihood, gaussian_negative_log_likelihood
-from genlib.methods.base import Batch, LatentVariableMethod, Losses, Phase, Posterior, Sampler
+from genlib.methods.base import (
+    Batch,
+    LatentVariableModel,
+    Losses,
+    Method,
+    Phase,
+    Posterior,
+    Sampler,
+    Weights,
+)
+from genlib.methods.divergences import Divergence
+from genlib.methods.likelihoods import Likelihood
 
 
-class LatentVariableModel(nn.Module):
-    """An encoder to q(z | x) and a decoder to the mean of p(x | z)."""
+class VariationalModel(LatentVariableModel):
+    """An encoder to q(z | x), a decoder to p(x | z), and p(z) = N(0, I)."""
 
-    def __init__(self, encoder: nn.Module, decoder: Sampler) -> None:
-        super().__init__()
+    has_standard_prior = True
+
+    def __init__(self, encoder: nn.Module, sampler: Sampler, likelihood: Likelihood, latent_size: int) -> None:
+        super().__init__(sampler)
         self.encoder = encoder
-        self.decoder = decoder
+        self.likelihood = likelihood
+        self.pixels = likelihood.pixels
+        self.noise_size = latent_size
+
+    def posterior(self, batch: Batch) -> Posterior:
+        return Posterior(*self.encoder(batch.images, batch.labels).float().chunk(2, dim=1))
+
+    def log_likelihood(self, batch: Batch, latents: Tensor) -> Tensor:
+        """log p(x | z) in nats of (B, ...) and (B, d), (B,)."""
+        return self.likelihood(batch.images, self.sampler.network(latents, batch.labels).float())
+
+    def weigh(self, batch: Batch, posterior: Posterior, noise: Tensor) -> Weights:
+        latents = posterior.at(noise)
+        # log N(z; 0, I) - log N(z; mean, std^2): the constants cancel.
+        log_ratio = 0.5 * (noise.square() - latents.square() + posterior.log_variance).sum(1)
+        return Weights(self.log_likelihood(batch, latents), log_ratio, latents)
+
+    def encode(self, batch: Batch) -> Tensor:
+        return self.posterior(batch).sample()
+
+    def reconstruct(self, batch: Batch) -> Tensor:
+        return self.sampler.decode(self.posterior(batch).mean, batch.labels)
 
 
-class VAE(LatentVariableMethod):
-    """Maximizes the evidence lower bound, E_q[log p(x | z)] - KL(q(z | x) || p(z)), with one sample of z.
+class VAE(Method):
+    """Minimizes -E_q[log p(x | z)] plus a divergence: the negative evidence lower bound where this is the KL.
 
-    `sigma` is the Gaussian decoder's standard deviation on pixels in [-1, 1]; None stands for a Bernoulli decoder on
-    pixels in [0, 1].
+    The expectation is over `monte_carlo_samples` draws of the latents.
     """
 
-    def __init__(self, encoder: nn.Module, decoder: Sampler, sigma: float | None, optimizer: OptimizerConfig) -> None:
+    model: VariationalModel
+
+    def __init__(
+        self,
+        model: VariationalModel,
+        divergence: Divergence,
+        optimizer: OptimizerConfig,
+        monte_carlo_samples: int = 1,
+    ) -> None:
         super().__init__()
-        self.model = LatentVariableModel(encoder, decoder)
-        self.sigma = sigma
+        self.model = model
+        self.divergence = divergence
+        self.monte_carlo_samples = monte_carlo_samples
         self.phases = (Phase("vae", self.model, optimizer),)
 
+    def begin_step(self, step: int) -> None:
+        self.divergence.begin_step(step)
+
     def loss(self, phase: str, batch: Batch) -> Losses:
-        posterior = self.posterior(self.model, batch.images)
-        reconstruction = -self.log_likelihood(self.model, batch.images, posterior.sample()).mean()
-        kl = kl_to_standard_normal(posterior.mean, posterior.log_variance).mean()
-        return {"total": reconstruction + kl, "reconstruction": reconstruction, "kl": kl}
-
-    def sampler_of(self, model: nn.Module) -> Sampler:
-        return cast(LatentVariableModel, model).decoder
-
-    @property
-    def is_density(self) -> bool:
-        return self.sigma is not None
-
-    def posterior(self, model: nn.Module, images: Tensor) -> Posterior:
-        return Posterior(*cast(LatentVariableModel, model).encoder(images).float().chunk(2, dim=1))
-
-    def log_likelihood(self, model: nn.Module, images: Tensor, latents: Tensor) -> Tensor:
-        raw = self.sampler_of(model).network(latents).float()
-        if self.sigma is None:
-            return -bernoulli_negative_log_likelihood((images + 1) / 2, raw)
-        return -gaussian_negative_log_likelihood(images, torch.tanh(raw), self.sigma)
+        posterior = self.model.posterior(batch)
+        draws = [posterior.sample() for _ in range(self.monte_carlo_samples)]
+        log_likelihood = torch.stack([self.model.log_likelihood(batch, latents) for latents in draws]).mean()
+        divergence = self.divergence(posterior, draws[0])
+        return {
+            "total": divergence.pop("divergence") - log_likelihood,
+            "reconstruction": -log_likelihood,
+            **divergence,
+        }

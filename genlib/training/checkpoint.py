@@ -11,21 +11,15 @@ import shutil
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-import numpy as np
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from genlib.data.folder import DatasetFolder
 from genlib.data.prepare import prepare
 from genlib.files import read_json, rename_into_place, sync, write_json
-from genlib.methods import LatentVariableMethod, Method, build_method
-from genlib.networks.batch_norm import reestimate_batch_norm
-from genlib.pixels import to_unit
-from genlib.randomness import generator_for, seed_draws
+from genlib.methods import GenerativeModel, Method, build_method
 from genlib.training.run_folder import RunFolder
-
-NORM_BATCHES, NORM_BATCH_SIZE = 16, 256
+from genlib.training.settle import spec_of
 
 
 @dataclass
@@ -103,39 +97,12 @@ def contiguous(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     return {name: tensor.contiguous() for name, tensor in tensors.items()}
 
 
-def load_model(run: RunFolder, checkpoint: Path, device: str | torch.device = "cpu") -> tuple[Method, nn.Module]:
-    """A run's method and its averaged model, from a checkpoint, in eval mode.
-
-    Its batch-norm statistics are not those of the average yet: `reestimate_model`.
-    """
+def load_model(run: RunFolder, checkpoint: Path, device: str | torch.device = "cpu") -> GenerativeModel:
+    """A run's averaged model, from a checkpoint, in eval mode; it is to be settled before use: `settle`."""
     config = run.config()
-    channels, height, width = prepare(config.data).manifest.shape
+    dataset = prepare(config.data)
     with torch.random.fork_rng(devices=[]):
-        method = build_method(config.method, (channels, height, width)).to(device)
+        method = build_method(config.method, spec_of(dataset)).to(device)
     method.load_state_dict(load_file(checkpoint / "method.safetensors", device=str(device)))
     method.model.load_state_dict(load_file(checkpoint / "average.safetensors", device=str(device)))
-    return method.eval(), method.model.eval()
-
-
-def reestimate_model(method: LatentVariableMethod, model: nn.Module, dataset: DatasetFolder) -> None:
-    """Set `model`'s batch-norm statistics, as it encodes and decodes a fixed choice of train images.
-
-    The global generators are left as they were.
-    """
-    device = next(model.parameters()).device
-
-    def encode_and_decode(images: Tensor) -> Tensor:
-        return method.sampler_of(model)(method.posterior(model, images).sample())
-
-    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-        seed_draws(0, device)
-        reestimate_batch_norm(model, encode_and_decode, train_images(dataset, device))
-
-
-def train_images(dataset: DatasetFolder, device: str | torch.device) -> list[Tensor]:
-    """A fixed choice of train images in [-1, 1], in batches."""
-    images = dataset.images("train")
-    count = min(len(images), NORM_BATCHES * NORM_BATCH_SIZE)
-    rows = torch.randperm(len(images), generator=generator_for("batch-norm images"))[:count]
-    chosen = torch.from_numpy(images[np.sort(rows.numpy())])
-    return [to_unit(chosen[part::NORM_BATCHES].to(device)) for part in range(min(NORM_BATCHES, count))]
+    return method.model.eval()

@@ -17,7 +17,8 @@ EVERY = 8
 class MovingAverage:
     """A copy of `source` whose parameters trail it; with a half-life of 0 images they are its own.
 
-    Batch-norm statistics are not averaged: they are re-estimated where the copy is used.
+    Buffers are the source's own: a codebook that is an average already. Batch-norm statistics are re-estimated where
+    the copy is used.
     """
 
     def __init__(self, source: nn.Module, half_life: float) -> None:
@@ -40,6 +41,8 @@ class MovingAverage:
         """The averaged module, in eval mode."""
         if not self.half_life:
             self._move(1.0)
+        for mine, theirs in zip(self.module.buffers(), self.source.buffers(), strict=True):
+            mine.copy_(theirs)
         return self.module.eval()
 
     def _move(self, share: float) -> None:

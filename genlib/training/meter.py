@@ -9,26 +9,30 @@ from genlib.methods.base import Losses
 
 
 class LossMeter:
-    """Means of `<phase>/<part>` over all micro-batches since the last reading."""
+    """Means of `<phase>/<part>` over all micro-batches since the last reading; a part may be absent from some."""
 
     def __init__(self) -> None:
-        self._names: dict[str, list[str]] = {}
-        self._sums: dict[str, Tensor] = {}
-        self._counts: dict[str, int] = {}
+        self._sums: dict[tuple[str, ...], Tensor] = {}  # by the names that were there together
+        self._counts: dict[tuple[str, ...], int] = {}
 
     def add(self, phase: str, losses: Losses) -> None:
         """Add one micro-batch's (or one update's) scalars."""
         values = torch.stack([value.detach().float() for value in losses.values()])
-        if self._counts.get(phase):
-            self._sums[phase] += values
+        names = tuple(f"{phase}/{name}" for name in losses)
+        if names in self._sums:
+            self._sums[names] += values
         else:
-            self._names[phase], self._sums[phase] = [f"{phase}/{name}" for name in losses], values
-        self._counts[phase] = self._counts.get(phase, 0) + 1
+            self._sums[names] = values
+        self._counts[names] = self._counts.get(names, 0) + 1
 
     def means(self) -> tuple[list[str], Tensor]:
         """The names, and their means on the device; starts anew."""
-        names = [name for phase in self._sums for name in self._names[phase]]
-        means = torch.cat([self._sums[phase] / self._counts[phase] for phase in self._sums])
+        sums: dict[str, Tensor] = {}
+        counts: dict[str, int] = {}
+        for names, of_group in self._sums.items():
+            for name, value in zip(names, of_group.unbind(), strict=True):
+                sums[name] = sums[name] + value if name in sums else value
+                counts[name] = counts.get(name, 0) + self._counts[names]
         self._sums.clear()
         self._counts.clear()
-        return names, means
+        return list(sums), torch.stack([sums[name] / counts[name] for name in sums])

@@ -9,7 +9,7 @@ from accelerate import Accelerator
 from torch import Tensor, nn
 
 from genlib.config import OptimizerConfig
-from genlib.methods.base import Batch, Losses, Method, Phase
+from genlib.methods import Batch, Losses, Method, Phase
 
 
 class PhaseLoss(nn.Module):
@@ -70,7 +70,15 @@ class ActivePhase:
 
 
 def build_optimizer(config: OptimizerConfig, parameters: list[nn.Parameter]) -> torch.optim.Optimizer:
-    """AdamW, which is Adam where weights do not decay; fused into one kernel for all parameters."""
+    """AdamW, which is Adam where weights do not decay, or RMSprop; one kernel, or few, for all parameters."""
+    if config.algorithm == "rmsprop":
+        return torch.optim.RMSprop(
+            parameters,
+            lr=config.learning_rate,
+            alpha=config.beta2,
+            weight_decay=config.weight_decay,
+            foreach=True,
+        )
     return torch.optim.AdamW(
         parameters,
         lr=config.learning_rate,

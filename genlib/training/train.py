@@ -20,6 +20,7 @@ from genlib.data.folder import DatasetFolder
 from genlib.data.prepare import prepare
 from genlib.errors import UserError
 from genlib.home import runs_folder
+from genlib.methods.build import conditional
 from genlib.training.checkpoint import Progress
 from genlib.training.run_folder import RunFolder, new_run_name
 from genlib.training.signals import StopRequest
@@ -56,6 +57,18 @@ def refuse_impossible(config: RunConfig, dataset: DatasetFolder) -> None:
     if batch_size > rows:
         raise UserError(
             f"training.batch_size ({batch_size}) is larger than the train split ({rows} images); use at most {rows}."
+        )
+    if not conditional(config.method):
+        return
+    if dataset.labels("train") is None:
+        raise UserError(
+            f"method.conditioning needs labels, which {config.data.source} has not; set method.conditioning=none, or "
+            "name the labels' column in data.label_column."
+        )
+    if unknown := dataset.unlabelled("train"):
+        raise UserError(
+            f"method.conditioning needs a label for each image, and {unknown} of {rows} have none; leave these out, or "
+            "set method.conditioning=none."
         )
 
 

@@ -12,16 +12,15 @@ from pathlib import Path
 
 import torch
 from accelerate import Accelerator
-from torch import nn
 from tqdm import tqdm
 
 from genlib.config import METRICS, RunConfig
 from genlib.data.batches import Batches
 from genlib.data.folder import DatasetFolder
-from genlib.methods import Method, build_method
-from genlib.pixels import grid, write_png
+from genlib.methods import GenerativeModel, Losses, build_method
+from genlib.pixels import picture, write_png
 from genlib.randomness import seed_draws, seed_for
-from genlib.sampling import TrainedSampler, estimate_norms, export_sampler
+from genlib.sampling import TrainedSampler, export_sampler
 from genlib.training.checkpoint import (
     Progress,
     checkpoint_path,
@@ -34,12 +33,13 @@ from genlib.training.ema import MovingAverage
 from genlib.training.meter import LossMeter
 from genlib.training.phases import ActivePhase
 from genlib.training.run_folder import RunFolder
+from genlib.training.settle import settle, spec_of
 from genlib.training.signals import Interrupted, StopRequest
 
-GRID = 64  # images of a sample grid
+GRID, REAL_POINTS = 64, 2000  # images of a sample grid; points of the data below those of a sample
 
-# The metrics of a method's model, which may be altered, asking the function before every chunk of work whether to stop.
-Evaluate = Callable[[Method, nn.Module, Callable[[], bool]], dict[str, float]]
+# The metrics of a model, which may be altered, asking the function before every chunk of work whether to stop.
+Evaluate = Callable[[GenerativeModel, Callable[[], bool]], dict[str, float]]
 
 
 class Diverged(Exception):
@@ -64,11 +64,8 @@ class Trainer:
         self.micro_batches = training.micro_batches or ranks
         share = self.micro_batches // ranks
         self.mine = range(rank * share, (rank + 1) * share)
-        channels, height, width = dataset.manifest.shape
-        self.image_shape = (channels, height, width)
-
         torch.manual_seed(seed_for("weights", training.seed))
-        self.method = build_method(config.method, self.image_shape).to(accelerator.device).train()
+        self.method = build_method(config.method, spec_of(dataset)).to(accelerator.device).train()
         layout = torch.channels_last if training.channels_last else torch.contiguous_format
         self.method.to(memory_format=layout)  # type: ignore[call-overload]
         self.average = MovingAverage(self.method.model, training.ema_half_life)
@@ -88,6 +85,7 @@ class Trainer:
             device=accelerator.device,
             resident_bytes=training.resident_gib * 2**30,
             memory_format=layout,
+            binarize=config.data.binarize == "draw",
         )
         self._gate = f"evaluation/{config.registry.metric}"
         self.meter = LossMeter()
@@ -144,18 +142,27 @@ class Trainer:
     def _step(self, step: int) -> None:
         """One turn of every phase. Each micro-batch draws from (seed, step, phase, repeat, micro-batch)."""
         draws = self.batches.of_step(step)
+        self.method.begin_step(step)
         seed, share = self.config.training.seed, 1 / len(self.mine)
         for active in self.phases:
             active.take_turn(self.method)
             name = active.phase.name
             for repeat in range(active.phase.repeats):
+                statistics: list[Losses] = []
                 for part, batch in zip(self.mine, draws[repeat], strict=True):
                     seed_draws(seed_for("draws", seed, step, name, repeat, part), self.accelerator.device)
                     losses = active.backward(batch, share, reduce=part == self.mine[-1])
-                    self.meter.add(name, losses)
+                    self.meter.add(name, {key: value for key, value in losses.items() if value.dim() == 0})
+                    statistics.append({key: value.detach() for key, value in losses.items() if value.dim() > 0})
                 norm = active.step()
                 if norm is not None:
                     self.meter.add(f"{name}/gradient", {"norm": norm})
+                self.method.after_update(name, self._joined(statistics))
+
+    def _joined(self, statistics: list[Losses]) -> Losses:
+        """Those of all micro-batches of all processes, in the micro-batches' order."""
+        mine = {key: torch.cat([part[key] for part in statistics]) for key in statistics[0]}
+        return {key: self.accelerator.gather(value) for key, value in mine.items()}
 
     def _losses(self) -> dict[str, float]:
         """Their means since the last call, and the speed; the only wait for the device. Raises Diverged."""
@@ -203,7 +210,7 @@ class Trainer:
         progress, metric = self.progress, self.config.registry.metric
         with self.clock.paused():
             try:
-                values = self.evaluate(self.method, deepcopy(self.average.current()), stop.agreed)
+                values = self.evaluate(deepcopy(self.average.current()), stop.agreed)
             except Interrupted:
                 self._log(bar, losses)
                 return False
@@ -229,15 +236,17 @@ class Trainer:
             self._export(self.run_folder.best / "sampler")
 
     def _sample(self) -> None:
-        """A grid from the same latents every time."""
+        """A picture from the same latents every time; of a conditional sampler a column for each label."""
         if self.accelerator.is_main_process:
-            images = self._sampler().images(GRID, seed=self.config.training.seed)
-            write_png(self.run_folder.samples / f"step-{self.progress.step:08d}.png", grid(images))
+            shown = self._sampler().exhibit(GRID, self.config.training.seed)
+            real = torch.from_numpy(self.dataset.images("test")[:REAL_POINTS]) if self.dataset.is_points else None
+            picture_of = picture(shown.images, real, columns=shown.columns)
+            write_png(self.run_folder.samples / f"step-{self.progress.step:08d}.png", picture_of)
 
     def _sampler(self) -> TrainedSampler:
-        module = self.method.sampler_of(self.average.current())
-        estimate_norms(module)
-        return TrainedSampler(module, self.image_shape)
+        model = self.average.current()
+        settle(model, self.dataset, self.config.data)
+        return TrainedSampler(model.sampler, spec_of(self.dataset).shape, self.dataset.label_shares())
 
     def _save(self) -> None:
         self.clock.stop()
@@ -250,7 +259,7 @@ class Trainer:
             note_progress(self.run_folder.checkpoints, self.progress)
 
     def _write_checkpoint(self, folder: Path, keep: int) -> None:
-        save_checkpoint(folder, self.progress, self.method, self.average.module, self.optimizers, keep)
+        save_checkpoint(folder, self.progress, self.method, self.average.current(), self.optimizers, keep)
 
     def export(self) -> None:
         """Write the averaged sampler, its batch-norm statistics re-estimated."""
@@ -265,8 +274,7 @@ class Trainer:
             "ema_half_life": self.config.training.ema_half_life,
             "dataset_hash": self.dataset.manifest.content_hash,
         }
-        names = self.dataset.manifest.label_names
-        export_sampler(folder, self._sampler().module, self.config, self.image_shape, names, info)
+        export_sampler(folder, self._sampler(), self.config, self.dataset.manifest.label_names, info)
 
     def _progress_bar(self) -> tqdm:
         hidden = True if not self.accelerator.is_main_process else None  # None: hidden where there is no terminal

@@ -1,0 +1,195 @@
+"""From a configuration to a Method."""
+
+from __future__ import annotations
+
+from torch import nn
+
+from genlib.augmentation import AdaptiveAugment, DiffAugment
+from genlib.config import (
+    ADAConfig,
+    AutoencoderConfig,
+    BetaTCConfig,
+    DiffAugmentConfig,
+    GANConfig,
+    GradientPenaltySection,
+    HierarchicalVAEConfig,
+    IWAEConfig,
+    KLConfig,
+    MethodConfig,
+    MMDConfig,
+    VAEConfig,
+    VAEGANConfig,
+    VQVAEConfig,
+    WeightClippingConfig,
+)
+from genlib.losses.adversarial import load_loss
+from genlib.losses.penalties import PENALTIES
+from genlib.methods.autoencoder import Autoencoder, AutoencoderModel
+from genlib.methods.base import Method, Output, Sampler
+from genlib.methods.divergences import KL, MMD, BetaTC, Divergence
+from genlib.methods.gan import GAN, LazyPenalty
+from genlib.methods.hierarchical_vae import HierarchicalModel
+from genlib.methods.iwae import IWAE
+from genlib.methods.latents import fitted_latents
+from genlib.methods.likelihoods import build_likelihood
+from genlib.methods.vae import VAE, VariationalModel
+from genlib.methods.vae_gan import VAEGAN, VAEGANModel
+from genlib.methods.vq_vae import VQVAE, CodeDecoder, VQModel
+from genlib.networks.base import DataSpec
+from genlib.networks.build import build_discriminator, build_encoder, build_generator
+from genlib.networks.mlp import mlp
+from genlib.networks.transformer import CodeTransformer
+from genlib.networks.vector_quantizer import VectorQuantizer
+from genlib.networks.vq import VQDecoder, VQEncoder
+
+
+def build_method(config: MethodConfig, data: DataSpec) -> Method:
+    """The method that a configuration describes, its weights drawn from the global generator.
+
+    ValueError for a conditional method on data without labels.
+    """
+    classes = 0
+    if conditional(config):
+        classes = data.classes
+        if not classes:
+            raise ValueError("method.conditioning needs labels, which the data has not; set it to none.")
+    match config:
+        case AutoencoderConfig():
+            return Autoencoder(
+                autoencoder_model(config, data, classes),
+                config.optimizer,
+                config.latent_penalty,
+                config.decoder_penalty,
+            )
+        case VAEConfig():
+            model = variational_model(config, data, classes)
+            divergence = build_divergence(config, data.rows)
+            return VAE(model, divergence, config.optimizer, config.monte_carlo_samples)
+        case IWAEConfig():
+            model = variational_model(config, data, classes)
+            doubly = config.gradient == "doubly_reparameterized"
+            return IWAE(model, config.importance_samples, config.optimizer, doubly)
+        case HierarchicalVAEConfig():
+            return IWAE(hierarchical_model(config, data), config.importance_samples, config.optimizer)
+        case VQVAEConfig():
+            model = vq_model(config, data, classes)
+            return VQVAE(model, config.commitment, config.optimizer, config.prior.optimizer)
+        case VAEGANConfig():
+            return build_vae_gan(config, data, classes)
+        case GANConfig():
+            return build_gan(config, data, classes)
+
+
+def conditional(config: MethodConfig) -> bool:
+    """Whether the method takes labels."""
+    return getattr(config, "conditioning", "none") != "none"
+
+
+def unbounded(data: DataSpec) -> Output:
+    """Pixels lie in [-1, 1], points anywhere."""
+    return "tanh" if len(data.shape) == 3 else "identity"
+
+
+def autoencoder_model(config: AutoencoderConfig, data: DataSpec, classes: int) -> AutoencoderModel:
+    encoder = build_encoder(config.network, data.shape, config.latent_size, classes)
+    return AutoencoderModel(encoder, decoding_sampler(config, data, classes, unbounded(data)))
+
+
+def variational_model(config: VAEConfig | IWAEConfig, data: DataSpec, classes: int) -> VariationalModel:
+    likelihood = build_likelihood(config.likelihood, config.sigma, unbounded(data))
+    encoder = build_encoder(config.network, data.shape, 2 * config.latent_size, classes)
+    sampler = decoding_sampler(config, data, classes, likelihood.output)
+    return VariationalModel(encoder, sampler, likelihood, config.latent_size)
+
+
+def decoding_sampler(
+    config: AutoencoderConfig | VAEConfig | IWAEConfig, data: DataSpec, classes: int, output: Output
+) -> Sampler:
+    decoder = build_generator(config.network, config.latent_size, data.shape, classes, config.conditioning)
+    latents = fitted_latents(config.latents, config.latent_size, config.mixture_components)
+    return Sampler(decoder, config.latent_size, output, classes, latents)
+
+
+def build_divergence(config: VAEConfig, rows: int) -> Divergence:
+    match config.divergence:
+        case KLConfig() as kl:
+            return KL(kl.beta, kl.warm_up_steps, kl.capacity, kl.capacity_steps, kl.free_bits)
+        case BetaTCConfig() as tc:
+            return BetaTC(tc.alpha, tc.beta, tc.gamma, rows)
+        case MMDConfig() as mmd:
+            return MMD(mmd.weight, mmd.kl_weight)
+
+
+def hierarchical_model(config: HierarchicalVAEConfig, data: DataSpec) -> HierarchicalModel:
+    lower, upper, hidden = config.latent_size, config.upper_latent_size, config.upper_hidden_sizes
+    return HierarchicalModel(
+        encoder=build_encoder(config.network, data.shape, 2 * lower),
+        upper_encoder=mlp([lower, *hidden, 2 * upper], nn.Tanh),
+        upper_decoder=mlp([upper, *reversed(hidden), 2 * lower], nn.Tanh),
+        decoder=build_generator(config.network, lower, data.shape),
+        likelihood=build_likelihood(config.likelihood, config.sigma, unbounded(data)),
+        lower_size=lower,
+        upper_size=upper,
+    )
+
+
+def vq_model(config: VQVAEConfig, data: DataSpec, classes: int) -> VQModel:
+    sizes = (config.width, config.residual_blocks, config.downsamplings, config.code_size)
+    side = data.shape[1] // 2**config.downsamplings
+    prior = config.prior
+    network = CodeDecoder(
+        CodeTransformer(config.codes, side**2, prior.width, prior.layers, prior.heads, classes, prior.dropout),
+        VectorQuantizer(config.codes, config.code_size, config.decay, config.least_usage),
+        VQDecoder(data.shape, *sizes),
+        side,
+    )
+    return VQModel(VQEncoder(data.shape, *sizes), network, classes)
+
+
+def build_vae_gan(config: VAEGANConfig, data: DataSpec, classes: int) -> VAEGAN:
+    network, conditioning = config.network, config.conditioning
+    decoder = build_generator(network, config.latent_size, data.shape, classes, conditioning)
+    encoder = build_encoder(network, data.shape, 2 * config.latent_size, classes)
+    return VAEGAN(
+        VAEGANModel(encoder, Sampler(decoder, config.latent_size, unbounded(data), classes)),
+        build_discriminator(network, data.shape, classes, conditioning),
+        config.encoder_optimizer,
+        config.decoder_optimizer,
+        config.discriminator_optimizer,
+        config.beta,
+        config.gamma,
+    )
+
+
+def build_gan(config: GANConfig, data: DataSpec, classes: int) -> GAN:
+    generator = build_generator(config.network, config.latent_size, data.shape, classes, config.conditioning)
+    penalty = config.penalty
+    return GAN(
+        generator=Sampler(generator, config.latent_size, unbounded(data), classes),
+        discriminator=build_discriminator(
+            config.judging_network,
+            data.shape,
+            classes,
+            config.discriminator_conditioning if classes else "none",
+            config.pack,
+            config.spectral_norm,
+        ),
+        adversarial_loss=load_loss(config.loss),
+        generator_optimizer=config.generator_optimizer,
+        discriminator_optimizer=config.discriminator_optimizer,
+        discriminator_steps=config.discriminator_steps,
+        penalty=LazyPenalty(PENALTIES[penalty.name], penalty.weight, penalty.every)
+        if isinstance(penalty, GradientPenaltySection)
+        else None,
+        clip=penalty.limit if isinstance(penalty, WeightClippingConfig) else None,
+        augmentation=build_augmentation(config),
+    )
+
+
+def build_augmentation(config: GANConfig) -> nn.Module | None:
+    match config.augmentation:
+        case DiffAugmentConfig() as asked:
+            return DiffAugment(tuple(asked.policy))
+        case ADAConfig() as asked:
+            return AdaptiveAugment(asked.target, asked.speed_images)
+    return None

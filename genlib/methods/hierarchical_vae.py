@@ -1,0 +1,80 @@
+"""A model with two stochastic layers (Burda et al. 2015, section 2 and figure 3)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from genlib.losses.divergences import normal_log_density
+from genlib.methods.base import Batch, LatentVariableModel, Posterior, Sampler, Weights
+from genlib.methods.likelihoods import Likelihood
+
+
+class TopDown(nn.Module):
+    """Noise for both layers, upper first => upper latents, lower latents, raw pixels."""
+
+    def __init__(self, upper_decoder: nn.Module, decoder: nn.Module, upper_size: int) -> None:
+        super().__init__()
+        self.upper_decoder, self.decoder, self.upper_size = upper_decoder, decoder, upper_size
+
+    def lower_prior(self, upper: Tensor) -> Posterior:
+        """p(lower | upper)."""
+        return Posterior(*self.upper_decoder(upper).float().chunk(2, dim=1))
+
+    def forward(self, noise: Tensor, labels: Tensor | None = None) -> Tensor:
+        upper, lower_noise = noise[:, : self.upper_size], noise[:, self.upper_size :]
+        return self.decoder(self.lower_prior(upper).at(lower_noise), labels)
+
+
+class HierarchicalModel(LatentVariableModel):
+    """q(lower | x) q(upper | lower) against p(upper) p(lower | upper) p(x | lower), p(upper) = N(0, I)."""
+
+    has_standard_prior = False
+
+    def __init__(
+        self,
+        encoder: nn.Module,
+        upper_encoder: nn.Module,
+        upper_decoder: nn.Module,
+        decoder: nn.Module,
+        likelihood: Likelihood,
+        lower_size: int,
+        upper_size: int,
+    ) -> None:
+        self.noise_size = lower_size + upper_size
+        top_down = TopDown(upper_decoder, decoder, upper_size)
+        super().__init__(Sampler(top_down, self.noise_size, likelihood.output))
+        self.encoder, self.upper_encoder, self.likelihood = encoder, upper_encoder, likelihood
+        self.pixels = likelihood.pixels
+        self.lower_size = lower_size
+
+    @property
+    def top_down(self) -> TopDown:
+        network = self.sampler.network
+        assert isinstance(network, TopDown)
+        return network
+
+    def posterior(self, batch: Batch) -> Posterior:
+        return Posterior(*self.encoder(batch.images, batch.labels).float().chunk(2, dim=1))
+
+    def upper_posterior(self, lower: Tensor) -> Posterior:
+        """q(upper | lower)."""
+        return Posterior(*self.upper_encoder(lower).float().chunk(2, dim=1))
+
+    def weigh(self, batch: Batch, posterior: Posterior, noise: Tensor) -> Weights:
+        lower = posterior.at(noise[:, : self.lower_size])
+        upper_posterior = self.upper_posterior(lower)
+        upper = upper_posterior.at(noise[:, self.lower_size :])
+        prior = self.top_down.lower_prior(upper)
+        zero = torch.zeros_like(upper)
+        log_prior = normal_log_density(upper, zero, zero) + normal_log_density(lower, *prior)
+        log_posterior = normal_log_density(lower, *posterior) + normal_log_density(upper, *upper_posterior)
+        raw = self.top_down.decoder(lower, batch.labels).float()
+        return Weights(self.likelihood(batch.images, raw), log_prior - log_posterior, lower)
+
+    def encode(self, batch: Batch) -> Tensor:
+        return self.posterior(batch).sample()
+
+    def reconstruct(self, batch: Batch) -> Tensor:
+        raw = self.top_down.decoder(self.posterior(batch).mean, batch.labels)
+        return self.sampler.to_images(raw)

@@ -1,0 +1,58 @@
+"""Importance-weighted autoencoder (Burda et al. 2015), for any number of stochastic layers."""
+
+from __future__ import annotations
+
+import torch
+
+from genlib.config import OptimizerConfig
+from genlib.losses.bounds import importance_weighted_bound
+from genlib.methods.base import Batch, LatentVariableModel, Losses, Method, Phase, Posterior, Weights
+
+
+class IWAE(Method):
+    """Maximizes the bound on log p(x) of k importance samples: the evidence lower bound for k = 1.
+
+    With `doubly_reparameterized` the encoder's gradient is that of Tucker et al. (2019), whose signal does not fade as
+    k grows; the decoder's is the same. It is for models with one layer of latents.
+    """
+
+    model: LatentVariableModel
+
+    def __init__(
+        self,
+        model: LatentVariableModel,
+        importance_samples: int,
+        optimizer: OptimizerConfig,
+        doubly_reparameterized: bool = False,
+    ) -> None:
+        super().__init__()
+        if doubly_reparameterized and not model.has_standard_prior:
+            raise ValueError("doubly reparameterized gradients need a prior N(0, I); use the reparameterized ones.")
+        self.model = model
+        self.importance_samples = importance_samples
+        self.doubly_reparameterized = doubly_reparameterized
+        self.phases = (Phase("iwae", self.model, optimizer),)
+
+    def loss(self, phase: str, batch: Batch) -> Losses:
+        posterior = self.model.posterior(batch)
+        drawn = self.draw(batch, posterior)
+        log_weights = (drawn.log_likelihood + drawn.log_ratio).unflatten(0, (self.importance_samples, -1))  # (k, B)
+        bound = importance_weighted_bound(log_weights).mean()
+        objective = bound
+        if self.doubly_reparameterized:
+            objective = self.surrogate(log_weights, posterior, drawn.latents).mean()
+        return {
+            "total": -objective,
+            "bound": bound.detach(),
+            "reconstruction": -drawn.log_likelihood.mean(),
+            "kl": -drawn.log_ratio.mean(),
+        }
+
+    def draw(self, batch: Batch, posterior: Posterior) -> Weights:
+        """k draws for each image, one set after the other, (k * B,)."""
+        k = self.importance_samples
+        images = batch.images.repeat(k, *[1] * (batch.images.dim() - 1))
+        labels = None if batch.labels is None else batch.labels.repeat(k)
+        repeated = Posterior(posterior.mean.repeat(k, 1), posterior.log_variance.repeat(k, 1))
+        noise = torch.randn(len(images), self.model.noise_size, device=images.device)
+        return self.model.weigh(Batch(images, labels), repeated, noise)

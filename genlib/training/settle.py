@@ -1,0 +1,79 @@
+"""An averaged model made ready for use: what belongs to its weights and is no weight is measured or fitted afresh."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from genlib.config import DataConfig
+from genlib.data.folder import DatasetFolder
+from genlib.methods import Batch, EncoderModel, GenerativeModel, LatentVariableModel
+from genlib.methods.likelihoods import OptimalGaussian
+from genlib.networks.base import DataSpec
+from genlib.networks.batch_norm import reestimate_batch_norm
+from genlib.pixels import binarized, to_unit
+from genlib.randomness import generator_for, seed_draws
+from genlib.sampling import estimate_norms
+
+BATCHES, BATCH_SIZE = 16, 256  # of train images that a model is settled with
+
+
+def spec_of(dataset: DatasetFolder) -> DataSpec:
+    """What a model must know of its data."""
+    manifest = dataset.manifest
+    return DataSpec(tuple(manifest.shape), len(dataset.label_shares() or ()), manifest.counts["train"])
+
+
+def settle(model: GenerativeModel, dataset: DatasetFolder, data: DataConfig) -> None:
+    """Make `model` whole for sampling; leaves it in eval mode and the global generators as they were."""
+    settle_encoder(model, dataset, data)
+    estimate_norms(model.sampler, dataset.label_shares())
+    model.eval()
+
+
+@torch.no_grad()
+def settle_encoder(model: GenerativeModel, dataset: DatasetFolder, data: DataConfig) -> None:
+    """Make `model` whole for encoding and decoding: batch-norm statistics, sigma and fitted latents, of a fixed choice
+    of train images.
+    """
+    if not isinstance(model, EncoderModel):
+        return
+    device = next(model.parameters()).device
+    batches = train_batches(dataset, device, data.binarize == "draw")
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        seed_draws(0, device)
+        reestimate_batch_norm(model, lambda batch: there_and_back(model, batch), batches)
+        for likelihood in [module for module in model.modules() if isinstance(module, OptimalGaussian)]:
+            likelihood.begin_fit()
+            for batch in batches:
+                there_and_back(model, batch)
+            likelihood.end_fit()
+        if model.sampler.latents is not None:
+            model.sampler.latents.fit(torch.cat([model.encode(batch) for batch in batches]))
+
+
+def there_and_back(model: EncoderModel, batch: Batch) -> Tensor:
+    """Encode and decode, with a draw of the latents where they are random, as in training."""
+    if isinstance(model, LatentVariableModel):
+        noise = torch.randn(len(batch.images), model.noise_size, device=batch.images.device)
+        return model.weigh(batch, model.posterior(batch), noise).log_likelihood
+    return model.reconstruct(batch)
+
+
+def train_batches(dataset: DatasetFolder, device: torch.device, binarize: bool) -> list[Batch]:
+    """A fixed choice of train images."""
+    images, labels = dataset.images("train"), dataset.labels("train")
+    count = min(len(images), BATCHES * BATCH_SIZE)
+    rows = torch.randperm(len(images), generator=generator_for("batch-norm images"))[:count].sort().values.numpy()
+    chosen = to_unit(torch.from_numpy(images[rows]))
+    if binarize:
+        chosen = binarized(chosen, generator_for("batch-norm images binarized"))
+    chosen_labels = None if labels is None else torch.from_numpy(np.asarray(labels)[rows])
+    return [
+        Batch(
+            chosen[part::BATCHES].to(device),
+            None if chosen_labels is None else chosen_labels[part::BATCHES].to(device),
+        )
+        for part in range(min(BATCHES, count))
+    ]
