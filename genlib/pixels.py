@@ -1,4 +1,7 @@
-"""The one place where pixels change their scale: uint8 on disk and in metrics, [-1, 1] in networks; and grids."""
+"""The one place where pixels change their scale: uint8 on disk and in metrics, [-1, 1] in networks; and pictures.
+
+Points in the plane are float32 (N, 2) everywhere.
+"""
 
 from __future__ import annotations
 
@@ -12,15 +15,40 @@ from torch import Tensor
 
 from genlib.files import write_bytes
 
+PALE_GREY, DARK_BLUE = (200, 200, 200), (0, 0, 139)
+SIDE = 512  # pixels of a picture of points
+CENTRAL = 0.99  # share of the samples that a picture without real points frames
+MARGIN = 1.1
+
 
 def to_unit(images: Tensor) -> Tensor:
-    """uint8 0 to 255 => float32 -1 to 1, any shape."""
-    return images.float().div_(127.5).sub_(1)
+    """uint8 0 to 255 => float32 -1 to 1, any shape; float32 points as they are."""
+    return images if images.is_floating_point() else images.float().div_(127.5).sub_(1)
 
 
 def to_uint8(images: Tensor) -> Tensor:
     """float -1 to 1 => uint8 0 to 255, any shape; rounds, and clamps what lies outside."""
     return images.float().add(1).mul_(127.5).round_().clamp_(0, 255).to(torch.uint8)
+
+
+def to_stored(outputs: Tensor) -> Tensor:
+    """What a generator gives, as datasets hold it: float -1 to 1 (B, C, H, W) => uint8; (B, 2) => float32."""
+    return to_uint8(outputs) if outputs.ndim == 4 else outputs.float()
+
+
+def binarized(images: Tensor, generator: torch.Generator) -> Tensor:
+    """-1 to 1 => -1 or 1, any shape, the grey value being the probability of 1 (Salakhutdinov & Murray 2008; Burda et
+    al. 2015, section 5: drawn afresh for each batch).
+
+    The draws are the generator's, wherever the images lie.
+    """
+    uniform = torch.rand(images.shape, generator=generator, device=generator.device).to(images.device)
+    return (2 * uniform < images + 1).to(images.dtype).mul_(2).sub_(1)
+
+
+def picture(samples: Tensor, real: Tensor | None = None, columns: int | None = None) -> Tensor:
+    """uint8 (N, C, H, W) => their grid; float32 (N, 2) => a scatter plot, on real points if given; uint8 (3, H, W)."""
+    return grid(samples, columns) if samples.ndim == 4 else scatter(samples, real)
 
 
 def grid(images: Tensor, columns: int | None = None, tile: int = 32, gap: int = 2) -> Tensor:
@@ -41,6 +69,35 @@ def grid(images: Tensor, columns: int | None = None, tile: int = 32, gap: int = 
     return picture
 
 
+def scatter(samples: Tensor, real: Tensor | None = None) -> Tensor:
+    """float32 (N, 2) => uint8 (3, 512, 512): dark blue samples on pale grey real points, the second coordinate upwards.
+
+    The square frame holds the real points, else the central 99 % of the samples in each coordinate, and a tenth more;
+    points outside it, or not finite, are left out.
+    """
+    samples = samples.cpu()
+    layers = [(samples, DARK_BLUE)] if real is None else [(real.cpu(), PALE_GREY), (samples, DARK_BLUE)]
+    centre, half = frame(layers[0][0], 1.0 if real is not None else CENTRAL)
+    canvas = torch.full((3, SIDE + 2, SIDE + 2), 255, dtype=torch.uint8)  # room for the dots at the edges
+    for points, colour in layers:
+        places = (points - centre) / (2 * half) + 0.5  # 0 to 1 in the frame
+        column, row = (places[((places >= 0) & (places < 1)).all(1)] * SIDE).long().unbind(1)
+        for down in range(3):
+            for right in range(3):
+                canvas[:, SIDE - 1 - row + down, column + right] = torch.tensor(colour, dtype=torch.uint8)[:, None]
+    return canvas[:, 1:-1, 1:-1]
+
+
+def frame(points: Tensor, central: float) -> tuple[Tensor, Tensor]:
+    """Centre (2,) and half the side of the square around the central share of the finite points, with its margin."""
+    finite = points[points.isfinite().all(1)].double().numpy()
+    if not len(finite):
+        return torch.zeros(2), torch.ones(())
+    low, high = np.quantile(finite, [(1 - central) / 2, (1 + central) / 2], axis=0)
+    half = (high - low).max() / 2 * MARGIN or 1.0
+    return torch.from_numpy((low + high) / 2), torch.tensor(half, dtype=torch.float64)
+
+
 def write_png(path: Path, picture: Tensor) -> None:
     """Write a uint8 (3, H, W) picture as PNG, whole or not at all."""
     buffer = io.BytesIO()
@@ -48,8 +105,11 @@ def write_png(path: Path, picture: Tensor) -> None:
     write_bytes(path, buffer.getvalue())
 
 
-def write_npz(path: Path, images: Tensor) -> None:
-    """Write uint8 (N, C, H, W) as the array `images` of a NumPy archive, whole or not at all."""
+def write_npz(path: Path, samples: Tensor) -> None:
+    """Write a NumPy archive, whole or not at all: uint8 (N, C, H, W) as the array `images`, (N, 2) as `points`."""
     buffer = io.BytesIO()
-    np.savez_compressed(buffer, images=images.numpy())
+    if samples.ndim == 4:
+        np.savez_compressed(buffer, images=samples.numpy())
+    else:
+        np.savez_compressed(buffer, points=samples.numpy())
     write_bytes(path, buffer.getvalue())
