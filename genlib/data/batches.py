@@ -1,4 +1,4 @@
-"""Training batches as a function of (seed, step): which images, in which order, on which device."""
+"""Training batches as a function of (seed, step): which images or points, in which order, on which device."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from genlib.methods.base import Batch
-from genlib.pixels import to_unit
+from genlib.pixels import binarized, to_unit
 from genlib.randomness import generator_for
 
 
@@ -45,11 +45,12 @@ class Batches:
     A step draws `draws` batches of `batch_size` rows (more than one where a phase repeats); each is cut into
     `micro_batches` equal parts, of which this process takes `mine`. The images lie on the device as uint8 if they fit
     into `resident_bytes`; otherwise a thread reads the next step's from the memory-mapped file into pinned memory.
+    `binarize` draws every pixel as -1 or 1, afresh each time. Points keep their values.
     """
 
     def __init__(
         self,
-        images: np.ndarray,  # uint8 (N, C, H, W)
+        images: np.ndarray,  # uint8 (N, C, H, W), or float32 points (N, 2)
         labels: np.ndarray | None,  # int64 (N,)
         *,
         batch_size: int,
@@ -60,9 +61,11 @@ class Batches:
         device: torch.device,
         resident_bytes: float,
         memory_format: torch.memory_format = torch.contiguous_format,
+        binarize: bool = False,
     ) -> None:
         self.images_per_step = draws * batch_size
-        self.device, self.memory_format = device, memory_format
+        self.device, self.memory_format = device, memory_format if images.ndim == 4 else torch.contiguous_format
+        self._seed, self._binarize = seed, binarize
         self._draws, self._batch_size, self._mine = draws, batch_size, mine
         self._part = batch_size // micro_batches
         self._labels = None if labels is None else torch.from_numpy(np.asarray(labels)).to(device)
@@ -85,7 +88,8 @@ class Batches:
             parts = [(rows, self._images[rows]) for rows in self._rows(step)]
         else:
             parts = self._read_ahead(step)
-        batches = [self._batch(rows, images) for rows, images in parts]
+        places = [(step, draw, part) for draw in range(self._draws) for part in self._mine]
+        batches = [self._batch(rows, images, place) for (rows, images), place in zip(parts, places, strict=True)]
         share = len(self._mine)
         return [batches[draw * share : (draw + 1) * share] for draw in range(self._draws)]
 
@@ -93,10 +97,12 @@ class Batches:
         starts = [(step * self._draws + draw) * self._batch_size for draw in range(self._draws)]
         return [self._order(start + part * self._part, self._part) for start in starts for part in self._mine]
 
-    def _batch(self, rows: Tensor, images: Tensor) -> Batch:
-        images = to_unit(images.to(self.device, non_blocking=True)).contiguous(memory_format=self.memory_format)
+    def _batch(self, rows: Tensor, images: Tensor, place: tuple[int, int, int]) -> Batch:
+        images = to_unit(images.to(self.device, non_blocking=True))
+        if self._binarize:
+            images = binarized(images, generator_for("binarize", self._seed, *place, device=self.device))
         labels = None if self._labels is None else self._labels[rows.to(self.device, non_blocking=True)]
-        return Batch(images, labels)
+        return Batch(images.contiguous(memory_format=self.memory_format), labels)
 
     def _read_ahead(self, step: int) -> list[tuple[Tensor, Tensor]]:
         ready = self._ahead is not None and self._ahead[0] == step

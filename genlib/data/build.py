@@ -1,28 +1,30 @@
-"""Decoding a source into the files of a dataset folder."""
+"""From a source to the files of a dataset folder."""
 
 from __future__ import annotations
 
-import errno
-import os
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-from numpy.lib.format import open_memmap
 from tqdm import tqdm
 
 from genlib import __version__
 from genlib.config import DataConfig
+from genlib.data.arrays import PixelSums, allocate, keep_rows, pixel_sums
 from genlib.data.decode import Filled, Job, fill
+from genlib.data.derive import binarize, stack, stacked_names
 from genlib.data.folder import PARTS, Manifest, Part, images_file, labels_file
-from genlib.data.sources import Rows, Source, hold_out
+from genlib.data.sources import ImageSource, Rows, hold_out
 from genlib.data.workers import Workers, cores
 from genlib.errors import UserError
 from genlib.files import sha256_of_file, sha256_of_json, sync
+
+if TYPE_CHECKING:
+    from genlib.data.points import PointSource
 
 SAMPLE_ROWS = 33  # decoded in this process first, to see how long the rest would take
 WORTH_WORKERS_SECONDS = 1.0  # starting them costs a third of it
@@ -34,21 +36,26 @@ class Decoded(NamedTuple):
 
     images: int
     skipped: int
-    sums: np.ndarray  # int64 (C,)
-    squares: np.ndarray  # int64 (C,)
+    sums: PixelSums
 
 
-def build(config: DataConfig, source: Source, folder: Path, scratch: Path, progress: bool) -> None:
+class Written(NamedTuple):
+    """What lies in the array files."""
+
+    counts: dict[str, int]  # of PARTS
+    skipped: dict[str, int]
+    shape: list[int]
+    label_names: list[str] | None
+    mean: list[float]
+    std: list[float]
+
+
+def build(config: DataConfig, source: ImageSource | PointSource, folder: Path, scratch: Path, progress: bool) -> None:
     """Write every file of a dataset folder and sync it to disk; the manifest last."""
-    raw = source.read(config, scratch)
-    for rows in (raw.train, raw.test):
-        if rows and not len(rows.numbers):
-            raise UserError(f"split '{rows.split}' of {config.source} is empty; name another, or mend the source.")
-    train, test = (raw.train, raw.test) if raw.test else hold_out(raw.train, config.test_fraction)
-    rows_of = dict(zip(PARTS, (train, test), strict=True))
-    with Workers(cores()) as workers:
-        parts = {part: decode_part(part, rows_of[part], config, folder, workers, progress) for part in PARTS}
-    mean, std = mean_and_std(parts["train"], config.image_size**2)
+    if isinstance(source, ImageSource):
+        written = write_images(config, source, folder, scratch, progress)
+    else:
+        written = write_points(config, source, folder)
     arrays = sorted(folder.glob("*.npy"))
     for file in arrays:
         sync(file)
@@ -56,24 +63,73 @@ def build(config: DataConfig, source: Source, folder: Path, scratch: Path, progr
         source=config.source,
         revision=source.revision,
         request=config.model_dump(mode="json"),
-        counts={part: parts[part].images for part in PARTS},
-        skipped={part: parts[part].skipped for part in PARTS},
-        shape=[config.channels, config.image_size, config.image_size],
-        label_names=raw.label_names,
-        mean=mean,
-        std=std,
+        **written._asdict(),
         content_hash=sha256_of_json({file.name: sha256_of_file(file) for file in arrays}),
         versions={"genlib": __version__} | {name: version(name) for name in ("numpy", "pillow", "datasets")},
         created=datetime.now(UTC).isoformat(),
     ).write(folder)
 
 
-def decode_part(part: Part, rows: Rows, config: DataConfig, folder: Path, workers: Workers, progress: bool) -> Decoded:
+def write_points(config: DataConfig, source: PointSource, folder: Path) -> Written:
+    splits = dict(zip(PARTS, source.draw(config), strict=True))
+    for part, split in splits.items():
+        np.save(images_file(folder, part), split.points)
+        if split.labels is not None:
+            np.save(labels_file(folder, part), split.labels)
+    train = splits["train"].points.astype(np.float64)
+    return Written(
+        counts={part: len(split.points) for part, split in splits.items()},
+        skipped=dict.fromkeys(PARTS, 0),
+        shape=[2],
+        label_names=source.set.label_names,
+        mean=train.mean(0).tolist(),
+        std=train.std(0).tolist(),
+    )
+
+
+def write_images(config: DataConfig, source: ImageSource, folder: Path, scratch: Path, progress: bool) -> Written:
+    """Decode the source's images, stack them, and binarize them, as far as `config` asks for it."""
+    raw = source.read(config, scratch)
+    for rows in (raw.train, raw.test):
+        if rows and not len(rows.numbers):
+            raise UserError(f"split '{rows.split}' of {config.source} is empty; name another, or mend the source.")
+    train, test = (raw.train, raw.test) if raw.test else hold_out(raw.train, config.test_fraction)
+    rows_of = dict(zip(PARTS, (train, test), strict=True))
+    names = raw.label_names
+    new_names = stacked_names(names, config.source) if names and config.stacked else names
+    target, channels = (scratch / "grey", 1) if config.stacked else (folder, config.channels)
+    target.mkdir(exist_ok=True)
+    with Workers(cores()) as workers:
+        parts = {part: decode_part(part, rows_of[part], config, channels, target, workers, progress) for part in PARTS}
+    counts: dict[str, int] = {part: decoded.images for part, decoded in parts.items()}
+    if config.stacked:
+        counts["train"] = config.stacked
+        for part in PARTS:
+            stack(part, target, counts[part], len(names or ()), folder)
+    if config.binarize == "fixed":
+        for part in PARTS:
+            binarize(part, folder)
+    untouched = target == folder and config.binarize != "fixed"
+    sums = parts["train"].sums if untouched else pixel_sums(images_file(folder, "train"))
+    mean, std = sums.mean_and_std()
+    return Written(
+        counts=counts,
+        skipped={part: decoded.skipped for part, decoded in parts.items()},
+        shape=[3 if config.stacked else channels, config.image_size, config.image_size],
+        label_names=new_names,
+        mean=mean,
+        std=std,
+    )
+
+
+def decode_part(
+    part: Part, rows: Rows, config: DataConfig, channels: int, folder: Path, workers: Workers, progress: bool
+) -> Decoded:
     """Write one part's images and labels, without the corrupt rows; UserError if these are not to be skipped."""
     file, count = images_file(folder, part), len(rows.numbers)
-    allocate(file, (count, config.channels, config.image_size, config.image_size))
+    allocate(file, (count, channels, config.image_size, config.image_size))
     failures: dict[int, str] = {}
-    sums = squares = np.zeros(config.channels, np.int64)
+    sums = squares = np.zeros(channels, np.int64)
     disable = None if progress else True  # None: shown on a terminal only
     with tqdm(total=count, desc=f"decoding {part}", unit="images", disable=disable) as bar:
         for result in decoded(rows, file, workers):
@@ -96,7 +152,7 @@ def decode_part(part: Part, rows: Rows, config: DataConfig, folder: Path, worker
         keep_rows(file, kept)
     if rows.labels is not None:
         np.save(labels_file(folder, part), rows.labels[kept])
-    return Decoded(len(kept), len(failures), sums, squares)
+    return Decoded(len(kept), len(failures), PixelSums(len(kept) * config.image_size**2, sums, squares))
 
 
 def decoded(rows: Rows, file: Path, workers: Workers) -> Iterator[Filled]:
@@ -117,36 +173,3 @@ def decoded(rows: Rows, file: Path, workers: Workers) -> Iterator[Filled]:
         yield from workers.fill(jobs)
     else:
         yield from map(fill, jobs)
-
-
-def allocate(file: Path, shape: tuple[int, ...]) -> None:
-    """An array file with its room on disk reserved: a full disk is an error now, not a killed worker later."""
-    try:
-        open_memmap(file, "w+", np.uint8, shape)
-        if hasattr(os, "posix_fallocate"):
-            with file.open("r+b") as opened:
-                os.posix_fallocate(opened.fileno(), 0, file.stat().st_size)
-    except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):  # a file system that cannot reserve
-            return
-        raise UserError(
-            f"GENLIB_HOME has no room for {np.prod(shape) / 2**30:.1f} GiB of images ({error.strerror}); free some, "
-            "or set it to a folder on another disk."
-        ) from error
-
-
-def keep_rows(file: Path, kept: np.ndarray) -> None:
-    whole = np.load(file, mmap_mode="r")
-    shorter = file.with_suffix(".kept")
-    target = open_memmap(shorter, "w+", np.uint8, (len(kept), *whole.shape[1:]))
-    for start in range(0, len(kept), 1024):
-        target[start : start + 1024] = whole[kept[start : start + 1024]]
-    os.replace(shorter, file)
-
-
-def mean_and_std(decoded: Decoded, pixels_each: int) -> tuple[list[float], list[float]]:
-    """Per channel, 0 to 255; the sums are exact, so only the last step rounds (float64)."""
-    count = decoded.images * pixels_each
-    totals, squares = decoded.sums.tolist(), decoded.squares.tolist()
-    variances = [(count * square - total**2) / count**2 for total, square in zip(totals, squares, strict=True)]
-    return [total / count for total in totals], [variance**0.5 for variance in variances]

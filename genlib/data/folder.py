@@ -1,4 +1,6 @@
-"""A dataset folder: decoded images and labels as memory-mappable arrays, and a manifest that says what they are."""
+"""A dataset folder: decoded images, or points, and labels as memory-mappable arrays, and a manifest that says what they
+are.
+"""
 
 from __future__ import annotations
 
@@ -23,9 +25,9 @@ class Manifest:
     request: dict[str, Any]  # the configuration's data section
     counts: dict[str, int]  # of PARTS
     skipped: dict[str, int]  # corrupt images left out, of PARTS
-    shape: list[int]  # [C, H, W]
+    shape: list[int]  # [C, H, W], or [2] of points
     label_names: list[str] | None
-    mean: list[float]  # per channel of the train images, 0 to 255
+    mean: list[float]  # per channel of the train images, 0 to 255; per coordinate of the train points
     std: list[float]
     content_hash: str  # SHA-256 over the array files
     versions: dict[str, str]
@@ -48,14 +50,37 @@ class DatasetFolder:
     path: Path
     manifest: Manifest
 
+    @property
+    def is_points(self) -> bool:
+        return len(self.manifest.shape) == 1
+
+    @property
+    def stacked(self) -> bool:
+        """Whether the channels are three images of their own, and a label is those of all three."""
+        return bool(self.manifest.request.get("stacked"))
+
     def images(self, split: Part) -> np.memmap:
-        """uint8 (N, C, H, W), read-only, paged in from disk as it is touched."""
+        """uint8 (N, C, H, W), or float32 points (N, 2); read-only, paged in from disk as it is touched."""
         return np.load(images_file(self.path, split), mmap_mode="r")
 
     def labels(self, split: Part) -> np.ndarray | None:
         """int64 (N,), positions in manifest.label_names; None for a split without labels."""
         file = labels_file(self.path, split)
         return np.load(file) if file.exists() else None
+
+    def label_shares(self) -> list[float] | None:
+        """Each class's share of the labelled train images; None without labels."""
+        labels = self.labels("train")
+        known = np.empty(0, np.int64) if labels is None else labels[labels >= 0]
+        if not len(known):
+            return None
+        counts = np.bincount(known, minlength=len(self.manifest.label_names or ()))
+        return (counts / len(known)).tolist()
+
+    def unlabelled(self, split: Part) -> int:
+        """How many images of a split that has labels have none (-1)."""
+        labels = self.labels(split)
+        return 0 if labels is None else int((labels < 0).sum())
 
 
 def open_dataset(path: str | Path) -> DatasetFolder:
@@ -78,10 +103,11 @@ def open_dataset(path: str | Path) -> DatasetFolder:
 
 def damage_of(folder: DatasetFolder) -> str | None:
     """What is wrong with the arrays' shapes and types, if anything is."""
+    dtype = np.float32 if folder.is_points else np.uint8
     for part in PARTS:
         count = folder.manifest.counts[part]
         images, labels = folder.images(part), folder.labels(part)
-        if images.shape != (count, *folder.manifest.shape) or images.dtype != np.uint8:
+        if images.shape != (count, *folder.manifest.shape) or images.dtype != dtype:
             return f"{part} images are {images.dtype} {images.shape}"
         if labels is not None and (labels.shape != (count,) or labels.dtype != np.int64):
             return f"{part} labels are {labels.dtype} {labels.shape}"

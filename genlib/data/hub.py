@@ -9,7 +9,7 @@ from typing import Any
 
 from genlib.config import DataConfig
 from genlib.data.columns import read_tables
-from genlib.data.sources import RawDataset, Source
+from genlib.data.sources import ImageSource, RawDataset
 from genlib.errors import UserError
 
 log = logging.getLogger(__name__)
@@ -20,7 +20,7 @@ class Unreachable(Exception):
     """The hub does not answer."""
 
 
-class HubSource(Source):
+class HubSource(ImageSource):
     """One commit of a hub dataset; `cached` is a copy in the local Hugging Face cache, when the hub cannot be asked."""
 
     def __init__(self, dataset: str, commit: str, cached: Any = None) -> None:

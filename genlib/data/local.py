@@ -9,7 +9,7 @@ import numpy as np
 from genlib.config import DataConfig
 from genlib.data.columns import Table, read_tables
 from genlib.data.fingerprint import Listing, content_hash, list_files
-from genlib.data.sources import RawDataset, Rows, Source, choose
+from genlib.data.sources import ImageSource, RawDataset, Rows, choose
 from genlib.errors import UserError
 
 IMAGE_SUFFIXES = {
@@ -20,7 +20,7 @@ IMAGE_SUFFIXES = {
 LAYOUT_SUFFIXES = {".parquet", ".arrow", ".csv", ".json", ".jsonl", ".md", ".tar", ".zip"}
 
 
-class LocalSource(Source):
+class LocalSource(ImageSource):
     """A file or folder, identified by what is in it."""
 
     def __init__(self, path: Path, cache: Path, progress: bool) -> None:

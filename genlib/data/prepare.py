@@ -6,20 +6,26 @@ import logging
 import re
 import shutil
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from filelock import FileLock
 
 from genlib.config import DataConfig
+from genlib.config.data import BUILT_IN
 from genlib.data.folder import MANIFEST, DatasetFolder, open_dataset
 from genlib.data.hub import HubSource, Unreachable, find_in_cache, resolve_commit
 from genlib.data.local import LocalSource
-from genlib.data.sources import Digits, Source
+from genlib.data.sources import Digits, ImageSource
 from genlib.errors import UserError
 from genlib.files import read_json, rename_into_place, sha256_of_json
 from genlib.home import data_folder
 
+if TYPE_CHECKING:
+    from genlib.data.points import PointSource
+
 log = logging.getLogger(__name__)
 FORMAT = 1  # raise it when the same request must give other arrays
+OF_POINTS = {"points", "train_split", "test_split", "test_fraction"}  # settings that mean something for points
 
 
 def prepare(config: DataConfig, progress: bool = True) -> DatasetFolder:
@@ -46,7 +52,7 @@ def prepare(config: DataConfig, progress: bool = True) -> DatasetFolder:
     return open_dataset(final)
 
 
-def make(config: DataConfig, source: Source, final: Path, progress: bool) -> None:
+def make(config: DataConfig, source: ImageSource | PointSource, final: Path, progress: bool) -> None:
     from genlib.data.build import build
 
     partial = final.with_name(f".{final.name}.partial")
@@ -68,29 +74,37 @@ def remove(folders: tuple[Path, ...]) -> None:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def find_source(config: DataConfig, cache: Path, progress: bool) -> Source:
+def find_source(config: DataConfig, cache: Path, progress: bool) -> ImageSource | PointSource:
     """UserError if there is no such source; Unreachable if only the hub could tell."""
     path = Path(config.source).expanduser()
-    is_local = config.source != "digits" and path.exists()
+    built_in = config.source in BUILT_IN
+    is_local = not built_in and path.exists()
     for key in ("revision", "subset"):
         value = getattr(config, key)
-        if value and (config.source == "digits" or (is_local and key == "revision")):
+        if value and (built_in or (is_local and key == "revision")):
             raise UserError(f"data.{key} is '{value}', but {config.source} has none; set data.{key}=null.")
     if config.source == "digits":
         return Digits()
+    if config.is_points:
+        from genlib.data.points import PointSource
+
+        return PointSource(config.source)
     if is_local:
         return LocalSource(path.resolve(), cache, progress)
     if re.match(r"[/.~]", config.source) or config.source.count("/") > 1 or path.suffix == ".parquet":
         raise UserError(
             f"data.source {config.source} does not exist; name a file or folder that does, a hub dataset such as "
-            "ylecun/mnist, or digits."
+            f"ylecun/mnist, or {', '.join(BUILT_IN)}."
         )
     return HubSource(config.source, resolve_commit(config))
 
 
-def request_hash(config: DataConfig, source: Source) -> str:
+def request_hash(config: DataConfig, source: ImageSource | PointSource) -> str:
     """Equal for equal settings and equal content, under whatever path or revision it was named."""
-    settings = config.model_dump(mode="json", exclude={"source", "revision"})
+    if config.is_points:
+        settings = config.model_dump(mode="json", include=OF_POINTS)
+    else:
+        settings = config.model_dump(mode="json", exclude={"source", "revision", "points"})
     return sha256_of_json({"format": FORMAT, "settings": settings, "source": source.identity})
 
 

@@ -1,4 +1,4 @@
-"""Where images come from: what identifies a source's content, and its rows, still encoded."""
+"""Where data comes from: what identifies a source's content, and the rows of images, still encoded."""
 
 from __future__ import annotations
 
@@ -41,17 +41,19 @@ class RawDataset:
     label_names: list[str] | None
 
 
-class Source(ABC):
+class Source:
     name: str  # the dataset folder's name begins with it
     identity: dict[str, str]  # equal for equal content, wherever it lies
     revision: str | None = None  # commit of a hub dataset
 
+    def check_unchanged(self) -> None:
+        """UserError if the content has changed since `identity` was taken."""
+
+
+class ImageSource(Source, ABC):
     @abstractmethod
     def read(self, config: DataConfig, scratch: Path) -> RawDataset:
         """The splits asked for; UserError if they are not there. `scratch` is for files needed until decoding ends."""
-
-    def check_unchanged(self) -> None:  # noqa: B027
-        """UserError if the content has changed since `identity` was taken."""
 
 
 def choose(splits: Mapping[str, Split], config: DataConfig) -> tuple[Split, Split | None]:
@@ -80,13 +82,21 @@ def hold_out(rows: Rows, fraction: float) -> tuple[Rows, Rows]:
     count = len(rows.numbers)
     if count < 2:
         raise UserError(f"split '{rows.split}' has {count} image; it needs 2 to hold one out as the test split.")
-    test = min(max(1, round(count * fraction)), count - 1)
-    # RandomState, because numpy has frozen its stream: no later version splits otherwise.
+    test = held_out_count(count, fraction)
     order = np.random.RandomState(0).permutation(count)
     return rows.take(np.sort(order[test:])), rows.take(np.sort(order[:test]))
 
 
-class Digits(Source):
+def held_out_count(count: int, fraction: float) -> int:
+    return min(max(1, round(count * fraction)), count - 1)
+
+
+def frozen_stream(use: str) -> np.random.RandomState:
+    """Random numbers for one use, the same for ever: of all its generators, numpy has frozen this one's stream."""
+    return np.random.RandomState(list(use.encode()))
+
+
+class Digits(ImageSource):
     """The UCI handwritten digits that ship inside scikit-learn: 1,797 grey images of 8x8 pixels."""
 
     name = "digits"

@@ -66,3 +66,24 @@ def test_reading_from_a_file_gives_what_lies_on_the_device(draws, tmp_path):
         for here, there in zip(resident.of_step(step), streaming.of_step(step), strict=True):
             for ours, theirs in zip(here, there, strict=True):
                 assert_close(ours, theirs)
+
+
+@pytest.mark.parametrize("resident_bytes", [0, 1e9])
+def test_points_keep_their_values_whatever_layout_images_would_have(resident_bytes):
+    points = np.random.default_rng(0).normal(size=(ROWS, 2)).astype(np.float32) * 100
+    steps = Batches(
+        points,
+        LABELS,
+        batch_size=10,
+        micro_batches=1,
+        mine=range(1),
+        draws=1,
+        seed=0,
+        device=torch.device("cpu"),
+        resident_bytes=resident_bytes,
+        memory_format=torch.channels_last,
+    )
+    for step in range(3):
+        ((batch,),) = steps.of_step(step)
+        assert batch.images.dtype == torch.float32
+        assert torch.equal(batch.images, torch.from_numpy(points)[batch.labels])

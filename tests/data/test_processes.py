@@ -156,7 +156,7 @@ def test_an_interrupted_call_cleans_up_after_itself(home, flowers, config, monke
     def interrupt(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(build, "mean_and_std", interrupt)
+    monkeypatch.setattr(build, "sync", interrupt)
     with pytest.raises(KeyboardInterrupt):
         prepare(config(flowers[0]))
     assert not list(home.glob("[!.]*")) and not list(home.glob(".*.partial"))
