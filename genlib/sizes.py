@@ -20,3 +20,14 @@ def nearest_sizes(image_size: int, smallest: int = 8, largest: int = 128) -> lis
     below = [size for size in possible if size < image_size][-1:]
     above = [size for size in possible if size > image_size][:1]
     return below + above
+
+
+def stages(network: str, shape: tuple[int, ...]) -> tuple[int, int]:
+    """(pixels of the base map, number of doublings) of an image (C, H, W); ValueError where there are none."""
+    _, height, width = shape
+    count = doublings(height)
+    if count is None or height != width:
+        raise ValueError(
+            f"{network} makes square images of 4 to 7 pixels doubled one or more times, not {height}x{width}."
+        )
+    return height // 2**count, count

@@ -61,11 +61,21 @@ def tiny_config(name: str) -> RunConfig:
 
 
 def train_all(folder: Path) -> None:
-    """Every one in folder/NAME; a program for torchrun too."""
-    from genlib.training.train import train
+    """Every one in folder/NAME, one after another in the same processes of torchrun."""
+    from functools import partial
 
+    from torch import distributed
+
+    from genlib.data.prepare import prepare
+    from genlib.training.train import make_accelerator, on_main, open_run, train_in
+
+    accelerator = make_accelerator(tiny_config(NAMES[0]))
     for name in NAMES:
-        train(tiny_config(name), folder / name)
+        config = tiny_config(name)
+        dataset = prepare(config.data)
+        run = on_main(accelerator, partial(open_run, config, folder / name, dataset, accelerator.num_processes))
+        train_in(run, dataset, accelerator, None)
+    distributed.destroy_process_group()
 
 
 if __name__ == "__main__":

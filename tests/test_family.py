@@ -78,7 +78,7 @@ def test_each_phase_has_gradients_in_its_own_networks_and_in_no_other(genlib_hom
     method = build_method(config.method, spec_of(dataset)).train()
     labels = dataset.labels("train")
     batch = Batch(
-        to_unit(torch.from_numpy(dataset.images("train")[:16])),
+        to_unit(torch.tensor(dataset.images("train")[:16])),
         None if labels is None else torch.from_numpy(labels[:16]),
     )
     method.begin_step(0)

@@ -201,7 +201,7 @@ class WeightClippingConfig(Section):
 
 class GradientPenaltySection(Section):
     weight: float = Field(10.0, gt=0)
-    every: int = Field(1, ge=1, description="Steps from one penalty to the next; the weight is that of one at every step")
+    every: int = Field(1, ge=1, description="Steps from one to the next; the weight is that of a penalty each step")
 
 
 class GradientPenaltyConfig(GradientPenaltySection):

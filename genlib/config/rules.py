@@ -1,4 +1,4 @@
-"""What does not go together: each rule gives None, or what is wrong, why and the remedy; `genlib methods` prints all."""
+"""What does not go together: each rule gives None, or what is wrong, why, and the remedy."""
 
 from __future__ import annotations
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import torch
+from torch import Tensor
 
 from genlib.config import OptimizerConfig
 from genlib.losses.bounds import importance_weighted_bound
+from genlib.losses.divergences import normal_log_density
 from genlib.methods.base import Batch, LatentVariableModel, Losses, Method, Phase, Posterior, Weights
 
 
@@ -36,17 +38,33 @@ class IWAE(Method):
     def loss(self, phase: str, batch: Batch) -> Losses:
         posterior = self.model.posterior(batch)
         drawn = self.draw(batch, posterior)
-        log_weights = (drawn.log_likelihood + drawn.log_ratio).unflatten(0, (self.importance_samples, -1))  # (k, B)
-        bound = importance_weighted_bound(log_weights).mean()
-        objective = bound
-        if self.doubly_reparameterized:
-            objective = self.surrogate(log_weights, posterior, drawn.latents).mean()
+        bound = importance_weighted_bound(self.by_draw(drawn.log_likelihood + drawn.log_ratio)).mean()
+        objective = self.surrogate(posterior, drawn) if self.doubly_reparameterized else bound
         return {
             "total": -objective,
             "bound": bound.detach(),
             "reconstruction": -drawn.log_likelihood.mean(),
             "kl": -drawn.log_ratio.mean(),
         }
+
+    def surrogate(self, posterior: Posterior, drawn: Weights) -> Tensor:
+        """Something whose gradient is the doubly reparameterized one (Tucker et al. 2019, eqs. 6 and 8), ().
+
+        With normalized weights w the decoder's is sum_k w_k d log weight_k, as without; the encoder's, by way of the
+        latents alone, sum_k w_k^2 d log weight_k.
+        """
+        latents = drawn.latents
+        mean, log_variance = (of.detach().repeat(self.importance_samples, 1) for of in posterior)
+        zero = torch.zeros_like(latents)
+        log_ratio = normal_log_density(latents, zero, zero) - normal_log_density(latents, mean, log_variance)
+        log_weights = self.by_draw(drawn.log_likelihood + log_ratio)
+        weights = log_weights.detach().softmax(0)
+        latents.register_hook(lambda gradient: gradient * weights.flatten()[:, None])
+        return (weights * log_weights).sum(0).mean()
+
+    def by_draw(self, values: Tensor) -> Tensor:
+        """(k * B,) => (k, B)."""
+        return values.unflatten(0, (self.importance_samples, -1))
 
     def draw(self, batch: Batch, posterior: Posterior) -> Weights:
         """k draws for each image, one set after the other, (k * B,)."""

@@ -61,11 +61,14 @@ class VQVAE(Method):
         self.model = model
         self.commitment = commitment
         network = model.code_decoder
-        self.quantizer, self.prior = network.quantizer, network.prior
         self.phases = (
             Phase("autoencoder", nn.ModuleList([model.encoder, network.decoder]), optimizer),
             Phase("prior", network.prior, prior_optimizer),
         )
+
+    @property
+    def quantizer(self) -> VectorQuantizer:
+        return self.model.code_decoder.quantizer
 
     def loss(self, phase: str, batch: Batch) -> Losses:
         return self.prior_loss(batch) if phase == "prior" else self.autoencoder_loss(batch)
@@ -90,7 +93,7 @@ class VQVAE(Method):
         """Cross-entropy of the codes, in nats each."""
         with torch.no_grad():  # The codes must not move to please the prior.
             codes = self.quantizer(self.model.encoder(batch.images).float()).codes.flatten(1)  # (B, h * w)
-        logits = self.prior(codes, batch.labels)
+        logits = self.model.code_decoder.prior(codes, batch.labels)
         return {"total": F.cross_entropy(logits.float().flatten(0, 1), codes.flatten())}
 
     def after_update(self, phase: str, statistics: Losses) -> None:

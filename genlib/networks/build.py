@@ -2,37 +2,107 @@
 
 from __future__ import annotations
 
+from math import prod
+
 from torch import nn
 
-from genlib.config import DCGANConfig, MLPConfig
-from genlib.networks.dcgan import DCGANDiscriminator, DCGANGenerator
-from genlib.networks.mlp import ImageShape, mlp_decoder, mlp_discriminator, mlp_encoder
+from genlib.config import DCGANConfig, MLPConfig, NetworkConfig, R3GANConfig, ResNetConfig
+from genlib.networks.base import Backbone, Encoder, ImageShape
+from genlib.networks.conditional import Generator, GeneratorConditioning
+from genlib.networks.dcgan import dcgan_backbone, dcgan_generator, initialize
+from genlib.networks.discriminator import Discriminator, DiscriminatorConditioning
+from genlib.networks.mlp import Activation, mlp_backbone, mlp_generator
+from genlib.networks.r3gan import R3GANGenerator, r3gan_backbone
+from genlib.networks.resnet import resnet_backbone, resnet_generator
+from genlib.networks.spectral_norm import apply_spectral_norm
 
-Network = MLPConfig | DCGANConfig
+SLOPE = 0.2  # of a discriminator's negative side, so that the generator gets gradients everywhere
 
 
-def build_encoder(network: Network, image_shape: ImageShape, outputs: int) -> nn.Module:
-    """(B, C, H, W) => (B, outputs)."""
+def build_generator(
+    network: NetworkConfig,
+    latent_size: int,
+    shape: ImageShape,
+    classes: int = 0,
+    conditioning: GeneratorConditioning = "none",
+) -> Generator:
+    """(latents (B, latent_size), labels) => raw numbers (B, *shape); ValueError for batch_norm where there is none."""
+    inputs = latent_size + (classes if conditioning == "concat" else 0)
+    of_norm = classes if conditioning == "batch_norm" else 0
+    layers: nn.Module
     match network:
         case MLPConfig():
-            return mlp_encoder(image_shape, network.hidden_sizes, outputs)
+            norm = network.norm == "batch"
+            if of_norm and not norm:
+                raise ValueError("batch_norm takes labels, and this mlp has none; use norm: batch, or concat.")
+            layers = mlp_generator(inputs, network.hidden_sizes, shape, activation_of(network), norm, of_norm)
         case DCGANConfig():
-            return DCGANDiscriminator(image_shape, network.width, outputs)
+            layers = dcgan_generator(inputs, network.width, shape, of_norm)
+        case ResNetConfig():
+            layers = resnet_generator(inputs, network.width, shape, of_norm)
+        case R3GANConfig():
+            if of_norm:
+                raise ValueError("batch_norm takes labels, and r3gan has no normalization; use concat.")
+            sizes = (network.width, network.blocks, network.group_size, network.expansion)
+            layers = R3GANGenerator(inputs, shape, *sizes)
+    return Generator(layers, classes, conditioning)
 
 
-def build_decoder(network: Network, latent_size: int, image_shape: ImageShape) -> nn.Module:
-    """(B, latent_size) => raw pixels (B, C, H, W)."""
+def build_encoder(network: NetworkConfig, shape: ImageShape, outputs: int, classes: int = 0) -> Encoder:
+    """(images (B, *shape), labels) => (B, outputs); with `classes` the labels come beside the input."""
+    backbone = build_backbone(network, widened(network, shape, classes), activation_of(network))
+    return Encoder(backbone, head_of(network, backbone, outputs), classes)
+
+
+def build_discriminator(
+    network: NetworkConfig,
+    shape: ImageShape,
+    classes: int = 0,
+    conditioning: DiscriminatorConditioning = "none",
+    pack: int = 1,
+    spectral_norm: bool = False,
+) -> Discriminator:
+    """(images (B, *shape), labels) => scores (B / pack,)."""
+    own = widened(network, shape, classes if conditioning == "concat" else 0)
+    backbone = build_backbone(network, (pack * own[0], *own[1:]), lambda: nn.LeakyReLU(SLOPE))
+    discriminator = Discriminator(backbone, head_of(network, backbone, 1), classes, conditioning, pack)
+    if spectral_norm:
+        apply_spectral_norm(discriminator)
+    return discriminator
+
+
+def build_backbone(network: NetworkConfig, shape: ImageShape, activation: Activation) -> Backbone:
+    """`shape` is that of its inputs, labels and packs included; `activation` is for fully connected ones."""
     match network:
         case MLPConfig():
-            return mlp_decoder(latent_size, network.hidden_sizes, image_shape)
+            return mlp_backbone(prod(shape), network.hidden_sizes, activation)
         case DCGANConfig():
-            return DCGANGenerator(latent_size, network.width, image_shape)
+            return dcgan_backbone(shape, network.width, network.discriminator_norm == "batch")
+        case ResNetConfig():
+            return resnet_backbone(shape, network.discriminator_width)
+        case R3GANConfig():
+            sizes = (network.width, network.blocks, network.group_size, network.expansion)
+            return r3gan_backbone(shape, *sizes)
 
 
-def build_discriminator(network: Network, image_shape: ImageShape) -> nn.Module:
-    """(B, C, H, W) => (B, 1), a logit."""
+def widened(network: NetworkConfig, shape: ImageShape, classes: int) -> ImageShape:
+    """The shape of inputs with one-hot labels beside them."""
+    if isinstance(network, MLPConfig):
+        return (prod(shape) + classes,)
+    return (shape[0] + classes, *shape[1:])
+
+
+def head_of(network: NetworkConfig, backbone: Backbone, outputs: int) -> nn.Linear:
+    """From features to what is wanted of them."""
+    head = nn.Linear(backbone.num_features, outputs)
     match network:
-        case MLPConfig():
-            return mlp_discriminator(image_shape, network.hidden_sizes)
         case DCGANConfig():
-            return DCGANDiscriminator(image_shape, network.width, outputs=1)
+            head.apply(initialize)
+        case ResNetConfig() | R3GANConfig():
+            nn.init.xavier_uniform_(head.weight)
+            nn.init.zeros_(head.bias)
+    return head
+
+
+def activation_of(network: NetworkConfig) -> Activation:
+    return nn.Tanh if isinstance(network, MLPConfig) and network.activation == "tanh" else nn.ReLU

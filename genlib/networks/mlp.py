@@ -7,10 +7,13 @@ from math import prod
 
 from torch import nn
 
-ImageShape = tuple[int, int, int]  # C, H, W
+from genlib.networks.base import Backbone, ImageShape
+from genlib.networks.conditional import LabelSequential, batch_norm_1d
+
+Activation = Callable[[], nn.Module]
 
 
-def mlp(sizes: list[int], activation: Callable[[], nn.Module] = nn.ReLU) -> nn.Sequential:
+def mlp(sizes: list[int], activation: Activation = nn.ReLU) -> nn.Sequential:
     """Linear layers from sizes[0] to sizes[-1], with the activation between them."""
     layers: list[nn.Module] = []
     for inputs, outputs in zip(sizes, sizes[1:], strict=False):
@@ -18,18 +21,27 @@ def mlp(sizes: list[int], activation: Callable[[], nn.Module] = nn.ReLU) -> nn.S
     return nn.Sequential(*layers[:-1])
 
 
-def mlp_encoder(image_shape: ImageShape, hidden_sizes: list[int], outputs: int) -> nn.Module:
-    """(B, C, H, W) => (B, outputs)."""
-    return nn.Sequential(nn.Flatten(), mlp([prod(image_shape), *hidden_sizes, outputs]))
+def mlp_backbone(inputs: int, hidden_sizes: list[int], activation: Activation) -> Backbone:
+    """(B, inputs) => (B, hidden_sizes[-1]), the activation last."""
+    layers = [*mlp([inputs, *hidden_sizes], activation), activation()]
+    return Backbone(nn.Sequential(*layers), hidden_sizes[-1], takes_vectors=True)
 
 
-def mlp_discriminator(image_shape: ImageShape, hidden_sizes: list[int]) -> nn.Module:
-    """(B, C, H, W) => (B, 1); leaky, so that the generator gets gradients everywhere."""
-    layers = mlp([prod(image_shape), *hidden_sizes, 1], lambda: nn.LeakyReLU(0.2))
-    return nn.Sequential(nn.Flatten(), layers)
-
-
-def mlp_decoder(latent_size: int, hidden_sizes: list[int], image_shape: ImageShape) -> nn.Module:
-    """(B, latent_size) => (B, C, H, W), hidden sizes in the encoder's order reversed."""
-    sizes = [latent_size, *reversed(hidden_sizes), prod(image_shape)]
-    return nn.Sequential(mlp(sizes), nn.Unflatten(1, image_shape))
+def mlp_generator(
+    latent_size: int,
+    hidden_sizes: list[int],
+    shape: ImageShape,
+    activation: Activation = nn.ReLU,
+    norm: bool = False,
+    classes: int = 0,
+) -> LabelSequential:
+    """(B, latent_size) => (B, *shape), the encoder's hidden sizes reversed; `classes` for a conditional norm."""
+    layers: list[nn.Module] = []
+    inputs = latent_size
+    for outputs in reversed(hidden_sizes):
+        layers.append(nn.Linear(inputs, outputs))
+        if norm:
+            layers.append(batch_norm_1d(outputs, classes))
+        layers.append(activation())
+        inputs = outputs
+    return LabelSequential(*layers, nn.Linear(inputs, prod(shape)), nn.Unflatten(1, shape))

@@ -239,7 +239,7 @@ class Trainer:
         """A picture from the same latents every time; of a conditional sampler a column for each label."""
         if self.accelerator.is_main_process:
             shown = self._sampler().exhibit(GRID, self.config.training.seed)
-            real = torch.from_numpy(self.dataset.images("test")[:REAL_POINTS]) if self.dataset.is_points else None
+            real = torch.tensor(self.dataset.images("test")[:REAL_POINTS]) if self.dataset.is_points else None
             picture_of = picture(shown.images, real, columns=shown.columns)
             write_png(self.run_folder.samples / f"step-{self.progress.step:08d}.png", picture_of)
 

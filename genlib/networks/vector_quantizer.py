@@ -1,0 +1,88 @@
+"""A codebook that follows its encoder by moving averages (van den Oord et al. 2017, appendix A.1)."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+SMOOTHING = 1e-5  # of the counts, so that no code is divided by 0
+
+
+class Quantized(NamedTuple):
+    """Of encodings (B, D, h, w)."""
+
+    quantized: Tensor  # (B, D, h, w), whose gradient goes straight through to the encodings
+    codes: Tensor  # int64 (B, h, w)
+    commitment: Tensor  # |z - sg[e]|^2, the mean over an image's map and channels, (B,)
+
+
+class VectorQuantizer(nn.Module):
+    """`codes` vectors of `code_size` numbers. Nothing of it is learned by gradients: all is in buffers.
+
+    A code that is used less than `least_usage` times as often as under even use is dead, and starts anew at an
+    encoding of the last batch. At first all are dead.
+    """
+
+    def __init__(self, codes: int, code_size: int, decay: float = 0.99, least_usage: float = 0.1) -> None:
+        super().__init__()
+        self.codes, self.decay, self.least_usage = codes, decay, least_usage
+        codebook = torch.randn(codes, code_size)
+        self.register_buffer("codebook", codebook)
+        self.register_buffer("counts", torch.zeros(codes))
+        self.register_buffer("sums", torch.zeros(codes, code_size))
+        self.codebook: Tensor
+        self.counts: Tensor
+        self.sums: Tensor
+
+    def forward(self, encodings: Tensor) -> Quantized:
+        vectors = encodings.permute(0, 2, 3, 1)  # (B, h, w, D)
+        codes = self.nearest(vectors.detach())
+        chosen = self.embed(codes)
+        commitment = (encodings - chosen).square().mean((1, 2, 3))
+        return Quantized(encodings + (chosen - encodings).detach(), codes, commitment)
+
+    def nearest(self, vectors: Tensor) -> Tensor:
+        """The nearest code of each, (..., D) => int64 (...)."""
+        # |z - e|^2 but for |z|^2, which is the same for all codes.
+        distances = self.codebook.square().sum(1) - 2 * vectors @ self.codebook.T
+        return distances.argmin(-1)
+
+    def embed(self, codes: Tensor) -> Tensor:
+        """int64 (B, h, w) => (B, D, h, w)."""
+        return F.embedding(codes, self.codebook).permute(0, 3, 1, 2)
+
+    @torch.no_grad()
+    def statistics(self, encodings: Tensor, codes: Tensor) -> dict[str, Tensor]:
+        """What `update` must know of a micro-batch: how often each code was used, (1, K), the sums of the encodings
+        that use it, (1, K, D), and some encodings by chance, (R, D).
+        """
+        vectors = encodings.detach().permute(0, 2, 3, 1).flatten(0, 2).float()
+        used = F.one_hot(codes.flatten(), self.codes).to(vectors)
+        chosen = torch.randint(len(vectors), (self.codes,), device=vectors.device)
+        return {"counts": used.sum(0)[None], "sums": (used.T @ vectors)[None], "candidates": vectors[chosen]}
+
+    @torch.no_grad()
+    def update(self, counts: Tensor, sums: Tensor, candidates: Tensor) -> None:
+        """Follow the statistics of all micro-batches, joined along their first dimension."""
+        counts, sums = counts.sum(0), sums.sum(0)
+        self.counts.lerp_(counts, 1 - self.decay)
+        self.sums.lerp_(sums, 1 - self.decay)
+        total = self.counts.sum()
+        dead = self.counts < self.least_usage * total / self.codes
+        even = counts.sum() / self.codes
+        code = torch.arange(self.codes, device=counts.device)
+        fresh = candidates[(code * (len(candidates) // self.codes) + code) % len(candidates)]
+        # A code that starts anew counts as used evenly, lest it die at once.
+        self.counts.copy_(torch.where(dead, even, self.counts))
+        self.sums.copy_(torch.where(dead[:, None], even * fresh, self.sums))
+        total = self.counts.sum()
+        smoothed = (self.counts + SMOOTHING) / (total + self.codes * SMOOTHING) * total
+        self.codebook.copy_(torch.where(dead[:, None], fresh, self.sums / smoothed[:, None]))
+
+    def perplexity(self, counts: Tensor) -> Tensor:
+        """exp of the entropy of the codes' use, (M, K) => (): K where all are used alike."""
+        shares = counts.sum(0) / counts.sum()
+        return torch.exp(-torch.special.xlogy(shares, shares).sum())
