@@ -94,7 +94,7 @@ def test_without_real_points_the_frame_is_that_of_the_central_samples():
     samples = torch.rand(10_000, 2, generator=torch.Generator().manual_seed(0))
     samples[0] = 1e6
     blue = places_of(picture(samples), DARK_BLUE)
-    assert blue.min() < 512 * 0.06 and blue.max() > 512 * 0.94
+    assert 512 * 0.02 < blue.min() < 512 * 0.06 and blue.max() > 512 * 0.94 and len(blue) > 50_000
 
 
 def test_a_frame_keeps_the_proportions_of_a_set_wider_than_high():
