@@ -62,18 +62,17 @@ def build_method(config: MethodConfig, data: DataSpec) -> Method:
                 config.decoder_penalty,
             )
         case VAEConfig():
-            model = variational_model(config, data, classes)
             divergence = build_divergence(config, data.rows)
-            return VAE(model, divergence, config.optimizer, config.monte_carlo_samples)
+            return VAE(
+                variational_model(config, data, classes), divergence, config.optimizer, config.monte_carlo_samples
+            )
         case IWAEConfig():
-            model = variational_model(config, data, classes)
             doubly = config.gradient == "doubly_reparameterized"
-            return IWAE(model, config.importance_samples, config.optimizer, doubly)
+            return IWAE(variational_model(config, data, classes), config.importance_samples, config.optimizer, doubly)
         case HierarchicalVAEConfig():
             return IWAE(hierarchical_model(config, data), config.importance_samples, config.optimizer)
         case VQVAEConfig():
-            model = vq_model(config, data, classes)
-            return VQVAE(model, config.commitment, config.optimizer, config.prior.optimizer)
+            return VQVAE(vq_model(config, data, classes), config.commitment, config.optimizer, config.prior.optimizer)
         case VAEGANConfig():
             return build_vae_gan(config, data, classes)
         case GANConfig():

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from typing import TypeVar
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
+
+Input = TypeVar("Input")
 
 
 @torch.no_grad()
-def reestimate_batch_norm(module: nn.Module, forward: Callable[[Tensor], object], inputs: Iterable[Tensor]) -> None:
+def reestimate_batch_norm(module: nn.Module, forward: Callable[[Input], object], inputs: Iterable[Input]) -> None:
     """Set the statistics of all batch norms in `module` to the mean over `forward` of each input; leaves eval mode on.
 
     Moving averages of weights fit no running statistics (Izmailov et al. 2018, section 3.2).

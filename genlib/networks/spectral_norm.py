@@ -52,8 +52,5 @@ def apply_spectral_norm(module: nn.Module) -> None:
 def update_spectral_norms(module: nn.Module) -> None:
     """Follow the weights by one power iteration each, after they have moved."""
     for layer in module.modules():
-        if parametrize.is_parametrized(layer, "weight"):
-            of_weight = layer.parametrizations["weight"]  # type: ignore[index]
-            for norm in of_weight:
-                if isinstance(norm, SpectralNorm):
-                    norm.update(of_weight.original)
+        if isinstance(layer, parametrize.ParametrizationList) and isinstance(layer[0], SpectralNorm):
+            layer[0].update(layer.original)

@@ -55,9 +55,7 @@ class CodeTransformer(nn.Module):
             raise ValueError(f"the width ({width}) must be divisible by the heads ({heads}); use {least}.")
         self.positions, self.classes = positions, classes
         self.embedding = nn.Embedding(codes, width)
-        self.start = nn.Embedding(
-            max(1, classes), width
-        )  # before the first code: the label, if any
+        self.start = nn.Embedding(max(1, classes), width)  # before the first code: the label, if any
         self.position = nn.Parameter(torch.zeros(positions, width))
         self.blocks = nn.ModuleList([Block(width, heads, dropout) for _ in range(layers)])
         self.norm = nn.LayerNorm(width)

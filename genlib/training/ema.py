@@ -5,7 +5,8 @@ from __future__ import annotations
 from copy import deepcopy
 
 import torch
-from torch import nn
+
+from genlib.methods import GenerativeModel
 
 # Early on the half-life is this share of the images seen, so that the average forgets the initial weights
 # (Karras et al. 2020, StyleGAN2: the reference training loop's ramp-up).
@@ -21,7 +22,7 @@ class MovingAverage:
     the copy is used.
     """
 
-    def __init__(self, source: nn.Module, half_life: float) -> None:
+    def __init__(self, source: GenerativeModel, half_life: float) -> None:
         self.source = source
         self.half_life = half_life
         self.module = deepcopy(source).requires_grad_(False).eval()
@@ -37,7 +38,7 @@ class MovingAverage:
             self._move(1 - 0.5 ** ((step % EVERY or EVERY) * images_per_step / half_life))
 
     @torch.no_grad()
-    def current(self) -> nn.Module:
+    def current(self) -> GenerativeModel:
         """The averaged module, in eval mode."""
         if not self.half_life:
             self._move(1.0)

@@ -1,20 +1,34 @@
 import math
+from pathlib import Path
 
+import pytest
 import torch
 from torch.testing import assert_close
 
-from genlib.config import DCGANConfig, GANConfig, MLPConfig
-from genlib.losses.adversarial import LOSSES
+from genlib.config import (
+    DCGANConfig,
+    GANConfig,
+    MLPConfig,
+    WeightClippingConfig,
+)
+from genlib.config.methods import ADAConfig, DiffAugmentConfig, GradientPenaltyConfig, R1Config
+from genlib.losses import adversarial
 from genlib.methods import Batch, build_method
+from genlib.networks.base import DataSpec
+
+LOSSES = sorted(file.stem for file in Path(adversarial.__file__).parent.glob("[!_]*.py"))
+DIGITS = DataSpec((1, 8, 8), classes=3)
 
 
 def tiny_gan(**options):
     torch.manual_seed(0)
-    return build_method(GANConfig(network=DCGANConfig(width=2), latent_size=4, **options), (1, 8, 8))
+    network = options.pop("network", DCGANConfig(width=2))
+    return build_method(GANConfig(network=network, latent_size=4, **options), DIGITS)
 
 
 def images(count=6):
-    return Batch(torch.rand(count, 1, 8, 8) * 2 - 1, None)
+    generator = torch.Generator().manual_seed(1)
+    return Batch(torch.rand(count, 1, 8, 8, generator=generator) * 2 - 1, torch.arange(count) % 3)
 
 
 def test_the_discriminators_phase_moves_no_generator_and_the_other_way_round():
@@ -32,23 +46,23 @@ def test_the_discriminators_phase_moves_no_generator_and_the_other_way_round():
 def test_an_undecided_discriminator_loses_log_four_and_each_generator_its_papers_value():
     for loss, expected in (("minimax", -math.log(2)), ("non_saturating", math.log(2))):
         gan = tiny_gan(loss=loss)
-        torch.nn.init.zeros_(gan.discriminator.layers[-1].weight)
+        torch.nn.init.zeros_(gan.discriminator.head.weight)
         assert_close(gan.loss("discriminator", images())["total"], torch.tensor(math.log(4)))
         assert_close(gan.loss("generator", images())["total"], torch.tensor(expected))
 
 
-def test_every_loss_gives_gradients_to_its_own_player_alone():
-    for loss in LOSSES:
-        gan = tiny_gan(loss=loss)
-        gan.discriminator.requires_grad_(False)
-        gan.loss("generator", images())["total"].backward()
-        assert all(parameter.grad is not None for parameter in gan.model.parameters()), loss
-        assert all(parameter.grad is None for parameter in gan.discriminator.parameters()), loss
-        gan.zero_grad()
-        gan.discriminator.requires_grad_(True)
-        gan.loss("discriminator", images())["total"].backward()
-        assert all(parameter.grad is None for parameter in gan.model.parameters()), loss
-        assert all(parameter.grad is not None for parameter in gan.discriminator.parameters()), loss
+@pytest.mark.parametrize("loss", LOSSES)
+def test_every_loss_gives_gradients_to_its_own_player_alone(loss):
+    gan = tiny_gan(loss=loss)
+    gan.discriminator.requires_grad_(False)
+    gan.loss("generator", images())["total"].backward()
+    assert all(parameter.grad is not None for parameter in gan.model.parameters())
+    assert all(parameter.grad is None for parameter in gan.discriminator.parameters())
+    gan.zero_grad()
+    gan.discriminator.requires_grad_(True)
+    gan.loss("discriminator", images())["total"].backward()
+    assert all(parameter.grad is None for parameter in gan.model.parameters())
+    assert all(parameter.grad is not None for parameter in gan.discriminator.parameters())
 
 
 def test_algorithm_1_takes_k_turns_of_the_discriminator():
@@ -69,6 +83,104 @@ def test_a_discriminator_step_separates_real_from_fake():
     assert losses["total"] < 1
 
 
-def test_an_mlp_gan_takes_the_same_losses():
-    gan = build_method(GANConfig(network=MLPConfig(hidden_sizes=[8]), latent_size=4), (1, 8, 8))
-    assert gan.loss("generator", images())["total"].isfinite()
+def penalized(gan, step: int, batch: Batch):
+    gan.begin_step(step)
+    torch.manual_seed(7)
+    return gan.loss("discriminator", batch)
+
+
+def test_a_penalty_is_added_with_its_weight():
+    options = {"network": MLPConfig(hidden_sizes=[8])}
+    plain, with_penalty = tiny_gan(**options), tiny_gan(penalty=R1Config(weight=3.0), **options)
+    batch = images()
+    found = penalized(with_penalty, 0, batch)
+    inputs = batch.images.clone().requires_grad_()
+    (slope,) = torch.autograd.grad(plain.scores(inputs, None).sum(), inputs)
+    assert_close(found["penalty"], 0.5 * slope.flatten(1).square().sum(1).mean())
+    assert_close(found["total"], penalized(plain, 0, batch)["total"] + 3 * found["penalty"])
+
+
+def test_a_lazy_penalty_is_as_strong_over_its_interval_as_one_at_every_step():
+    options = {"network": MLPConfig(hidden_sizes=[8])}
+    every, lazy = (
+        tiny_gan(penalty=GradientPenaltyConfig(weight=2.0, every=interval), **options) for interval in (1, 4)
+    )
+    batch, plain = images(), tiny_gan(**options)
+    without = penalized(plain, 0, batch)["total"]
+    steady = sum(penalized(every, step, batch)["total"] - without for step in range(8))
+    rare = [penalized(lazy, step, batch)["total"] - without for step in range(8)]
+    assert_close(sum(rare), steady)
+    assert [step for step, extra in enumerate(rare) if extra.abs() > 1e-6] == [0, 4]
+
+
+def test_weights_are_clipped_after_the_discriminators_update_alone():
+    gan = tiny_gan(loss="wasserstein", penalty=WeightClippingConfig(limit=0.01), network=MLPConfig(hidden_sizes=[8]))
+    before = [parameter.clone() for parameter in gan.discriminator.parameters()]
+    gan.after_update("generator", {})
+    assert all(map(torch.equal, gan.discriminator.parameters(), before))
+    gan.after_update("discriminator", {})
+    assert max(parameter.abs().max() for parameter in gan.discriminator.parameters()) <= 0.01
+    assert any(parameter.abs().max() > 0.01 for parameter in gan.model.parameters())
+
+
+def test_spectral_norms_follow_the_discriminators_updates():
+    gan = tiny_gan(spectral_norm=True, network=MLPConfig(hidden_sizes=[16]))
+    layer = gan.discriminator.head
+    with torch.no_grad():
+        layer.parametrizations.weight.original.copy_(torch.randn(1, 16) * 5)
+    for _ in range(5):
+        gan.after_update("discriminator", {})
+    assert_close(torch.linalg.svdvals(layer.weight)[0], torch.tensor(1.0), atol=1e-3, rtol=0)
+
+
+def test_packs_are_judged_together():
+    gan = tiny_gan(pack=2)
+    batch = images(6)
+    assert gan.scores(batch.images, None).shape == (3,)
+    with pytest.raises(ValueError, match="no whole packs of 2"):
+        gan.scores(batch.images[:5], None)
+
+
+def test_reals_and_fakes_are_augmented_for_both_players():
+    gan = tiny_gan(augmentation=DiffAugmentConfig(policy=["translation"]))
+    seen = []
+    gan.augmentation.register_forward_hook(lambda module, inputs, output: seen.append(inputs[0]))
+    batch = images()
+    gan.loss("discriminator", batch)
+    assert any(torch.equal(inputs, batch.images) for inputs in seen) and len(seen) == 2
+    gan.loss("generator", batch)["total"].backward()
+    assert len(seen) == 3
+    assert all(parameter.grad is not None for parameter in gan.model.parameters())
+
+
+def test_the_augmentations_probability_follows_the_scores_of_reals_and_is_in_the_state():
+    gan = tiny_gan(augmentation=ADAConfig(target=0.6, speed_images=60))
+    losses = gan.loss("discriminator", images())
+    assert losses["signs"].shape == (6,) and set(losses["signs"].tolist()) <= {-1.0, 0.0, 1.0}
+    gan.after_update("discriminator", {"signs": torch.ones(6)})
+    assert_close(gan.state_dict()["augmentation.probability"], torch.tensor(0.1))
+    gan.after_update("discriminator", {"signs": torch.tensor([1.0, -1.0])})
+    assert_close(gan.augmentation.probability, torch.tensor(0.1 - 2 / 60))
+
+
+def test_fakes_have_the_labels_of_the_reals_beside_them():
+    gan = tiny_gan(conditioning="concat")
+    seen = []
+    gan.model.sampler.network.register_forward_hook(lambda module, inputs, output: seen.append(inputs[1]))
+    gan.discriminator.register_forward_hook(lambda module, inputs, output: seen.append(inputs[1]))
+    batch = images()
+    gan.loss("discriminator", batch)
+    assert len(seen) == 3 and all(torch.equal(labels, batch.labels) for labels in seen)
+
+
+def test_a_conditional_gan_needs_labels_in_the_data():
+    with pytest.raises(ValueError, match="set it to none"):
+        build_method(GANConfig(conditioning="concat"), DataSpec((1, 8, 8)))
+
+
+def test_points_are_made_without_bounds():
+    config = GANConfig(network=MLPConfig(hidden_sizes=[8]), latent_size=2)
+    gan = build_method(config, DataSpec((2,)))
+    with torch.no_grad():
+        assert gan.model.sampler(torch.randn(500, 2) * 100).abs().max() > 1
+    assert gan.scores(torch.randn(4, 2), None).shape == (4,)

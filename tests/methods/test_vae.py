@@ -1,27 +1,54 @@
+import math
+
+import pytest
 import torch
 from torch import nn
 from torch.distributions import Normal, kl_divergence
 from torch.testing import assert_close
 
-from genlib.config import MLPConfig, OptimizerConfig, VAEConfig
-from genlib.methods import Batch, Sampler, build_method
-from genlib.methods.vae import VAE, Posterior
+from genlib.config import BetaTCConfig, KLConfig, MLPConfig, MMDConfig, OptimizerConfig, VAEConfig
+from genlib.methods import Batch, Posterior, Sampler, build_method
+from genlib.methods.divergences import KL, MMD, BetaTC
+from genlib.methods.likelihoods import Bernoulli, Gaussian, Likelihood
+from genlib.methods.vae import VAE, VariationalModel
+from genlib.networks.base import DataSpec
+
+LIKELIHOODS = (
+    "gaussian",
+    "gaussian_learned",
+    "gaussian_optimal",
+    "bernoulli",
+    "continuous_bernoulli",
+    "discretized_logistic",
+)
 
 
-def fixed_vae(sigma: float | None) -> VAE:
+class Linear(nn.Module):
+    """A layer that takes labels and ignores them."""
+
+    def __init__(self, *layers: nn.Module) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(*layers)
+
+    def forward(self, inputs, labels=None):
+        return self.layers(inputs)
+
+
+def fixed_vae(likelihood: Likelihood) -> VAE:
     """A linear VAE whose decoder ignores the latent's noise: its log-variance is tiny."""
-    encoder = nn.Sequential(nn.Flatten(), nn.Linear(4, 4))
+    encoder = nn.Linear(4, 4)
     with torch.no_grad():
-        encoder[1].weight[2:] = 0
-        encoder[1].bias[2:] = -30.0
-    decoder = nn.Sequential(nn.Linear(2, 4), nn.Unflatten(1, (1, 2, 2)))
-    return VAE(encoder, Sampler(decoder, 2, "sigmoid" if sigma is None else "tanh"), sigma, OptimizerConfig())
+        encoder.weight[2:] = 0
+        encoder.bias[2:] = -30.0
+    decoder = Linear(nn.Linear(2, 4), nn.Unflatten(1, (1, 2, 2)))
+    model = VariationalModel(Linear(nn.Flatten(), encoder), Sampler(decoder, 2, likelihood.output), likelihood, 2)
+    return VAE(model, KL(), OptimizerConfig())
 
 
 def test_the_loss_is_the_negative_elbo_of_torch_distributions():
-    vae, images = fixed_vae(sigma=0.5), torch.rand(6, 1, 2, 2) * 2 - 1
+    vae, images = fixed_vae(Gaussian(0.5, "tanh")), torch.rand(6, 1, 2, 2) * 2 - 1
     mean, log_variance = vae.model.encoder(images).chunk(2, 1)
-    likelihood = Normal(torch.tanh(vae.model.decoder.network(mean)), 0.5).log_prob(images).flatten(1).sum(1)
+    likelihood = Normal(torch.tanh(vae.model.sampler.network(mean)), 0.5).log_prob(images).flatten(1).sum(1)
     divergence = kl_divergence(Normal(mean, (0.5 * log_variance).exp()), Normal(0.0, 1.0)).sum(1)
     losses = vae.loss("vae", Batch(images, None))
     assert_close(losses["reconstruction"], -likelihood.mean(), rtol=1e-4, atol=1e-4)
@@ -30,16 +57,15 @@ def test_the_loss_is_the_negative_elbo_of_torch_distributions():
 
 
 def test_the_bernoulli_decoder_reads_pixels_between_zero_and_one():
-    vae = fixed_vae(sigma=None)
+    vae = fixed_vae(Bernoulli())
     black, white = -torch.ones(1, 1, 2, 2), torch.ones(1, 1, 2, 2)
     with torch.no_grad():
-        vae.model.decoder.network[0].weight.zero_()
-        vae.model.decoder.network[0].bias.fill_(100.0)  # white for certain
+        vae.model.sampler.network.layers[0].weight.zero_()
+        vae.model.sampler.network.layers[0].bias.fill_(100.0)  # white for certain
     latents = torch.zeros(1, 2)
-    assert_close(vae.log_likelihood(vae.model, white, latents), torch.zeros(1))
-    assert_close(vae.log_likelihood(vae.model, black, latents), torch.tensor([-400.0]))
-    assert not vae.is_density and fixed_vae(sigma=0.5).is_density
-    assert_close(vae.sampler_of(vae.model)(torch.zeros(1, 2)), white)
+    assert_close(vae.model.log_likelihood(Batch(white, None), latents), torch.zeros(1))
+    assert_close(vae.model.log_likelihood(Batch(black, None), latents), torch.tensor([-400.0]))
+    assert_close(vae.model.sampler(torch.zeros(1, 2)), white)
 
 
 def test_posterior_samples_are_reparameterized_with_the_posteriors_moments():
@@ -54,25 +80,155 @@ def test_posterior_samples_are_reparameterized_with_the_posteriors_moments():
 def test_the_bound_is_below_the_exact_likelihood_of_a_linear_gaussian_model():
     """p(x) = N(b, W W^T + sigma^2 I) for a linear decoder; near 0 tanh is linear."""
     torch.manual_seed(0)
-    vae = fixed_vae(sigma=0.5)
+    vae = fixed_vae(Gaussian(0.5, "tanh"))
     with torch.no_grad():
-        vae.model.decoder.network[0].weight.mul_(0.02)
-        vae.model.decoder.network[0].bias.zero_()
-        vae.model.encoder[1].weight.zero_()
-        vae.model.encoder[1].bias.zero_()  # the posterior is the prior, nearly the true posterior here
+        layer = vae.model.sampler.network.layers[0]
+        layer.weight.mul_(0.02)
+        layer.bias.zero_()
+        encoder = vae.model.encoder.layers[1]
+        encoder.weight.zero_()
+        encoder.bias.zero_()  # the posterior is the prior, nearly the true posterior here
         images = torch.randn(2000, 1, 2, 2) * 0.5
-        weight = vae.model.decoder.network[0].weight
-        exact = torch.distributions.MultivariateNormal(torch.zeros(4), weight @ weight.T + 0.25 * torch.eye(4))
+        covariance = layer.weight @ layer.weight.T + 0.25 * torch.eye(4)
+        exact = torch.distributions.MultivariateNormal(torch.zeros(4), covariance)
         likelihood = exact.log_prob(images.flatten(1)).mean()
         bound = -vae.loss("vae", Batch(images, None))["total"]
     assert bound <= likelihood + 1e-3
     assert_close(bound, likelihood, atol=0.01, rtol=0)
 
 
-def test_every_network_and_likelihood_trains_and_samples_in_range():
-    for likelihood in ("gaussian", "bernoulli"):
-        config = VAEConfig(network=MLPConfig(hidden_sizes=[8]), latent_size=3, likelihood=likelihood)
-        vae = build_method(config, (3, 8, 8))
-        vae.loss("vae", Batch(torch.rand(4, 3, 8, 8) * 2 - 1, None))["total"].backward()
-        assert all(parameter.grad is not None for parameter in vae.parameters())
-        assert vae.sampler_of(vae.model)(torch.randn(2, 3) * 100).abs().max() <= 1
+@pytest.mark.parametrize("likelihood", LIKELIHOODS)
+def test_every_likelihood_trains_and_samples_in_range(likelihood):
+    config = VAEConfig(network=MLPConfig(hidden_sizes=[8]), latent_size=3, likelihood=likelihood)
+    vae = build_method(config, DataSpec((3, 8, 8)))
+    images = torch.randint(0, 256, (4, 3, 8, 8)) / 127.5 - 1
+    vae.loss("vae", Batch(images, None))["total"].backward()
+    assert all(parameter.grad is not None and parameter.grad.isfinite().all() for parameter in vae.parameters())
+    assert vae.model.sampler(torch.randn(2, 3) * 100).abs().max() <= 1 + 1e-6
+
+
+def test_the_weights_of_a_draw_are_those_of_torch_distributions():
+    torch.manual_seed(0)
+    config = VAEConfig(network=MLPConfig(hidden_sizes=[8]), latent_size=3, sigma=0.3)
+    model = build_method(config, DataSpec((1, 8, 8))).model
+    batch, noise = Batch(torch.rand(5, 1, 8, 8) * 2 - 1, None), torch.randn(5, 3)
+    mean, log_variance = posterior = model.posterior(batch)
+    found = model.weigh(batch, posterior, noise)
+    latents = mean + (0.5 * log_variance).exp() * noise
+    log_prior = Normal(0.0, 1.0).log_prob(latents).sum(1)
+    log_posterior = Normal(mean, (0.5 * log_variance).exp()).log_prob(latents).sum(1)
+    assert_close(found.latents, latents)
+    assert_close(found.log_ratio, log_prior - log_posterior)
+    expected = Normal(model.sampler(latents), 0.3).log_prob(batch.images).flatten(1).sum(1)
+    assert_close(found.log_likelihood, expected)
+
+
+def test_several_draws_are_averaged():
+    """The mean's variance falls as one over their number."""
+    torch.manual_seed(0)
+    network, batch = MLPConfig(hidden_sizes=[8]), Batch(torch.rand(1, 1, 8, 8) * 2 - 1, None)
+    config = VAEConfig(network=network, latent_size=3, monte_carlo_samples=16)
+    many = build_method(config, DataSpec((1, 8, 8)))
+    one = VAE(many.model, many.divergence, OptimizerConfig())
+    with torch.no_grad():
+        of_one = torch.stack([one.loss("vae", batch)["reconstruction"] for _ in range(400)])
+        of_many = torch.stack([many.loss("vae", batch)["reconstruction"] for _ in range(400)])
+    assert abs(of_one.mean() - of_many.mean()) < 4 * of_one.std() / 20
+    assert 10 < of_one.var() / of_many.var() < 25
+
+
+def learned_sigma(likelihood: str) -> float:
+    """What sigma comes out where the mean is 0 and cannot learn."""
+    config = VAEConfig(network=MLPConfig(hidden_sizes=[1]), latent_size=1, likelihood=likelihood)
+    model = build_method(config, DataSpec((1, 8, 8))).model
+    images = torch.randn(64, 1, 8, 8, generator=torch.Generator().manual_seed(0)) * 0.3
+    raw = torch.zeros(64, 1, 8, 8)
+    if likelihood == "gaussian_optimal":
+        model.likelihood.begin_fit()
+        model.likelihood(images, raw)
+        model.likelihood.end_fit()
+        return model.likelihood.sigma.item()
+    optimizer = torch.optim.Adam([model.likelihood.log_sigma], 0.05)
+    for _ in range(300):
+        optimizer.zero_grad()
+        (-model.likelihood(images, raw).mean()).backward()
+        optimizer.step()
+    return model.likelihood.log_sigma.exp().item()
+
+
+@pytest.mark.parametrize("likelihood", ["gaussian_learned", "gaussian_optimal"])
+def test_sigma_reaches_the_closed_form_optimum(likelihood):
+    images = torch.randn(64, 1, 8, 8, generator=torch.Generator().manual_seed(0)) * 0.3
+    assert learned_sigma(likelihood) == pytest.approx(images.square().mean().sqrt().item(), rel=1e-3)
+
+
+def test_the_optimal_sigma_of_training_is_the_batchs_and_of_evaluation_what_was_fitted():
+    likelihood = build_method(
+        VAEConfig(network=MLPConfig(hidden_sizes=[4]), likelihood="gaussian_optimal"), DataSpec((1, 8, 8))
+    ).model.likelihood
+    images, raw = torch.full((2, 1, 8, 8), 0.5), torch.zeros(2, 1, 8, 8)
+    of_half = Normal(0.0, 0.5).log_prob(torch.tensor(0.5)) * 64
+    assert_close(likelihood.train()(images, raw), of_half.expand(2))
+    assert_close(likelihood.eval()(images, raw), (Normal(0.0, 1.0).log_prob(torch.tensor(0.5)) * 64).expand(2))
+
+
+def posterior_of(count: int = 32) -> tuple[Posterior, torch.Tensor]:
+    torch.manual_seed(1)
+    posterior = Posterior(torch.randn(count, 3), torch.randn(count, 3))
+    return posterior, posterior.sample()
+
+
+def test_beta_rises_over_the_warm_up_and_stays():
+    posterior, latents = posterior_of()
+    divergence = KL(beta=4.0, warm_up_steps=10)
+    weights = []
+    for step in (0, 5, 10, 100):
+        divergence.begin_step(step)
+        losses = divergence(posterior, latents)
+        weights.append((losses["divergence"] / losses["kl"]).item())
+    assert weights == pytest.approx([0, 2, 4, 4])
+
+
+def test_a_capacity_is_aimed_at_from_both_sides_and_rises():
+    posterior, latents = posterior_of()
+    kl = KL()(posterior, latents)["kl"]
+    divergence = KL(beta=10.0, capacity=2 * kl.item(), capacity_steps=100)
+    for step, expected in ((0, 10 * kl), (50, 0 * kl), (100, 10 * kl), (200, 10 * kl)):
+        divergence.begin_step(step)
+        assert_close(divergence(posterior, latents)["divergence"], expected, atol=1e-4, rtol=1e-4)
+
+
+def test_free_nats_cost_a_constant_and_pull_at_nothing():
+    mean = torch.full((4, 2), 0.1, requires_grad=True)
+    losses = KL(free=0.5)(Posterior(mean, torch.zeros(4, 2)), mean)
+    losses["divergence"].backward()
+    assert_close(losses["divergence"], torch.tensor(1.0))
+    assert_close(mean.grad, torch.zeros(4, 2))
+
+
+def test_beta_tc_weighs_parts_that_sum_to_the_single_draws_kl():
+    posterior, latents = posterior_of()
+    even = BetaTC(1.0, 1.0, 1.0, rows=1000)(posterior, latents)["divergence"]
+    log_posterior = Normal(posterior.mean, (0.5 * posterior.log_variance).exp()).log_prob(latents).sum(1)
+    assert_close(even, (log_posterior - Normal(0.0, 1.0).log_prob(latents).sum(1)).mean(), atol=1e-4, rtol=1e-4)
+    heavier = BetaTC(1.0, 6.0, 1.0, rows=1000)(posterior, latents)
+    assert_close(heavier["divergence"], even + 5 * heavier["total_correlation"], atol=1e-4, rtol=1e-4)
+
+
+def test_the_discrepancy_is_small_for_the_prior_and_large_away_from_it():
+    torch.manual_seed(0)
+    zeros = torch.zeros(512, 4)
+    near = MMD(10.0, 0.0)(Posterior(zeros, zeros), torch.randn(512, 4))
+    far = MMD(10.0, 0.5)(Posterior(zeros + 2, zeros), torch.randn(512, 4) + 2)
+    assert abs(near["mmd"]) < 0.02 and far["mmd"] > 0.5
+    assert_close(far["divergence"], 10 * far["mmd"] + 0.5 * torch.tensor(8.0))
+
+
+@pytest.mark.parametrize("divergence", [KLConfig(beta=2.0, free_bits=0.1), BetaTCConfig(), MMDConfig(kl_weight=0.1)])
+def test_every_divergence_comes_from_its_configuration_and_trains(divergence):
+    config = VAEConfig(network=MLPConfig(hidden_sizes=[8]), latent_size=3, divergence=divergence)
+    vae = build_method(config, DataSpec((1, 8, 8), rows=500))
+    losses = vae.loss("vae", Batch(torch.rand(6, 1, 8, 8) * 2 - 1, None))
+    losses["total"].backward()
+    assert "kl" in losses and all(math.isfinite(value.item()) for value in losses.values())
+    assert all(parameter.grad is not None for parameter in vae.parameters())
