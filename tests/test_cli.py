@@ -74,8 +74,13 @@ def test_a_run_folder_that_cannot_be_made_is_refused(capsys, tiny, genlib_home, 
 def test_the_methods_are_listed_with_their_keys(capsys):
     assert main(["methods"]) == 0
     text = capsys.readouterr().out
-    assert "method.name: vae" in text and "method.network.name: dcgan" in text
-    assert "loss = non_saturating  (minimax | non_saturating | least_squares | hinge | relativistic)" in text
+    assert "method.name: vae_gan" in text and "network.name: dcgan" in text and "penalty.name: r1_r2" in text
+    assert "loss = non_saturating  (hinge | least_squares | minimax | non_saturating | relativistic | wass" in text
+    rows = {line.split()[0]: line.split()[1:] for line in text.splitlines()[:8]}
+    assert rows["method"] == ["mlp", "dcgan", "resnet", "r3gan", "points", "labels", "likelihood", "reconstruction"]
+    assert rows["gan"] == ["yes"] * 6 + ["-"] * 2
+    assert rows["vq_vae"] == ["-"] * 5 + ["yes", "-", "yes"]
+    assert "no batch norm in the discriminator" in text  # one of the rules
 
 
 def test_a_training_under_a_launcher_speaks_of_bad_input_once(capsys, tiny, monkeypatch):

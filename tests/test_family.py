@@ -148,4 +148,6 @@ def test_two_processes_are_one_with_two_micro_batches(runs, two_processes, name)
     one, two = weights_of(trained(runs, name)), weights_of(RunFolder(two_processes / name))
     for key, expected in one.items():
         if "running_" not in key and "num_batches" not in key:  # re-estimated where they are used
-            torch.testing.assert_close(two[key], expected, atol=1e-4, rtol=1e-4, msg=lambda text, key=key: f"{key}: {text}")
+            torch.testing.assert_close(
+                two[key], expected, atol=1e-4, rtol=1e-4, msg=lambda text, key=key: f"{key}: {text}"
+            )

@@ -2,10 +2,19 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from genlib.config import DCGANConfig, GANConfig, RegistryConfig, RunConfig
+from genlib.config import DCGANConfig, GANConfig, MLPConfig, RegistryConfig, RunConfig
 from genlib.errors import UserError
 from genlib.methods import build_method
-from genlib.sampling import CHUNK, TrainedSampler, draw_latents, estimate_norms, export_sampler, load_sampler
+from genlib.networks.base import DataSpec
+from genlib.sampling import (
+    CHUNK,
+    TrainedSampler,
+    draw_labels,
+    draw_latents,
+    estimate_norms,
+    export_sampler,
+    load_sampler,
+)
 
 CONFIG = RunConfig(method=GANConfig(network=DCGANConfig(width=4), latent_size=3), registry=RegistryConfig(model="tiny"))
 SHAPE = (1, 8, 8)
@@ -14,10 +23,10 @@ SHAPE = (1, 8, 8)
 @pytest.fixture
 def exported(tmp_path):
     torch.manual_seed(1)
-    module = build_method(CONFIG.method, SHAPE).model
-    estimate_norms(module)
-    export_sampler(tmp_path / "sampler", module, CONFIG, SHAPE, ["zero", "one"], {"step": 5})
-    return tmp_path / "sampler", TrainedSampler(module, SHAPE)
+    sampler = TrainedSampler(build_method(CONFIG.method, DataSpec(SHAPE)).model.sampler, SHAPE, [0.25, 0.75])
+    estimate_norms(sampler.module)
+    export_sampler(tmp_path / "sampler", sampler, CONFIG, ["zero", "one"], {"step": 5})
+    return tmp_path / "sampler", sampler
 
 
 def test_a_loaded_sampler_draws_what_the_exported_one_drew(exported):
@@ -70,7 +79,7 @@ def test_a_folder_without_a_sampler_is_named(tmp_path):
 
 def test_a_second_export_replaces_the_first(exported):
     folder, original = exported
-    export_sampler(folder, original.module, CONFIG, SHAPE, None, {"step": 9})
+    export_sampler(folder, original, CONFIG, None, {"step": 9})
     assert load_sampler(folder).info["step"] == 9
     assert [path.name for path in folder.parent.iterdir()] == ["sampler"]
 
@@ -86,3 +95,53 @@ def test_impossible_requests_are_refused(exported, arguments, message):
 def test_labels_are_refused_by_a_sampler_that_was_trained_without(exported):
     with pytest.raises(UserError, match="without labels"):
         load_sampler(exported[0]).images(1, labels=torch.zeros(1))
+
+
+@pytest.fixture
+def conditional(tmp_path):
+    """An exported sampler of three classes, the second thrice as frequent as either other."""
+    torch.manual_seed(1)
+    method = GANConfig(network=DCGANConfig(width=4), latent_size=3, conditioning="batch_norm")
+    config = CONFIG.model_copy(update={"method": method})
+    shares = [0.2, 0.6, 0.2]
+    sampler = TrainedSampler(build_method(method, DataSpec(SHAPE, 3)).model.sampler, SHAPE, shares)
+    for embedding in (layer for layer in sampler.module.modules() if isinstance(layer, torch.nn.Embedding)):
+        torch.nn.init.normal_(embedding.weight)
+    estimate_norms(sampler.module, shares)
+    export_sampler(tmp_path / "sampler", sampler, config, ["cat", "dog", "owl"], {"step": 5})
+    return load_sampler(tmp_path / "sampler")
+
+
+def test_labels_are_drawn_as_often_as_the_data_has_them_and_are_the_seeds():
+    drawn = torch.cat([draw_labels([0.2, 0.6, 0.2], 0, chunk) for chunk in range(20)])
+    assert_close(torch.bincount(drawn) / len(drawn), torch.tensor([0.2, 0.6, 0.2]), atol=0.02, rtol=0)
+    assert torch.equal(draw_labels([0.5, 0.5], 3, 1), draw_labels([0.5, 0.5], 3, 1))
+    assert not torch.equal(draw_labels([0.5, 0.5], 3, 1), draw_labels([0.5, 0.5], 4, 1))
+
+
+def test_images_without_a_wish_are_those_of_the_labels_drawn(conditional):
+    drawn = conditional.labels(0, seed=2)[:40]
+    assert torch.equal(conditional.images(40, seed=2), conditional.images(40, seed=2, labels=drawn))
+    assert not torch.equal(conditional.images(40, seed=2), conditional.images(40, seed=2, labels=(drawn + 1) % 3))
+
+
+def test_labels_may_be_names_or_numbers_and_are_taken_in_turn(conditional):
+    assert conditional.labels_named(["owl", "0"], 5).tolist() == [2, 0, 2, 0, 2]
+    for names, message in ((["dgo"], "did you mean 'dog'"), (["-2"], "label -2 is unknown; use 0 to 2, or a name")):
+        with pytest.raises(UserError, match=message):
+            conditional.images(2, labels=conditional.labels_named(names, 2))
+    with pytest.raises(UserError, match="3 labels for 2 images"):
+        conditional.images(2, labels=torch.tensor([0, 1, 2]))
+
+
+def test_what_is_shown_of_a_conditional_sampler_has_a_column_for_each_label(conditional):
+    shown = conditional.exhibit(64, seed=1)
+    assert shown.columns == 3 and len(shown.images) == 63
+    assert torch.equal(shown.images, conditional.images(63, 1, labels=torch.arange(3).repeat(21)))
+
+
+def test_a_sampler_of_points_gives_points_and_shows_many():
+    sampler = build_method(GANConfig(network=MLPConfig(hidden_sizes=[8]), latent_size=2), DataSpec((2,))).model.sampler
+    points = TrainedSampler(sampler, (2,))
+    assert points.images(300).shape == (300, 2) and points.images(3).dtype == torch.float32
+    assert len(points.exhibit(64).images) == 2048

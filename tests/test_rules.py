@@ -1,0 +1,119 @@
+"""What does not go together is refused before any work, with the reason and the remedy."""
+
+import pytest
+
+from genlib.config import RULES, load_config
+from genlib.errors import UserError
+from tests.conftest import CONFIGS
+
+GRADIENTS = "method.penalty={name: r1, weight: 1}"
+BAD = {
+    "strides_reach_the_image_size": [
+        (
+            "dcgan_digits",
+            ["data.image_size=30"],
+            "dcgan's strides, which double 4 to 7 pixels; use 28",
+        ),
+        ("hinge_sngan_cifar10", ["data.image_size=33"], "cannot be made by resnet's strides"),
+        ("gan_minimax_mnist", ["method.discriminator_network={name: r3gan}", "data.image_size=18"], "r3gan's strides"),
+    ],
+    "halvings_divide_the_image_size": [
+        ("vq_vae_digits", ["data.image_size=9"], "divisible by 2 to the power of method.downsamplings (1); use 8"),
+    ],
+    "points_take_networks_for_vectors": [
+        ("r3gan_ring8", ["method.network={name: dcgan}"], "dcgan is made of convolutions; use method.network.name=mlp"),
+        ("vq_vae_digits", ["data.source=ring8"], "vq_vae's convolutions need images"),
+        ("r3gan_ring8", ["method.augmentation.name=ada"], "alters pixels, and data.source ring8 has none"),
+    ],
+    "points_take_gaussian_likelihoods": [
+        ("vae_pinwheel", ["method.likelihood=bernoulli"], "is one of pixels, and data.source pinwheel is points"),
+    ],
+    "only_images_are_stacked_or_binarized": [
+        ("vae_pinwheel", ["data.binarize=fixed"], "leave out data.stacked and data.binarize"),
+        ("dcgan_digits", ["data.stacked=100"], "makes images of 3 channels, data.channels is 1; use 3"),
+    ],
+    "densities_are_not_of_binary_pixels": [
+        ("vae_digits", ["data.binarize=draw"], "method.likelihood (gaussian) is no probability of; use bernoulli"),
+    ],
+    "labels_need_a_place": [
+        ("vae_digits", ["method.conditioning=batch_norm"], "mlp network has none there; use method.network.norm=batch"),
+        (
+            "r3gan_cifar10",
+            ["method.conditioning=batch_norm"],
+            "r3gan network has none there; use",
+        ),
+    ],
+    "projection_needs_labels": [
+        ("dcgan_digits", ["method.discriminator_conditioning=projection"], "but method.conditioning is none"),
+        ("cgan_mnist", ["method.pack=2"], "a projection is onto one label; use method.pack=1"),
+    ],
+    "packs_fill_micro_batches": [
+        ("pacgan_ring8", ["training.batch_size=510"], "method.pack (4) must divide a micro-batch (510 images)"),
+        ("pacgan_ring8", ["training.batch_size=8", "training.micro_batches=4"], "must divide a micro-batch (2 images)"),
+    ],
+    "gradient_norms_are_per_image": [
+        ("dcgan_digits", [GRADIENTS], "use method.network.discriminator_norm=none"),
+        ("dcgan_digits", [GRADIENTS, "method.discriminator_network={name: dcgan}"], "discriminator_network.discr"),
+    ],
+    "wasserstein_needs_a_limit": [
+        ("dcgan_digits", ["method.loss=wasserstein"], "grows without end unless its slope is limited"),
+    ],
+    "decompositions_need_company": [
+        ("beta_tc_vae_digits", ["training.batch_size=4", "training.micro_batches=4"], "of a micro-batch, which has 1"),
+    ],
+    "fitted_latents_need_a_posterior": [
+        ("iwae_digits", ["method.latents=mixture"], "an iwae's encoder is a proposal"),
+    ],
+    "inception_names_its_file": [
+        (
+            "dcgan_digits",
+            ["evaluation.features=inception", "registry.metric=fid"],
+            "needs evaluation.inception",
+        ),
+    ],
+    "points_are_their_own_features": [
+        ("r3gan_ring8", ["evaluation.features=random"], "is of images, and data.source ring8 is points; use points"),
+        ("dcgan_digits", ["evaluation.features=points"], "data.source digits is images; use classifier"),
+    ],
+    "metric_is_measured": [
+        ("dcgan_digits", ["registry.metric=fid"], "is not measured by evaluation.features 'classifier'"),
+        ("dcgan_digits", ["registry.metric=elbo"], "needs an encoder and a likelihood, which a gan has not"),
+        ("vae_gan_digits", ["registry.metric=elbo"], "which a vae_gan has not"),
+        ("dcgan_digits", ["registry.metric=psnr"], "of images that an encoder and a decoder bring back"),
+        ("dcgan_digits", ["registry.metric=energy_distance"], "is not measured on data.source digits; use fd_classif"),
+        ("vae_pinwheel", ["registry.metric=reverse_kl"], "is not measured on data.source pinwheel; use energy_dist"),
+        ("vae_pinwheel", ["registry.metric=modes"], "needs modes, which pinwheel has not"),
+        ("vae_pinwheel", ["registry.metric=bits_per_dim"], "needs a density over pixels"),
+        ("dcgan_digits", ["registry.metric=label_accuracy"], "is of samples with a label; set method.conditioning"),
+    ],
+}
+CASES = [(rule, *case) for rule, cases in BAD.items() for case in cases]
+
+
+@pytest.mark.parametrize(("rule", "name", "overrides", "message"), CASES)
+def test_what_makes_no_sense_is_refused_with_the_reason(rule, name, overrides, message):
+    with pytest.raises(UserError) as error:
+        load_config(CONFIGS / f"{name}.yaml", overrides)
+    assert message in str(error.value) and "\n" not in str(error.value)
+
+
+def test_every_rule_is_tried_and_says_what_it_is():
+    assert set(BAD) == {rule.__name__ for rule in RULES}
+    assert all(rule.__doc__ for rule in RULES)
+
+
+def test_a_key_of_another_choice_is_named_as_such():
+    for name, override, message in (
+        ("autoencoder_digits", "method.prior.width=8", "which is one of vq_vae and not of autoencoder"),
+        ("vae_digits", "method.pack=2", "which is one of gan and not of vae"),
+        ("dcgan_digits", "method.network.hidden_sizes=[8]", "which is one of mlp and not of dcgan"),
+    ):
+        with pytest.raises(UserError, match=message):
+            load_config(CONFIGS / f"{name}.yaml", [override])
+
+
+def test_a_remedy_for_packs_is_one():
+    with pytest.raises(UserError) as error:
+        load_config(CONFIGS / "pacgan_ring8.yaml", ["training.batch_size=510"])
+    remedy = str(error.value).rsplit(" ", 1)[-1].rstrip(".")
+    load_config(CONFIGS / "pacgan_ring8.yaml", [f"training.batch_size={remedy}"])
