@@ -20,8 +20,9 @@ from sklearn.datasets import load_digits
 from torch.utils.data import DataLoader
 
 from genlib.config import RunConfig
-from genlib.losses.adversarial import logistic_discriminator, non_saturating_generator
+from genlib.losses.adversarial import load_loss
 from genlib.methods import Batch, build_method
+from genlib.networks.base import DataSpec
 from genlib.training.phases import build_optimizer
 from genlib.training.run_folder import RunFolder
 from genlib.training.signals import StopRequest
@@ -58,9 +59,13 @@ def synthetic_images(config: RunConfig, count: int = 20_000) -> np.ndarray:
 def genlib_rate(config: RunConfig, images: np.ndarray) -> float:
     """The training loop as genlib train runs it, without the sample grids and checkpoints."""
     dataset: Any = SimpleNamespace(
-        manifest=SimpleNamespace(shape=images.shape[1:], content_hash="", label_names=None),
+        manifest=SimpleNamespace(
+            shape=images.shape[1:], content_hash="", label_names=None, counts={"train": len(images)}
+        ),
         images=lambda split: images,
         labels=lambda split: None,
+        label_shares=lambda: None,
+        is_points=False,
     )
     with tempfile.TemporaryDirectory() as folder:
         run = RunFolder(folder)
@@ -75,7 +80,8 @@ def genlib_rate(config: RunConfig, images: np.ndarray) -> float:
 
 def bare_step(config: RunConfig) -> Callable[[torch.Tensor], None]:
     """One training step written by hand for float images in [-1, 1]."""
-    method = build_method(config.method, (config.data.channels, *[config.data.image_size] * 2))
+    method = build_method(config.method, DataSpec((config.data.channels, *[config.data.image_size] * 2)))
+    adversarial = load_loss("non_saturating")
     optimizers = {p.name: build_optimizer(p.optimizer, list(p.trains.parameters())) for p in method.phases}
 
     def vae(images: torch.Tensor) -> None:
@@ -84,18 +90,18 @@ def bare_step(config: RunConfig) -> Callable[[torch.Tensor], None]:
         optimizers["vae"].step()
 
     def gan(images: torch.Tensor) -> None:
-        generator, discriminator = method.model, method.discriminator
+        generator, discriminator = method.model.sampler, method.discriminator
         latents = torch.randn(len(images), generator.latent_size)
         with torch.no_grad():
             fakes = generator(latents)
         optimizers["discriminator"].zero_grad()
-        loss = logistic_discriminator(discriminator(images), discriminator(fakes)).mean()
+        loss = adversarial.discriminator(discriminator(images), discriminator(fakes)).mean()
         loss.backward()
         optimizers["discriminator"].step()
         optimizers["generator"].zero_grad()
         discriminator.requires_grad_(False)
         latents = torch.randn(len(images), generator.latent_size)
-        non_saturating_generator(discriminator(generator(latents))).mean().backward()
+        adversarial.generator(discriminator(generator(latents)), None).mean().backward()
         discriminator.requires_grad_(True)
         optimizers["generator"].step()
 
@@ -135,7 +141,7 @@ def png_dataset(images: np.ndarray) -> datasets.Dataset:
 
 def loader_rate(config: RunConfig, dataset: datasets.Dataset, workers: int) -> float:
     """The conventional loop: a DataLoader over PIL images, plain Adam, the loss read at every step."""
-    method = build_method(config.method, (1, config.data.image_size, config.data.image_size))
+    method = build_method(config.method, DataSpec((1, config.data.image_size, config.data.image_size)))
     optimizer, seen = torch.optim.Adam(method.parameters()), 0
     batches = iter(DataLoader(dataset, config.training.batch_size, shuffle=True, num_workers=workers))
     next(batches)
