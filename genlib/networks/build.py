@@ -12,7 +12,7 @@ from genlib.networks.conditional import Generator, GeneratorConditioning
 from genlib.networks.dcgan import dcgan_backbone, dcgan_generator, initialize
 from genlib.networks.discriminator import Discriminator, DiscriminatorConditioning
 from genlib.networks.mlp import Activation, mlp_backbone, mlp_generator
-from genlib.networks.r3gan import R3GANGenerator, r3gan_backbone
+from genlib.networks.r3gan import R3GANGenerator, r3gan_backbone, scaled
 from genlib.networks.resnet import resnet_backbone, resnet_generator
 from genlib.networks.spectral_norm import apply_spectral_norm
 
@@ -62,7 +62,7 @@ def build_discriminator(
     pack: int = 1,
     spectral_norm: bool = False,
 ) -> Discriminator:
-    """(images (B, *shape), labels) => scores (B / pack,)."""
+    """(images (B, *shape), labels) => scores (B / pack,); ValueError for spectral norm of r3gan, which begins at zero."""
     own = widened(network, shape, classes if conditioning == "concat" else 0)
     backbone = build_backbone(network, (pack * own[0], *own[1:]), lambda: nn.LeakyReLU(SLOPE))
     discriminator = Discriminator(backbone, head_of(network, backbone, 1), classes, conditioning, pack)
@@ -98,9 +98,11 @@ def head_of(network: NetworkConfig, backbone: Backbone, outputs: int) -> nn.Line
     match network:
         case DCGANConfig():
             head.apply(initialize)
-        case ResNetConfig() | R3GANConfig():
+        case ResNetConfig():
             nn.init.xavier_uniform_(head.weight)
             nn.init.zeros_(head.bias)
+        case R3GANConfig():
+            scaled(head, gain=1.0)
     return head
 
 
