@@ -1,47 +1,198 @@
+"""What holds for every network at every size: shapes, gradients, labels, packs and refusals."""
+
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import nn
+from torch.nn.utils import parametrize
 from torch.testing import assert_close
 
-from genlib.networks.batch_norm import reestimate_batch_norm
-from genlib.networks.dcgan import DCGANDiscriminator, DCGANGenerator
-from genlib.networks.mlp import mlp_decoder, mlp_discriminator, mlp_encoder
+from genlib.config import DCGANConfig, MLPConfig, R3GANConfig, ResNetConfig
+from genlib.networks.build import build_discriminator, build_encoder, build_generator
 from genlib.sizes import doublings, nearest_sizes
 
-
-@pytest.mark.parametrize("channels", [1, 3])
-@pytest.mark.parametrize("size", [8, 12, 20, 28, 32, 48, 64, 96, 128])
-def test_dcgan_makes_and_reads_images_of_every_size_that_its_strides_allow(size, channels):
-    images = DCGANGenerator(latent_size=5, width=2, image_shape=(channels, size, size))(torch.randn(2, 5))
-    assert images.shape == (2, channels, size, size)
-    assert DCGANDiscriminator((channels, size, size), width=2, outputs=3)(images).shape == (2, 3)
-
-
-def test_dcgan_at_64_pixels_has_the_papers_parameters():
-    """Radford et al. 2015, figure 1, at half its width: 4x4x512 to 64x64x3."""
-    generator = DCGANGenerator(latent_size=100, width=64, image_shape=(3, 64, 64))
-    convolutions = [100 * 512 * 16, 512 * 256 * 16, 256 * 128 * 16, 128 * 64 * 16, 64 * 3 * 16 + 3]
-    norms = 2 * (512 + 256 + 128 + 64)
-    assert sum(parameter.numel() for parameter in generator.parameters()) == sum(convolutions) + norms
+CLASSES, LATENT_SIZE = 3, 5
+MLP = MLPConfig(hidden_sizes=[7, 6])
+MLP_WITH_NORM = MLPConfig(hidden_sizes=[7, 6], norm="batch")
+DCGAN, PLAIN_DCGAN = DCGANConfig(width=2), DCGANConfig(width=2, discriminator_norm="none")
+RESNET = ResNetConfig(width=4, discriminator_width=4)
+R3GAN = R3GANConfig(width=2, blocks=1, group_size=2)
+NETWORKS = [MLP, MLP_WITH_NORM, DCGAN, PLAIN_DCGAN, RESNET, R3GAN]
+GENERATORS = [
+    *[(network, conditioning) for network in NETWORKS for conditioning in ("none", "concat")],
+    *[(network, "batch_norm") for network in (MLP_WITH_NORM, DCGAN, RESNET)],
+]
+SHAPES = [(1, 8, 8), (3, 12, 12), (1, 28, 28), (3, 32, 32), (1, 64, 64), (3, 128, 128)]
+SMALL = (3, 16, 16)
 
 
-def test_dcgan_starts_from_the_papers_distribution():
+def name(value):
+    return value.name if hasattr(value, "name") else str(value)
+
+
+def shaken(module):
+    """Weights at which no gain is one and no branch is zero, so that nothing is equal or still by chance."""
+    torch.manual_seed(1)
+    with torch.no_grad():
+        for parameter in module.parameters():
+            parameter.add_(0.2 * torch.randn_like(parameter))
+    return module
+
+
+def weights_without_gradient(module):
+    """A bias right before a batch norm has none, rightly; so biases are left out."""
+    return [
+        key
+        for key, parameter in module.named_parameters()
+        if parameter.grad is None or (parameter.dim() > 1 and not parameter.grad.any())
+    ]
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+@pytest.mark.parametrize(("network", "conditioning"), GENERATORS, ids=name)
+def test_every_generator_makes_images_of_every_size(network, conditioning, shape):
+    generator = build_generator(network, LATENT_SIZE, shape, CLASSES, conditioning)
+    with torch.no_grad():
+        images = generator(torch.randn(2, LATENT_SIZE), torch.tensor([0, 2]))
+    assert images.shape == (2, *shape)
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+@pytest.mark.parametrize("network", NETWORKS, ids=name)
+def test_every_discriminator_and_encoder_reads_images_of_every_size(network, shape):
+    images, labels = torch.randn(2, *shape), torch.tensor([0, 2])
+    with torch.no_grad():
+        for conditioning in ("none", "concat", "projection"):
+            assert build_discriminator(network, shape, CLASSES, conditioning)(images, labels).shape == (2,)
+        for classes in (0, CLASSES):
+            assert build_encoder(network, shape, 4, classes)(images, labels).shape == (2, 4)
+
+
+@pytest.mark.parametrize("network", [MLP, MLP_WITH_NORM], ids=["none", "batch"])
+def test_points_in_the_plane_take_the_mlp(network):
+    points, labels = torch.randn(4, 2), torch.tensor([0, 1, 2, 0])
+    assert build_generator(network, LATENT_SIZE, (2,))(torch.randn(4, LATENT_SIZE)).shape == (4, 2)
+    assert build_encoder(network, (2,), 3, CLASSES)(points, labels).shape == (4, 3)
+    assert build_discriminator(network, (2,), CLASSES, "concat", pack=2)(points, labels).shape == (2,)
+
+
+@pytest.mark.parametrize(("network", "conditioning"), GENERATORS, ids=name)
+def test_gradients_reach_every_weight_of_a_generator(network, conditioning):
+    generator = shaken(build_generator(network, LATENT_SIZE, SMALL, CLASSES, conditioning))
+    generator(torch.randn(6, LATENT_SIZE), torch.arange(6) % CLASSES).square().sum().backward()
+    assert weights_without_gradient(generator) == []
+
+
+@pytest.mark.parametrize("conditioning", ["none", "concat", "projection"])
+@pytest.mark.parametrize("network", NETWORKS, ids=name)
+def test_gradients_of_gradients_reach_every_weight_of_a_discriminator(network, conditioning):
+    discriminator = shaken(build_discriminator(network, SMALL, CLASSES, conditioning))
+    images = torch.randn(6, *SMALL, requires_grad=True)
+    scores = discriminator(images, torch.arange(6) % CLASSES)
+    (gradient,) = torch.autograd.grad(scores.sum(), images, create_graph=True)
+    assert gradient.abs().flatten(1).sum(1).gt(0).all()
+    (gradient.square().sum() + scores.square().sum()).backward()
+    assert weights_without_gradient(discriminator) == []
+    assert all(parameter.grad.isfinite().all() for parameter in discriminator.parameters())
+
+
+@pytest.mark.parametrize(("network", "conditioning"), GENERATORS, ids=name)
+def test_labels_change_what_a_conditional_generator_makes_and_nothing_else(network, conditioning):
+    generator = shaken(build_generator(network, LATENT_SIZE, SMALL, CLASSES, conditioning)).eval()
+    latents, labels = torch.randn(3, LATENT_SIZE), torch.tensor([0, 1, 2])
+    with torch.no_grad():
+        same = torch.isclose(generator(latents, labels), generator(latents, torch.tensor([0, 1, 1])), atol=1e-6)
+    assert same[:2].all()
+    assert same[2].all() == (conditioning == "none")
+
+
+@pytest.mark.parametrize("network", [MLP, DCGAN, RESNET, R3GAN], ids=name)
+def test_labels_stand_beside_the_images_as_planes_of_zeros_and_ones(network):
+    images, labels = torch.randn(4, *SMALL), torch.tensor([2, 0, 1, 1])
+    planes = torch.zeros(4, CLASSES, *SMALL[1:])
+    for image, label in zip(planes, labels, strict=True):
+        image[label] = 1
+    inputs = torch.cat([images, planes], dim=1)
+    if network is MLP:
+        inputs = torch.cat([images.flatten(1), planes[:, :, 0, 0]], dim=1)
+    discriminator = build_discriminator(network, SMALL, CLASSES, "concat")
+    assert_close(discriminator(images, labels), discriminator.head(discriminator.backbone(inputs))[:, 0])
+    encoder = build_encoder(network, SMALL, 2, CLASSES)
+    assert_close(encoder(images, labels), encoder.head(encoder.backbone(inputs)))
+
+
+@pytest.mark.parametrize("network", [MLP, DCGAN, RESNET, R3GAN], ids=name)
+def test_a_projection_adds_the_labels_embedding_times_the_features(network):
+    """Miyato & Koyama 2018, eq. 5, image by image."""
+    discriminator = shaken(build_discriminator(network, SMALL, CLASSES, "projection")).eval()
+    images, labels = torch.randn(4, *SMALL), torch.tensor([2, 0, 1, 1])
+    expected = []
+    for features, label in zip(discriminator.features(images), labels, strict=True):
+        psi = discriminator.head.weight[0].dot(features) + discriminator.head.bias[0]
+        expected.append(psi + discriminator.embedding.weight[label].dot(features))
+    assert_close(discriminator(images, labels), torch.stack(expected))
+
+
+@pytest.mark.parametrize("network", [MLP, DCGAN, RESNET, R3GAN], ids=name)
+def test_a_pack_is_judged_as_one_image_of_all_its_channels(network):
+    discriminator = build_discriminator(network, SMALL, CLASSES, "concat", pack=2)
+    images, labels = torch.randn(4, *SMALL), torch.tensor([2, 0, 1, 1])
+    hot = F.one_hot(labels, CLASSES).float()
+    if network is MLP:
+        judged = [torch.cat([images[i].flatten(), hot[i]]) for i in range(4)]
+    else:
+        judged = [torch.cat([images[i], hot[i][:, None, None].expand(-1, 16, 16)]) for i in range(4)]
+    packs = torch.stack([torch.cat(judged[:2]), torch.cat(judged[2:])])
+    assert_close(discriminator.features(images, labels), discriminator.backbone(packs))
+    assert discriminator(images, labels).shape == (2,)
+
+
+@pytest.mark.parametrize("network", [MLP, PLAIN_DCGAN, RESNET], ids=name)
+def test_spectral_norm_brings_every_weight_of_a_discriminator_to_one(network):
     torch.manual_seed(0)
-    generator = DCGANGenerator(latent_size=100, width=64, image_shape=(3, 32, 32))
-    weights = torch.cat([layer.weight.flatten() for layer in generator.layers if isinstance(layer, nn.ConvTranspose2d)])
-    assert abs(weights.std() - 0.02) < 1e-4 and abs(weights.mean()) < 1e-4
+    discriminator = build_discriminator(network, SMALL, CLASSES, "projection", spectral_norm=True)
+    layers = [layer for layer in discriminator.modules() if isinstance(layer, nn.Linear | nn.Conv2d | nn.Embedding)]
+    assert all(parametrize.is_parametrized(layer, "weight") for layer in layers)
+    assert all(0.9 < torch.linalg.matrix_norm(layer.weight.flatten(1), 2) < 1.1 for layer in layers)
 
 
-def test_dcgan_has_no_batch_norm_at_the_discriminators_input_and_the_generators_output():
-    generator, discriminator = DCGANGenerator(4, 2, (1, 32, 32)).layers, DCGANDiscriminator((1, 32, 32), 2, 1).layers
-    assert isinstance(generator[-1], nn.ConvTranspose2d) and isinstance(generator[-2], nn.ReLU)
-    assert isinstance(discriminator[0], nn.Conv2d) and isinstance(discriminator[1], nn.LeakyReLU)
-    assert any(isinstance(layer, nn.BatchNorm2d) for layer in discriminator)
+def test_spectral_norm_of_weights_that_begin_at_zero_is_refused():
+    with pytest.raises(ValueError, match="weight of zeros"):
+        build_discriminator(R3GAN, SMALL, spectral_norm=True)
 
 
-def test_dcgan_refuses_a_size_that_its_strides_cannot_make():
-    with pytest.raises(ValueError, match="30x30"):
-        DCGANGenerator(4, 2, (1, 30, 30))
+@pytest.mark.parametrize("network", [MLP, R3GAN], ids=name)
+def test_labels_for_a_batch_norm_that_is_not_there_are_refused(network):
+    with pytest.raises(ValueError, match="concat"):
+        build_generator(network, LATENT_SIZE, SMALL, CLASSES, "batch_norm")
+
+
+def test_a_conditional_network_without_labels_says_so():
+    images, latents = torch.randn(2, *SMALL), torch.randn(2, LATENT_SIZE)
+    for conditioning in ("concat", "batch_norm"):
+        with pytest.raises(ValueError, match="needs labels"):
+            build_generator(DCGAN, LATENT_SIZE, SMALL, CLASSES, conditioning)(latents)
+    for conditioning in ("concat", "projection"):
+        with pytest.raises(ValueError, match="needs labels"):
+            build_discriminator(DCGAN, SMALL, CLASSES, conditioning)(images)
+    with pytest.raises(ValueError, match="needs labels"):
+        build_encoder(DCGAN, SMALL, 2, CLASSES)(images)
+
+
+def test_packs_are_refused_for_projections_and_where_they_are_not_whole():
+    with pytest.raises(ValueError, match="projection"):
+        build_discriminator(DCGAN, SMALL, CLASSES, "projection", pack=2)
+    with pytest.raises(ValueError, match="3 images.*packs of 2"):
+        build_discriminator(DCGAN, SMALL, pack=2)(torch.randn(3, *SMALL))
+
+
+@pytest.mark.parametrize("network", [DCGAN, RESNET, R3GAN], ids=name)
+@pytest.mark.parametrize("shape", [(1, 30, 30), (1, 16, 32), (1, 4, 4)], ids=str)
+def test_a_size_that_doubling_cannot_make_is_refused(network, shape):
+    with pytest.raises(ValueError, match=f"{shape[1]}x{shape[2]}"):
+        build_generator(network, LATENT_SIZE, shape)
+    with pytest.raises(ValueError, match=f"{shape[1]}x{shape[2]}"):
+        build_discriminator(network, shape)
 
 
 def test_sizes_are_four_to_seven_pixels_doubled():
@@ -49,21 +200,3 @@ def test_sizes_are_four_to_seven_pixels_doubled():
         base * 2**count for base in (4, 5, 6, 7) for count in range(1, 6) if base * 2**count <= 128
     }
     assert nearest_sizes(30) == [28, 32]
-
-
-def test_mlps_map_images_to_vectors_and_back():
-    images = torch.randn(2, 3, 8, 8)
-    assert mlp_encoder((3, 8, 8), [7, 5], outputs=4)(images).shape == (2, 4)
-    assert mlp_discriminator((3, 8, 8), [7])(images).shape == (2, 1)
-    decoder = mlp_decoder(4, [7, 5], (3, 8, 8))
-    assert decoder(torch.randn(2, 4)).shape == (2, 3, 8, 8)
-    assert [layer.out_features for layer in decoder[0] if isinstance(layer, nn.Linear)] == [5, 7, 192]
-
-
-def test_reestimated_statistics_are_the_mean_over_the_batches():
-    norm = nn.BatchNorm1d(2)
-    batches = [torch.randn(50, 2) * 3 + 1, torch.randn(50, 2)]
-    reestimate_batch_norm(norm, norm, batches)
-    assert_close(norm.running_mean, torch.stack([batch.mean(0) for batch in batches]).mean(0))
-    assert_close(norm.running_var, torch.stack([batch.var(0) for batch in batches]).mean(0))
-    assert norm.momentum == 0.1 and not norm.training
