@@ -62,7 +62,7 @@ def build_discriminator(
     pack: int = 1,
     spectral_norm: bool = False,
 ) -> Discriminator:
-    """(images (B, *shape), labels) => scores (B / pack,); ValueError for spectral norm of r3gan, which begins at zero."""
+    """(images (B, *shape), labels) => scores (B / pack,); ValueError for r3gan with spectral norm."""
     own = widened(network, shape, classes if conditioning == "concat" else 0)
     backbone = build_backbone(network, (pack * own[0], *own[1:]), lambda: nn.LeakyReLU(SLOPE))
     discriminator = Discriminator(backbone, head_of(network, backbone, 1), classes, conditioning, pack)
