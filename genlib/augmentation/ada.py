@@ -33,7 +33,8 @@ class AdaptiveAugment(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         if images.dim() != 4:
             raise ValueError(f"augmentation alters images (B, C, H, W), not {tuple(images.shape)}; leave it out.")
-        return self.recoloured(self.moved(images))
+        with torch.autocast(images.device.type, enabled=False):
+            return recoloured(moved(images.float(), self.probability), self.probability).to(images.dtype)
 
     @torch.no_grad()
     def update(self, signs: Tensor, images: int) -> None:
@@ -43,68 +44,61 @@ class AdaptiveAugment(nn.Module):
         step = torch.sign(signs.float().mean() - self.target) * (images / self.speed_images)
         self.probability.add_(step).clamp_(0, 1)
 
-    def chosen(self, images: Tensor, values: Tensor, neutral: float = 0.0) -> Tensor:
-        """For each image its value with the probability, else what changes nothing; (B,)."""
-        applies = torch.rand(len(images), device=images.device) < self.probability
-        return torch.where(applies, values, torch.full_like(values, neutral))
 
-    def moved(self, images: Tensor) -> Tensor:
-        """Flips, quarter turns, shifts, scales and rotations (appendix B, figure 18), in float32."""
-        count, _, height, width = images.shape
-        device = images.device
+def chosen(values: Tensor, probability: Tensor) -> Tensor:
+    """Values (..., B), all of an image with the probability, else 0."""
+    return values * (torch.rand(values.shape[-1], device=values.device) < probability)
 
-        def rand() -> Tensor:
-            return torch.rand(count, device=device)
 
-        def normal() -> Tensor:
-            return torch.randn(count, device=device)
+def moved(images: Tensor, p: Tensor) -> Tensor:
+    """Flips, quarter turns, shifts, scales and rotations of square images (appendix B)."""
+    count, _, height, width = images.shape
+    device = images.device
 
-        flip = 1 - 2 * self.chosen(images, (rand() < 0.5).float())
-        matrix = scaling(flip, torch.ones_like(flip))
-        matrix = rotation(self.chosen(images, torch.floor(rand() * 4) * (math.pi / 2))) @ matrix
-        shift = [torch.round(self.chosen(images, (2 * rand() - 1) * SHIFT) * size) / size for size in (width, height)]
-        matrix = translation(*(2 * part for part in shift)) @ matrix
-        scale = torch.exp2(self.chosen(images, SCALE * normal()))
-        matrix = scaling(scale, scale) @ matrix
-        # Two rotations, before and after the uneven scaling, which together happen with the probability.
-        either = 1 - torch.sqrt(1 - self.probability)
-        matrix = rotation(self._angle(rand(), either)) @ matrix
-        uneven = torch.exp2(self.chosen(images, SCALE * normal()))
-        matrix = scaling(uneven, 1 / uneven) @ matrix
-        matrix = rotation(self._angle(rand(), either)) @ matrix
-        matrix = translation(*(2 * self.chosen(images, FRACTION * normal()) for _ in range(2))) @ matrix
-        with torch.autocast(device.type, enabled=False):
-            # grid_sample wants the map from the result back to the image.
-            back = torch.linalg.inv(matrix)[:, :2]
-            where = F.affine_grid(back, [count, 1, height, width], align_corners=False)
-            moved = F.grid_sample(images.float(), where, "bilinear", "reflection", align_corners=False)
-        return moved.to(images.dtype)
+    def uniform(*shape: int) -> Tensor:
+        return 2 * torch.rand(*shape, count, device=device) - 1
 
-    def _angle(self, uniform: Tensor, probability: Tensor) -> Tensor:
-        applies = torch.rand_like(uniform) < probability
-        return torch.where(applies, (2 * uniform - 1) * math.pi, torch.zeros_like(uniform))
+    def normal(*shape: int) -> Tensor:
+        return torch.randn(*shape, count, device=device)
 
-    def recoloured(self, images: Tensor) -> Tensor:
-        """Brightness, contrast, luma flip, hue and saturation; of grey images the first three."""
-        count, channels = images.shape[:2]
-        device = images.device
-        brightness = self.chosen(images, BRIGHTNESS * torch.randn(count, device=device))
-        contrast = torch.exp2(self.chosen(images, CONTRAST * torch.randn(count, device=device)))
-        flips = self.chosen(images, (torch.rand(count, device=device) < 0.5).float())
-        if channels == 1:
-            factor = contrast * (1 - 2 * flips)
-            return images * factor.view(-1, 1, 1, 1) + (brightness * factor).view(-1, 1, 1, 1)
-        turn = self.chosen(images, (2 * torch.rand(count, device=device) - 1) * math.pi)
-        saturation = torch.exp2(self.chosen(images, SATURATION * torch.randn(count, device=device)))
-        axis = torch.full((3,), 3**-0.5, device=device)  # of grey
-        along = torch.outer(axis, axis)
-        identity = torch.eye(3, device=device)
-        matrix = contrast.view(-1, 1, 1) * identity
-        matrix = (identity - 2 * along * flips.view(-1, 1, 1)) @ matrix
-        matrix = about(axis, turn) @ matrix
-        matrix = (along + (identity - along) * saturation.view(-1, 1, 1)) @ matrix
-        offset = (matrix @ brightness.view(-1, 1, 1).expand(-1, 3, 1)).view(-1, 3, 1, 1)
-        return torch.einsum("bij,bjhw->bihw", matrix.to(images.dtype), images) + offset.to(images.dtype)
+    flip = 1 - 2 * chosen((uniform() < 0).float(), p)
+    quarters = chosen(torch.randint(4, (count,), device=device), p)
+    size = torch.tensor([[width], [height]], device=device)
+    shift = torch.round(chosen(SHIFT * uniform(2), p) * size) / size
+    scale = torch.exp2(chosen(SCALE * normal(), p))
+    # Before and after the uneven scaling; the probability is that of at least one of the two.
+    before, after = (chosen(math.pi * uniform(), 1 - (1 - p).sqrt()) for _ in range(2))
+    uneven = torch.exp2(chosen(SCALE * normal(), p))
+    fine_shift = chosen(FRACTION * normal(2), p)
+    # Sampling wants the way back from the result to the image: the steps' inverses, drawn as the steps are.
+    back = (
+        scaling(flip, torch.ones_like(flip))
+        @ rotation(quarters * (math.pi / 2))
+        @ translation(*(2 * shift))
+        @ scaling(scale, scale)
+        @ rotation(before)
+        @ scaling(uneven, 1 / uneven)
+        @ rotation(after)
+        @ translation(*(2 * fine_shift))
+    )
+    where = F.affine_grid(back[:, :2], [count, 1, height, width], align_corners=False)
+    return F.grid_sample(images, where, "bilinear", "reflection", align_corners=False)
+
+
+def recoloured(images: Tensor, p: Tensor) -> Tensor:
+    """Brightness, contrast, luma flip, hue and saturation; of grey images the first three (appendix B)."""
+    count, channels = images.shape[:2]
+    device = images.device
+    brightness = chosen(BRIGHTNESS * torch.randn(count, device=device), p).view(-1, 1, 1, 1)
+    contrast = torch.exp2(chosen(CONTRAST * torch.randn(count, device=device), p)).view(-1, 1, 1)
+    flip = chosen((torch.rand(count, device=device) < 0.5).float(), p).view(-1, 1, 1)
+    if channels == 1:
+        return (contrast * (1 - 2 * flip))[..., None] * (images + brightness)
+    turn = chosen(math.pi * (2 * torch.rand(count, device=device) - 1), p)
+    saturation = torch.exp2(chosen(SATURATION * torch.randn(count, device=device), p)).view(-1, 1, 1)
+    identity, grey = torch.eye(3, device=device), torch.full((3, 3), 1 / 3, device=device)  # grey: projects onto it
+    colours = (grey + saturation * (identity - grey)) @ hue_rotation(turn) @ (identity - 2 * flip * grey) * contrast
+    return (colours @ (images + brightness).flatten(2)).view_as(images)
 
 
 def matrices(entries: list[list[Tensor]]) -> Tensor:
@@ -128,10 +122,9 @@ def rotation(angle: Tensor) -> Tensor:
     return matrices([[angle.cos(), -angle.sin(), zero], [angle.sin(), angle.cos(), zero], [zero, zero, one]])
 
 
-def about(axis: Tensor, angle: Tensor) -> Tensor:
-    """Rotations of colours about an axis of length 1 (Rodrigues' formula), (B, 3, 3)."""
-    x, y, z = axis.unbind()
-    zero = torch.zeros_like(x)
-    cross = torch.stack([zero, -z, y, z, zero, -x, -y, x, zero]).view(3, 3)
+def hue_rotation(angle: Tensor) -> Tensor:
+    """Of colours about the axis of grey, (1, 1, 1) / sqrt 3, by Rodrigues' formula; (B, 3, 3)."""
+    identity, grey = torch.eye(3, device=angle.device), torch.full((3, 3), 1 / 3, device=angle.device)
+    cross = (identity.roll(1, 0) - identity.roll(1, 1)) / math.sqrt(3)
     sin, cos = angle.sin().view(-1, 1, 1), angle.cos().view(-1, 1, 1)
-    return cos * torch.eye(3, device=axis.device) + sin * cross + (1 - cos) * torch.outer(axis, axis)
+    return grey + cos * (identity - grey) + sin * cross

@@ -18,15 +18,15 @@ Penalty = Callable[[Critic, Tensor, Tensor], Tensor]
 
 def squared_gradient_norms(critic: Critic, images: Tensor) -> Tensor:
     """|grad D(x)|^2 of each score at images (B, ...), (n,)."""
-    scores: list[Tensor] = []
 
-    def total(inputs: Tensor) -> Tensor:
-        scores.append(critic(inputs))
-        return scores[-1].sum()
+    def total(inputs: Tensor) -> tuple[Tensor, Tensor]:
+        scores = critic(inputs)
+        return scores.sum(), scores
 
+    # Not torch.autograd.grad, which torch.compile refuses.
     with torch.autocast(images.device.type, enabled=False):
-        gradients = torch.func.grad(total)(images.detach().float())
-    return gradients.reshape(len(scores[-1]), -1).square().sum(1)
+        gradients, scores = torch.func.grad(total, has_aux=True)(images.detach().float())
+    return gradients.reshape(len(scores), -1).square().sum(1)
 
 
 def r1(critic: Critic, reals: Tensor, fakes: Tensor) -> Tensor:
