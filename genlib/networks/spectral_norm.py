@@ -16,14 +16,19 @@ FIRST_ITERATIONS = 15
 
 class SpectralNorm(nn.Module):
     """weight => weight / (u' W v), W being the weight as a matrix of its outputs, u and v its leading singular vectors
-    as far as they are known.
+    as far as they are known. ValueError for a weight of zeros, which has none.
     """
 
     def __init__(self, weight: Tensor) -> None:
         super().__init__()
         matrix = weight.detach().flatten(1)
-        self.register_buffer("u", F.normalize(torch.randn(matrix.shape[0]), dim=0))
-        self.register_buffer("v", F.normalize(torch.randn(matrix.shape[1]), dim=0))
+        if not matrix.any():
+            raise ValueError(
+                f"a weight of zeros {tuple(weight.shape)} cannot be divided by its largest singular value, 0; use no "
+                f"spectral norm, or a network whose weights do not begin at 0."
+            )
+        self.register_buffer("u", F.normalize(torch.randn_like(matrix[:, 0]), dim=0))
+        self.register_buffer("v", F.normalize(torch.randn_like(matrix[0]), dim=0))
         self.u: Tensor
         self.v: Tensor
         for _ in range(FIRST_ITERATIONS):
@@ -31,7 +36,9 @@ class SpectralNorm(nn.Module):
 
     def forward(self, weight: Tensor) -> Tensor:
         # The vectors are written in place by `update`, which a backward pass must not notice.
-        sigma = torch.dot(self.u.clone(), weight.flatten(1) @ self.v.clone())
+        u, v = self.u.clone(), self.v.clone()
+        with torch.autocast(weight.device.type, enabled=False):
+            sigma = torch.dot(u, weight.flatten(1) @ v)
         return weight / sigma
 
     @torch.no_grad()
