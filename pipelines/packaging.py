@@ -21,6 +21,7 @@ from genlib.files import read_json
 MODEL_SCRIPT = Path(__file__).with_name("sampler_model.py")
 PACKAGE = Path(genlib.__file__).parent
 ENTRY = "genlib.sampling"  # all that the model's script imports of the project
+BY_NAME = ("genlib.losses.adversarial",)  # packages whose modules no import statement names
 REQUIREMENTS = ("mlflow", "numpy", "pandas", "pillow", "pydantic", "pyyaml", "safetensors", "torch")
 
 
@@ -83,6 +84,8 @@ def modules_needed(module: str) -> set[Path]:
             continue
         found.add(file)
         waiting.append(name.rpartition(".")[0])
+        if name in BY_NAME:
+            waiting += [f"{name}.{module.stem}" for module in file.parent.glob("[!_]*.py")]
         for node in ast.walk(ast.parse(file.read_text())):
             if isinstance(node, ast.Import):
                 waiting += [alias.name for alias in node.names]
