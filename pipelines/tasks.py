@@ -53,7 +53,8 @@ def prepare(config: RunConfig) -> DatasetFolder:
     check_counts(config.evaluation, manifest)
     check_metric(config, manifest)
     counts = ", ".join(f"{count:,} {split}" for split, count in manifest.counts.items())
-    get_run_logger().info("%s: %s images of shape %s", dataset.path, counts, "x".join(map(str, manifest.shape)))
+    shape = "points" if dataset.is_points else f"images of {'x'.join(map(str, manifest.shape))}"
+    get_run_logger().info("%s: %s %s", dataset.path, counts, shape)
     return dataset
 
 

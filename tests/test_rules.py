@@ -55,6 +55,9 @@ BAD = {
         ("dcgan_digits", [GRADIENTS], "use method.network.discriminator_norm=none"),
         ("dcgan_digits", [GRADIENTS, "method.discriminator_network={name: dcgan}"], "discriminator_network.discr"),
     ],
+    "spectral_norms_need_weights": [
+        ("r3gan_cifar10", ["method.spectral_norm=true"], "r3gan's residual branches begin at 0; use a penalty"),
+    ],
     "wasserstein_needs_a_limit": [
         ("dcgan_digits", ["method.loss=wasserstein"], "grows without end unless its slope is limited"),
     ],

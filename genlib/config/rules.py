@@ -169,6 +169,17 @@ def gradient_norms_are_per_image(config: RunConfig) -> str | None:
     return None
 
 
+def spectral_norms_need_weights(config: RunConfig) -> str | None:
+    """spectral_norm divides by a weight's largest singular value, and r3gan's last convolutions begin at 0."""
+    method = config.method
+    if not isinstance(method, GANConfig) or not method.spectral_norm or method.judging_network.name != "r3gan":
+        return None
+    return (
+        "method.spectral_norm divides weights by their largest singular value, and r3gan's residual branches begin at "
+        "0; use a penalty, such as method.penalty.name=r1_r2."
+    )
+
+
 def wasserstein_needs_a_limit(config: RunConfig) -> str | None:
     """loss: wasserstein needs a discriminator of limited slope: a penalty, or spectral norm."""
     method = config.method
@@ -284,6 +295,7 @@ RULES: tuple[Rule, ...] = (
     projection_needs_labels,
     packs_fill_micro_batches,
     gradient_norms_are_per_image,
+    spectral_norms_need_weights,
     wasserstein_needs_a_limit,
     decompositions_need_company,
     fitted_latents_need_a_posterior,

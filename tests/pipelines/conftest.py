@@ -76,11 +76,12 @@ def sampler_folder(tmp_path: Path, config: RunConfig) -> Path:
     import torch
 
     from genlib.methods import build_method
-    from genlib.sampling import export_sampler
+    from genlib.networks.base import DataSpec
+    from genlib.sampling import TrainedSampler, export_sampler
 
     torch.manual_seed(0)
-    method = build_method(config.method, (1, 8, 8))
-    export_sampler(tmp_path / "sampler", method.sampler_of(method.model), config, (1, 8, 8), None, {"step": 0})
+    sampler = build_method(config.method, DataSpec((1, 8, 8))).model.sampler
+    export_sampler(tmp_path / "sampler", TrainedSampler(sampler, (1, 8, 8)), config, None, {"step": 0})
     return tmp_path / "sampler"
 
 

@@ -1,0 +1,54 @@
+"""What MLflow serves of a conditional sampler: labels by row."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from genlib.config import GANConfig, MLPConfig, RegistryConfig, RunConfig
+from genlib.errors import UserError
+from genlib.methods import build_method
+from genlib.networks.base import DataSpec
+from genlib.sampling import TrainedSampler, export_sampler, load_sampler
+from pipelines.packaging import example, signature_for
+from pipelines.sampler_model import SamplerModel
+
+
+@pytest.fixture
+def served(tmp_path):
+    torch.manual_seed(0)
+    method = GANConfig(network=MLPConfig(hidden_sizes=[8]), latent_size=3, conditioning="concat")
+    config = RunConfig(method=method, registry=RegistryConfig(model="tiny"))
+    sampler = TrainedSampler(build_method(method, DataSpec((1, 8, 8), 3)).model.sampler, (1, 8, 8), [0.2, 0.6, 0.2])
+    export_sampler(tmp_path / "sampler", sampler, config, ["cat", "dog", "owl"], {})
+    model = SamplerModel()
+    model.load_context(SimpleNamespace(artifacts={"sampler": str(tmp_path / "sampler")}))
+    return model, load_sampler(tmp_path / "sampler")
+
+
+def test_each_row_asks_for_images_of_its_label(served):
+    model, sampler = served
+    rows = pd.DataFrame({"count": [2, 3], "label": ["owl", "0"]})
+    expected = sampler.images(5, 7, labels=torch.tensor([2, 2, 0, 0, 0])).numpy()
+    assert np.array_equal(model.predict(None, rows, {"seed": 7}), expected)
+
+
+def test_without_labels_they_are_the_seeds(served):
+    model, sampler = served
+    for rows in (pd.DataFrame({"count": [4]}), pd.DataFrame({"count": [4], "label": [None]})):
+        assert np.array_equal(model.predict(None, rows), sampler.images(4).numpy())
+
+
+def test_an_unknown_label_is_refused(served):
+    with pytest.raises(UserError, match="did you mean 'owl'"):
+        served[0].predict(None, pd.DataFrame({"count": [1], "label": ["owll"]}))
+
+
+def test_the_signature_has_a_label_where_there_are_labels_and_points_are_float():
+    conditional, plain = signature_for([1, 8, 8], True), signature_for([2], False)
+    assert conditional.inputs.input_names() == ["count", "label"] and plain.inputs.input_names() == ["count"]
+    assert not conditional.inputs.input_dict()["label"].required
+    assert plain.outputs.inputs[0].type == np.float32 and plain.outputs.inputs[0].shape == (-1, 2)
+    assert list(example(True)) == ["count", "label"]
