@@ -200,7 +200,7 @@ def test_the_champion_draws_the_same_images_where_the_project_is_not_there(
 def test_a_model_carries_the_modules_it_needs_and_no_training_code(tmp_path: Path) -> None:
     package = copy_code(tmp_path)
     names = {file.relative_to(package).as_posix() for file in package.rglob("*.py")}
-    assert {"__init__.py", "sampling.py", "config.py", "networks/mlp.py", "networks/dcgan.py"} <= names
+    assert {"__init__.py", "sampling.py", "config/__init__.py", "networks/mlp.py", "networks/dcgan.py"} <= names
     assert not {name for name in names if name.startswith(("training/", "data/", "evaluation/", "cli"))}
     assert len(names) == len(modules_needed("genlib.sampling"))
 
