@@ -151,3 +151,14 @@ def test_two_processes_are_one_with_two_micro_batches(runs, two_processes, name)
             torch.testing.assert_close(
                 two[key], expected, atol=1e-4, rtol=1e-4, msg=lambda text, key=key: f"{key}: {text}"
             )
+
+
+def test_compiled_it_trains_the_same_model(runs, tmp_path):
+    """Gradients of gradients included: the penalty is written with torch.func."""
+    eager = trained(runs, "r3gan_ring8")
+    config = tiny_config("r3gan_ring8")
+    compiled = config.model_copy(update={"training": config.training.model_copy(update={"compile": True})})
+    assert train(compiled, tmp_path / "compiled") == 0
+    expected, found = weights_of(eager), weights_of(RunFolder(tmp_path / "compiled"))
+    for key, value in expected.items():
+        torch.testing.assert_close(found[key], value, atol=1e-5, rtol=1e-4)
