@@ -13,6 +13,8 @@ from torch.testing import assert_close
 from genlib.augmentation import AdaptiveAugment
 from genlib.augmentation.ada import chosen, hue_rotation, moved, recoloured, rotation, scaling, translation
 
+DEVIATIONS = (0.2, 0.2, 0.125, 0.2, 0.5, 1.0)  # of scale, uneven scale, fine shift, brightness, contrast, saturation
+
 
 def images_of(count: int, channels: int = 3, size: int = 8) -> Tensor:
     return torch.rand(count, channels, size, size, generator=torch.Generator().manual_seed(0)) * 2 - 1
@@ -131,16 +133,76 @@ def test_shifts_are_by_whole_pixels_in_both_directions_at_once(monkeypatch: pyte
     assert straight == pytest.approx(1 - (7 / 8) ** 2, abs=0.1)  # each direction stays within half a pixel of 4 in 1/8
 
 
+def scripted(monkeypatch: pytest.MonkeyPatch, values: dict[int, Tensor]) -> None:
+    """Choose these values at these places of the code, counted from 1, and nothing elsewhere."""
+    calls = iter(range(1, 10))
+    monkeypatch.setattr(
+        "genlib.augmentation.ada.chosen", lambda drawn, probability: values.get(next(calls), torch.zeros_like(drawn))
+    )
+
+
 def test_images_are_turned_before_they_are_shifted(monkeypatch: pytest.MonkeyPatch) -> None:
-    images, calls = images_of(1), iter(range(9))
-    values = {1: torch.tensor([1]), 2: torch.tensor([[2 / 8], [0.0]])}  # a quarter turn, two pixels sideways
-
-    def choose(drawn: Tensor, probability: Tensor) -> Tensor:
-        return values.get(next(calls), torch.zeros_like(drawn))
-
-    monkeypatch.setattr("genlib.augmentation.ada.chosen", choose)
+    images = images_of(1)
+    scripted(monkeypatch, {2: torch.tensor([1]), 3: torch.tensor([[2 / 8], [0.0]])})
     turned = images.rot90(1, (2, 3))
     assert_close(moved(images, torch.ones(()))[..., :-2], turned[..., 2:], atol=1e-5, rtol=0)
+
+
+def test_a_fine_shift_is_a_share_of_the_size_and_reflects_what_it_leaves_open(monkeypatch: pytest.MonkeyPatch) -> None:
+    images = images_of(1)
+    scripted(monkeypatch, {8: torch.tensor([[0.0], [2 / 8]])})
+    result = moved(images, torch.ones(()))
+    assert_close(result, torch.cat([images[:, :, 2:], images[:, :, -2:].flip(2)], 2), atol=1e-5, rtol=0)
+
+
+def test_an_uneven_scaling_stretches_one_direction_by_what_it_shrinks_the_other(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    images = images_of(1)
+    scripted(monkeypatch, {7: torch.ones(1)})
+    high = F.interpolate(images, scale_factor=(2, 1), mode="bilinear")[:, :, 4:12]
+    result = moved(images, torch.ones(()))
+    assert_close(result[..., 2:6], F.avg_pool2d(high, (1, 2)), atol=1e-5, rtol=0)
+
+
+def test_scales_and_rotations_take_effect_in_the_papers_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    images, all_of_them = images_of(1), torch.ones(())
+    quarter, double = torch.full((1,), math.pi / 2), torch.ones(1)
+
+    def result(values: dict[int, Tensor], of: Tensor = images) -> Tensor:
+        scripted(monkeypatch, values)
+        return moved(of, all_of_them)
+
+    assert_close(result({4: double})[..., 2:6, 2:6], F.avg_pool2d(images, 2), atol=1e-5, rtol=0)
+    turned_first = result({7: double}, images.rot90(1, (2, 3)))
+    turned_last = result({7: double}).rot90(1, (2, 3))
+    assert_close(result({5: quarter, 7: double}), turned_first, atol=1e-5, rtol=0)
+    assert_close(result({6: quarter, 7: double}), turned_last, atol=1e-5, rtol=0)
+
+
+def test_draws_have_the_papers_distributions(monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn: list[Tensor] = []
+
+    def choose(values: Tensor, probability: Tensor) -> Tensor:
+        drawn.append(values.flatten().float())
+        return chosen(values, probability)
+
+    monkeypatch.setattr("genlib.augmentation.ada.chosen", choose)
+    torch.manual_seed(0)
+    images = images_of(1, 3, 2).expand(10_000, -1, -1, -1)
+    moved(images, torch.zeros(()))
+    recoloured(images, torch.zeros(()))
+    flip, quarters, shift, scale, before, after, uneven, fine, brightness, contrast, luma, hue, saturation = drawn
+    for values, deviation in zip((scale, uneven, fine, brightness, contrast, saturation), DEVIATIONS, strict=True):
+        assert values.mean().item() == pytest.approx(0, abs=0.04 * deviation)
+        assert values.std().item() == pytest.approx(deviation, rel=0.03)
+    for values, most in ((shift, 0.125), (before, math.pi), (after, math.pi), (hue, math.pi)):
+        assert values.abs().max().item() == pytest.approx(most, rel=0.01)
+        assert values.mean().item() == pytest.approx(0, abs=0.03 * most)
+        assert values.std().item() == pytest.approx(most / 3**0.5, rel=0.03)
+    for values, kinds in ((flip, 2), (luma, 2), (quarters, 4)):
+        assert values.unique().tolist() == list(range(kinds))
+        assert values.mean().item() == pytest.approx((kinds - 1) / 2, rel=0.04)
 
 
 def test_one_of_two_rotations_happens_with_the_probability(monkeypatch: pytest.MonkeyPatch) -> None:
