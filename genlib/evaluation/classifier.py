@@ -7,7 +7,7 @@ import math
 import shutil
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -24,6 +24,7 @@ from genlib.files import read_json, rename_into_place, sha256_of_file, sha256_of
 from genlib.randomness import seed_for
 
 NUM_FEATURES = 64
+STACKED = 3  # grey images in one of colour (Metz et al. 2017, section 3.3.1)
 
 # With the data, all that decides the weights: another recipe is kept in another folder.
 RECIPE: dict[str, Any] = {
@@ -62,6 +63,17 @@ def convolution(inputs: int, outputs: int, kernel: int = 3, stride: int = 1) -> 
     return [layer, nn.BatchNorm2d(outputs), nn.ReLU()]
 
 
+class EachChannel(nn.Module):
+    """A network for grey images on each channel by itself: uint8 (N, C, H, W) => (N, C * 64)."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.network(images.flatten(0, 1)[:, None]).unflatten(0, images.shape[:2]).flatten(1)
+
+
 class Classifier(nn.Module):
     """uint8 (N, C, H, W) => class scores (N, classes)."""
 
@@ -74,17 +86,44 @@ class Classifier(nn.Module):
         return self.head(self.features(images))
 
 
-def new_classifier(dataset: DatasetFolder, classes: int, seed: int) -> Classifier:
+class Decision(nn.Module):
+    """The classifier's features, (N, 64) for each of `parts` channels, => classes, int64 (N,).
+
+    Of stacked images, whose channels are a, b and c of K classes, it is a K^2 + b K + c.
+    """
+
+    def __init__(self, head: nn.Linear, parts: int) -> None:
+        super().__init__()
+        self.head, self.parts = head, parts
+
+    def forward(self, features: Tensor) -> Tensor:
+        of_parts = self.head(features.unflatten(1, (self.parts, NUM_FEATURES))).argmax(2)
+        return composed(of_parts, self.head.out_features)
+
+
+def composed(of_parts: Tensor, classes: int) -> Tensor:
+    """Digits (N, parts) to the base `classes`, the first counting most, => numbers (N,)."""
+    powers = classes ** torch.arange(of_parts.shape[1] - 1, -1, -1, device=of_parts.device)
+    return (of_parts * powers).sum(1)
+
+
+def decomposed(labels: Tensor, classes: int, parts: int) -> Tensor:
+    """(N,) => their digits to the base `classes`, (N, parts)."""
+    powers = classes ** torch.arange(parts - 1, -1, -1, device=labels.device)
+    return labels[:, None] // powers % classes
+
+
+def new_classifier(task: Task, image_size: int, seed: int) -> Classifier:
     """An untrained one, the same for the same seed; the global generator is left as it was."""
-    channels, height, _ = dataset.manifest.shape
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed_for("classifier", seed))
-        return Classifier(channels, height, classes)
+        return Classifier(task.channels, image_size, task.classes)
 
 
 def random_extractor(dataset: DatasetFolder, device: torch.device) -> Extractor:
     """The classifier's network with its first weights."""
-    network = new_classifier(dataset, classes=2, seed=RECIPE["seed"]).features
+    channels, height, _ = dataset.manifest.shape
+    network = new_classifier(Task(1, channels, 2), height, RECIPE["seed"]).features
     weights = save(contiguous(network.state_dict()), metadata={"network": RECIPE["network"]})
     facts = {"network": RECIPE["network"], "seed": RECIPE["seed"]}
     return Extractor("random", network, NUM_FEATURES, hashlib.sha256(weights).hexdigest(), facts).to(device)
@@ -95,16 +134,33 @@ def number_of_classes(dataset: DatasetFolder) -> int:
     labels = dataset.labels("train")
     if labels is None or len(np.unique(labels[labels >= 0])) < 2:
         return 0
-    return max(int(labels.max()) + 1, len(dataset.manifest.label_names or ()))
+    known = max(int(labels.max()) + 1, len(dataset.manifest.label_names or ()))
+    return round(known ** (1 / STACKED)) ** STACKED if dataset.stacked else known
+
+
+class Task(NamedTuple):
+    """What the classifier is for."""
+
+    parts: int  # that an image falls into
+    channels: int  # of a part
+    classes: int  # of a part
+
+
+def task_of(dataset: DatasetFolder) -> Task:
+    """Of stacked images single channels are told apart, else whole images."""
+    classes = number_of_classes(dataset)
+    if dataset.stacked:
+        return Task(STACKED, 1, round(classes ** (1 / STACKED)))
+    return Task(1, dataset.manifest.shape[0], classes)
 
 
 def classifier_folder(dataset: DatasetFolder, device: torch.device) -> Path:
     """Where the dataset's trained classifier is kept; trained first if it is not there yet.
 
-    Its name is the hash of the data and of the recipe, so it is never stale. Whoever comes second waits.
+    Its name is the hash of the data and of the recipe, so it is never stale. Whoever comes second waits. Of stacked
+    images it is a classifier of single channels.
     """
-    classes = number_of_classes(dataset)
-    asked = {**RECIPE, "classes": classes, "dataset": dataset.manifest.content_hash}
+    asked = {**RECIPE, "classes": task_of(dataset).classes, "dataset": dataset.manifest.content_hash}
     folder = dataset.path / f"extractor-{sha256_of_json(asked)[:12]}"
     with FileLock(folder.with_name(f".{folder.name}.lock")):
         if not folder.exists():
@@ -113,7 +169,7 @@ def classifier_folder(dataset: DatasetFolder, device: torch.device) -> Path:
             partial.mkdir()
             start = time.monotonic()
             print(f"Training the feature classifier on {dataset.path.name}, once.", flush=True)
-            classifier = train_classifier(dataset, classes, device)
+            classifier = train_classifier(dataset, device)
             accuracy = accuracy_on_test(classifier, dataset, device)
             weights = partial / "weights.safetensors"
             save_file(contiguous(classifier.state_dict()), weights, metadata={"network": RECIPE["network"]})
@@ -126,8 +182,8 @@ def classifier_folder(dataset: DatasetFolder, device: torch.device) -> Path:
     return folder
 
 
-def classifier_extractor(dataset: DatasetFolder, folder: Path, device: torch.device) -> tuple[Extractor, nn.Module]:
-    """The trained classifier of `classifier_folder`: its features, and the layer from these to class scores.
+def classifier_extractor(dataset: DatasetFolder, folder: Path, device: torch.device) -> tuple[Extractor, Decision]:
+    """The trained classifier of `classifier_folder`: its features, and the step from these to classes.
 
     UserError if its weights are not those that were trained.
     """
@@ -135,19 +191,22 @@ def classifier_extractor(dataset: DatasetFolder, folder: Path, device: torch.dev
     weights = folder / "weights.safetensors"
     if sha256_of_file(weights) != facts["weights_sha256"]:
         raise UserError(f"{weights} has changed since it was trained; delete {folder} to train it again.")
-    classifier = new_classifier(dataset, facts["classes"], facts["seed"])
+    task = task_of(dataset)
+    classifier = new_classifier(task, dataset.manifest.shape[1], facts["seed"])
     classifier.load_state_dict(load_file(weights))
     kept = {key: facts[key] for key in ("network", "test_accuracy", "seconds", "most_images", "epochs", "seed")}
-    extractor = Extractor("classifier", classifier.features, NUM_FEATURES, facts["weights_sha256"], kept)
-    return extractor.to(device), classifier.head.requires_grad_(False).to(device)
+    network = classifier.features if task.parts == 1 else EachChannel(classifier.features)
+    extractor = Extractor("classifier", network, task.parts * NUM_FEATURES, facts["weights_sha256"], kept)
+    return extractor.to(device), Decision(classifier.head, task.parts).requires_grad_(False).to(device)
 
 
-def train_classifier(dataset: DatasetFolder, classes: int, device: torch.device) -> Classifier:
+def train_classifier(dataset: DatasetFolder, device: torch.device) -> Classifier:
     """Cross-entropy on the labelled images of the train split; all draws are private."""
-    images, labels, rows = labelled(dataset, "train")
-    classifier = new_classifier(dataset, classes, RECIPE["seed"]).to(device)
-    batch_size, learning_rate = min(RECIPE["batch_size"], len(rows)), RECIPE["learning_rate"]
-    steps = max(1, min(RECIPE["epochs"] * len(rows), RECIPE["most_images"]) // batch_size)
+    examples = Examples(dataset, "train", device)
+    rows, parts = examples.rows, examples.task.parts
+    classifier = new_classifier(examples.task, dataset.manifest.shape[1], RECIPE["seed"]).to(device)
+    batch_size, learning_rate = min(RECIPE["batch_size"] // parts, len(rows)), RECIPE["learning_rate"]
+    steps = max(1, min(RECIPE["epochs"] * len(rows), RECIPE["most_images"] // parts) // batch_size)
     optimizer = torch.optim.AdamW(
         classifier.parameters(),
         learning_rate,
@@ -157,9 +216,8 @@ def train_classifier(dataset: DatasetFolder, classes: int, device: torch.device)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, learning_rate, total_steps=steps)
     order = EpochOrder(len(rows), seed_for("classifier order", RECIPE["seed"]), torch.device("cpu"))
     for step in range(steps):
-        chosen = rows[order(step * batch_size, batch_size).numpy()]
-        scores = classifier(torch.from_numpy(images[chosen]).to(device))
-        loss = F.cross_entropy(scores, torch.from_numpy(labels[chosen]).to(device))
+        images, labels = examples(rows[order(step * batch_size, batch_size).numpy()])
+        loss = F.cross_entropy(classifier(images), labels)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
@@ -169,22 +227,34 @@ def train_classifier(dataset: DatasetFolder, classes: int, device: torch.device)
 
 @torch.no_grad()
 def accuracy_on_test(classifier: Classifier, dataset: DatasetFolder, device: torch.device) -> float | None:
-    """Share of the labelled test images whose best score is their class's; None if there are none."""
-    images, labels, rows = labelled(dataset, "test")
+    """Share of the labelled test images, or of single channels where these are stacked, whose best score is their
+    class's; None if there are none.
+    """
+    examples = Examples(dataset, "test", device)
     right = 0
-    for start in range(0, len(rows), 500):
-        chosen = rows[start : start + 500]
-        predicted = classifier(torch.from_numpy(images[chosen]).to(device)).argmax(1).cpu()
-        right += int((predicted == torch.from_numpy(labels[chosen])).sum())
-    return right / len(rows) if len(rows) else None
+    for start in range(0, len(examples.rows), 500):
+        images, labels = examples(examples.rows[start : start + 500])
+        right += int((classifier(images).argmax(1) == labels).sum())
+    return right / (len(examples.rows) * examples.task.parts) if len(examples.rows) else None
 
 
-def labelled(dataset: DatasetFolder, split: Part) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Images and labels of a split, and the rows whose label is known."""
-    images, labels = dataset.images(split), dataset.labels(split)
-    if labels is None:
-        labels = np.full(len(images), -1)
-    return images, labels, np.flatnonzero(labels >= 0)
+class Examples:
+    """The labelled images of a split, as the classifier sees them: a stacked one is an image and a label a channel."""
+
+    def __init__(self, dataset: DatasetFolder, split: Part, device: torch.device) -> None:
+        self.images, labels = dataset.images(split), dataset.labels(split)
+        self.labels = np.full(len(self.images), -1) if labels is None else labels
+        self.rows = np.flatnonzero(self.labels >= 0)
+        self.task = task_of(dataset)
+        self.device = device
+
+    def __call__(self, rows: np.ndarray) -> tuple[Tensor, Tensor]:
+        """uint8 (B, C, H, W) and int64 (B,), or three times as many grey ones."""
+        images, labels = torch.from_numpy(self.images[rows]), torch.from_numpy(self.labels[rows])
+        if self.task.parts > 1:
+            images = images.flatten(0, 1)[:, None]
+            labels = decomposed(labels, self.task.classes, self.task.parts).flatten()
+        return images.to(self.device), labels.to(self.device)
 
 
 def contiguous(state: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -3,32 +3,33 @@
 from __future__ import annotations
 
 import time
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
 
 from genlib.config import EvaluationConfig, RunConfig
 from genlib.data.folder import DatasetFolder, open_dataset
 from genlib.data.prepare import prepare
 from genlib.errors import UserError
 from genlib.evaluation import exhibits as pictures
+from genlib.evaluation.held_out import HeldOut, held_out_of
 from genlib.evaluation.images import open_images
-from genlib.evaluation.jury import convene, held_out_images, judge_model
-from genlib.evaluation.likelihood import Likelihood, has_likelihood
+from genlib.evaluation.jury import convene, judge_model
+from genlib.evaluation.measures import Findings
 from genlib.evaluation.page import Exhibits, report_page
 from genlib.evaluation.preflight import check_counts
 from genlib.evaluation.processes import Processes, joined
-from genlib.evaluation.record import conclude, likelihood_provenance, notes_of
+from genlib.evaluation.record import conclude, model_provenance, notes_of
 from genlib.evaluation.samples import Judged
 from genlib.files import read_json, write_bytes, write_json
-from genlib.methods.base import LatentVariableMethod
+from genlib.methods import EncoderModel
+from genlib.methods.build import conditional
 from genlib.sampling import TrainedSampler, load_sampler
-from genlib.training.checkpoint import finished_checkpoints, load_model, reestimate_model
+from genlib.training.checkpoint import finished_checkpoints, load_model
 from genlib.training.run_folder import RunFolder
+from genlib.training.settle import settle_encoder
 
 
 def evaluate(run: RunFolder) -> dict[str, Any]:
@@ -47,8 +48,7 @@ def evaluate_on(run: RunFolder, config: RunConfig, processes: Processes, device:
     asked = config.evaluation
     folder, checkpoint = judged_part(run, asked)
     sampler = load_sampler(folder, device)
-    speaks = has_likelihood(config.method, sampler.image_shape)
-    if speaks and checkpoint is None:
+    if config.method.has_encoder and checkpoint is None:
         raise UserError(f"{run.path} has no checkpoint yet; train it first: genlib train CONFIG --run-dir DIR.")
     dataset = open_dataset(processes.first(lambda: prepare(config.data, progress=False).path))
     check_fit(sampler, dataset, asked)
@@ -56,18 +56,18 @@ def evaluate_on(run: RunFolder, config: RunConfig, processes: Processes, device:
     seeds = list(range(asked.seed, asked.seed + asked.seeds))
 
     def judged(seed: int) -> Judged:
-        return jury.judge(partial(sampler.chunk, seed=seed), asked.samples, f"samples, seed {seed}")
+        labels = partial(sampler.labels, seed=seed) if sampler.classes else None
+        return jury.judge(partial(sampler.chunk, seed=seed), asked.samples, f"samples, seed {seed}", labels)
 
     first = judged(seeds[0])
     sets = [first.metrics, *(judged(seed).metrics for seed in seeds[1:])]
-    found = Likelihood()
-    encoder: tuple[LatentVariableMethod, nn.Module] | None = None
-    test, test_count = held_out_images(jury)
-    if speaks and checkpoint is not None:
-        method, model = load_model(run, checkpoint, device)
-        assert isinstance(method, LatentVariableMethod)
-        reestimate_model(method, model, dataset)
-        found, encoder = judge_model(jury, method, model, test, test_count), (method, model)
+    found = Findings()
+    model: EncoderModel | None = None
+    test: HeldOut | None = None
+    of_model: dict[str, Any] = {"likelihood": None, "reconstructions": None}
+    if config.method.has_encoder and checkpoint is not None:
+        model, test = encoder_of(run, config, checkpoint, dataset, device)
+        found, of_model = judge_model(jury, model, test), model_provenance(jury, model, test)
 
     origin = {
         "samples": {"count": asked.samples, "seeds": seeds},
@@ -76,17 +76,17 @@ def evaluate_on(run: RunFolder, config: RunConfig, processes: Processes, device:
         "step": sampler.info["step"],
         "images": sampler.info["images"],
         "weights_sha256": sampler.info["weights_sha256"],
-        "likelihood": likelihood_provenance(jury, encoder[0], test, test_count) if encoder else None,
+        **of_model,
     }
     evaluation = conclude(jury, sets, found, first.details, origin, start, notes_of(run, asked))
 
     def written() -> dict[str, Any]:
-        grid = sampler.images(min(pictures.GRID, asked.samples), asked.seed)
-        shown = pictures.of_samples(grid, first.features, jury.judge.train, dataset)
-        shown = replace(shown, interpolations=pictures.of_sampler(sampler, asked.seed))
-        if encoder:
-            pairs, moved, which = pictures.of_encoder(*encoder, test, found, asked.batch_size)
-            shown = replace(shown, reconstructions=pairs, traversals=moved, traversed=which)
+        drawn = sampler.images(min(pictures.most(dataset), asked.samples), asked.seed)
+        shown = pictures.of_samples(drawn, first.features, jury.judge.train, dataset)
+        if not dataset.is_points:
+            shown = pictures.of_sampler(shown, sampler, asked.seed)
+            if model and test:
+                shown = pictures.of_encoder(shown, model, test, found.details.get("kl_per_dimension"), asked.batch_size)
         champion = read_json(run.champion_file) if run.champion_file.exists() else None
         page = report_page(run.path.name, evaluation, shown, run.metrics(), champion)
         write_bytes(run.report_file, page.encode())
@@ -94,6 +94,18 @@ def evaluate_on(run: RunFolder, config: RunConfig, processes: Processes, device:
         return evaluation
 
     return processes.first(written)
+
+
+def encoder_of(
+    run: RunFolder, config: RunConfig, checkpoint: Path, dataset: DatasetFolder, device: torch.device
+) -> tuple[EncoderModel, HeldOut]:
+    """The model of a checkpoint, made whole for encoding, and the test images that it is judged on."""
+    model = load_model(run, checkpoint, device)
+    settle_encoder(model, dataset, config.data)
+    assert isinstance(model, EncoderModel)
+    asked = config.evaluation
+    binarize_seed = asked.seed if config.data.binarize == "draw" else None
+    return model, held_out_of(dataset, asked.likelihood_images, conditional(config.method), binarize_seed)
 
 
 def evaluate_images(path: Path, config: RunConfig, output: Path | None) -> dict[str, Any]:
@@ -107,8 +119,7 @@ def evaluate_images(path: Path, config: RunConfig, output: Path | None) -> dict[
         if output is not None:
             processes.first(lambda: make_output(output))
         dataset = open_dataset(processes.first(lambda: prepare(config.data, progress=False).path))
-        channels, height, width = dataset.manifest.shape
-        images = open_images(path, (channels, height, width))
+        images = open_images(path, tuple(dataset.manifest.shape))
         asked = config.evaluation.model_copy(update={"samples": images.count, "every": None})
         check_counts(asked, dataset.manifest, f"images in {path.name}")
         jury = convene(dataset, asked, processes, device)
@@ -116,8 +127,9 @@ def evaluate_images(path: Path, config: RunConfig, output: Path | None) -> dict[
         origin = {
             "samples": {"count": images.count, "source": path.name, "content_hash": images.content_hash},
             "likelihood": None,
+            "reconstructions": None,
         }
-        evaluation = conclude(jury, [judged.metrics], Likelihood(), judged.details, origin, start)
+        evaluation = conclude(jury, [judged.metrics], Findings(), judged.details, origin, start)
 
         def written() -> dict[str, Any]:
             if output is not None:

@@ -2,28 +2,38 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
+
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from genlib.data.folder import DatasetFolder
-from genlib.evaluation.features import Chunk
-from genlib.evaluation.likelihood import Likelihood
+from genlib.evaluation.held_out import HeldOut, rows_of
 from genlib.evaluation.neighbours import centred, nearest
 from genlib.evaluation.page import Exhibits
+from genlib.evaluation.plots import SHOWN_POINTS
 from genlib.evaluation.reconstruction import reconstructed
 from genlib.evaluation.reference import Reference
-from genlib.methods.base import LatentVariableMethod, Sampler
-from genlib.pixels import to_uint8, to_unit
+from genlib.methods import Batch, EncoderModel, LatentVariableModel
+from genlib.pixels import to_uint8
 from genlib.sampling import TrainedSampler, draw_latents
 
 GRID, PAIRS, NEIGHBOURS, ROWS, STEPS, TRAVERSED = 64, 16, 5, 6, 9, 8
 REACH = 3.0  # standard deviations of the prior to either side of a traversal
 
 
+def most(dataset: DatasetFolder) -> int:
+    """How many samples are shown at most."""
+    return SHOWN_POINTS if dataset.is_points else GRID
+
+
 def of_samples(samples: Tensor, features: Tensor, train: Reference, dataset: DatasetFolder) -> Exhibits:
     """A grid of uint8 samples (N, C, H, W), and beside the first of them the training images nearest by features, of
-    which the samples' are (N, d).
+    which the samples' are (N, d); or points, float32 (N, 2), over those of the test split.
     """
+    if dataset.is_points:
+        return Exhibits(points=samples, real_points=torch.from_numpy(dataset.images("test")[:SHOWN_POINTS].copy()))
     count = min(PAIRS, len(samples))
     others, points = centred(train.features, features[:count])
     found = nearest(points, others, k=min(NEIGHBOURS, len(others)))
@@ -33,39 +43,56 @@ def of_samples(samples: Tensor, features: Tensor, train: Reference, dataset: Dat
     return Exhibits(samples=samples[:GRID], nearest=torch.cat([samples[:count, None], neighbours], dim=1))
 
 
-def of_sampler(sampler: TrainedSampler, seed: int) -> Tensor:
-    """Walks between pairs of latents, uint8 (rows, steps, C, H, W)."""
+def of_sampler(shown: Exhibits, sampler: TrainedSampler, seed: int) -> Exhibits:
+    """With walks between pairs of latents, (rows, steps, C, H, W), under the label of the first; and with samples of
+    each label, if there are labels, (rows, labels, C, H, W).
+    """
     latents = draw_latents(sampler.latent_size, seed, chunk=0)[: 2 * ROWS]
     steps = torch.linspace(0, 1, STEPS)
-    walks = torch.stack([slerp(ends[0], ends[1], steps) for ends in latents.split(2)])
-    return decoded(sampler.module, walks, sampler.device)
-
-
-def of_encoder(
-    method: LatentVariableMethod, model: nn.Module, test: Chunk, found: Likelihood, batch_size: int
-) -> tuple[Tensor, Tensor, tuple[int, ...]]:
-    """Originals beside reconstructions, uint8 (n, 2, C, H, W); the latent dimensions that carry most, each moved from
-    -3 to 3 in the first original's posterior mean, (dimensions, steps, C, H, W); and which dimensions these are.
-    """
-    device = next(model.parameters()).device
-    originals = test(0)[:PAIRS]
-    pairs = torch.stack(
-        [originals, reconstructed(method, model, to_unit(originals.to(device)), batch_size).cpu()], dim=1
+    walks = torch.stack([slerp(ends[0], ends[1], steps) for ends in latents.split(2)]).to(sampler.device)
+    labels = sampler.labels(0, seed)
+    with torch.inference_mode():
+        held = None if labels is None else labels[: 2 * ROWS : 2].repeat_interleave(STEPS).to(sampler.device)
+        images = to_uint8(sampler.module(walks.flatten(0, 1), held)).cpu().unflatten(0, (ROWS, STEPS))
+    shown = replace(shown, interpolations=images)
+    by_label = sampler.exhibit(GRID, seed)
+    if by_label.columns is None:
+        return shown
+    names = sampler.label_names or [str(label) for label in range(by_label.columns)]
+    return replace(
+        shown,
+        by_label=by_label.images.unflatten(0, (-1, by_label.columns)),
+        labels=tuple(names[: by_label.columns]),
     )
-    information = torch.tensor(found.details["kl_per_dimension"])
-    dimensions = information.argsort(descending=True)[:TRAVERSED].tolist()
-    with torch.no_grad():
-        start = method.posterior(model, to_unit(originals[:1].to(device))).mean[0].cpu()
-    moved = start.expand(len(dimensions), STEPS, -1).clone()
-    for row, dimension in enumerate(dimensions):
-        moved[row, :, dimension] = torch.linspace(-REACH, REACH, STEPS)
-    return pairs, decoded(method.sampler_of(model), moved, device), tuple(dimensions)
 
 
 @torch.no_grad()
-def decoded(module: Sampler, latents: Tensor, device: torch.device) -> Tensor:
-    """float (rows, steps, d) => uint8 (rows, steps, C, H, W) on the CPU."""
-    return to_uint8(module(latents.flatten(0, 1).to(device))).cpu().unflatten(0, latents.shape[:2])
+def of_encoder(
+    shown: Exhibits, model: EncoderModel, test: HeldOut, nats: Sequence[float] | None, batch_size: int
+) -> Exhibits:
+    """With originals beside reconstructions, (n, 2, C, H, W); and where the prior is N(0, I), so that `nats` tell what
+    each latent dimension carries, with those that carry most, each moved from -3 to 3 in the first original's posterior
+    mean, (dimensions, steps, C, H, W).
+    """
+    batch = test.batch(0, next(model.parameters()).device)
+    originals = rows_of(batch, torch.arange(min(PAIRS, len(batch.images))))
+    pairs = [to_uint8(originals.images), reconstructed(model, originals, batch_size)]
+    shown = replace(shown, reconstructions=torch.stack(pairs, dim=1).cpu())
+    if nats is None or not isinstance(model, LatentVariableModel):
+        return shown
+    dimensions = torch.tensor(nats).argsort(descending=True)[:TRAVERSED].tolist()
+    moved = traversed(model, rows_of(batch, torch.arange(1)), dimensions)
+    return replace(shown, traversals=moved, traversed=tuple(dimensions))
+
+
+def traversed(model: LatentVariableModel, first: Batch, dimensions: Sequence[int]) -> Tensor:
+    """Of a batch of one, under its label; uint8 (dimensions, steps, C, H, W)."""
+    moved = model.posterior(first).mean.expand(len(dimensions), STEPS, -1).clone()
+    for row, dimension in enumerate(dimensions):
+        moved[row, :, dimension] = torch.linspace(-REACH, REACH, STEPS)
+    labels = None if first.labels is None else first.labels.expand(len(dimensions) * STEPS)
+    images = model.sampler.decode(moved.flatten(0, 1), labels)
+    return to_uint8(images).cpu().unflatten(0, moved.shape[:2])
 
 
 def slerp(first: Tensor, second: Tensor, steps: Tensor) -> Tensor:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-from torch import nn
 
 from genlib.config import EvaluationConfig
 from genlib.data.folder import DatasetFolder
 from genlib.evaluation.classifier import (
+    Decision,
     classifier_extractor,
     classifier_folder,
     number_of_classes,
@@ -18,6 +18,7 @@ from genlib.evaluation.classifier import (
 from genlib.evaluation.dinov2 import dinov2_extractor
 from genlib.evaluation.features import Extractor
 from genlib.evaluation.inception import inception_extractor
+from genlib.evaluation.points import points_extractor
 from genlib.evaluation.processes import Processes
 
 
@@ -27,7 +28,7 @@ class Panel:
 
     main: Extractor  # its features are what most metrics are over
     others: tuple[Extractor, ...]  # random, as a sanity check beside it; classifier, for the classes
-    classify: nn.Module | None  # the classifier's features (N, 64) => class scores (N, classes); None without labels
+    classify: Decision | None  # from the classifier's features to classes; None without labels
     warnings: tuple[str, ...] = ()
 
     @property
@@ -44,10 +45,12 @@ def build_panel(
     """
     others: list[Extractor] = []
     warnings: tuple[str, ...] = ()
-    classifier = head = None
+    classifier = decision = None
+    if config.features == "points":
+        return Panel(points_extractor().to(device), (), None)
     if number_of_classes(dataset) and (beside or config.features == "classifier"):
         folder = processes.first(lambda: classifier_folder(dataset, device))
-        classifier, head = classifier_extractor(dataset, folder, device)
+        classifier, decision = classifier_extractor(dataset, folder, device)
     match config.features:
         case "inception":
             assert config.inception_weights and config.inception_sha256  # RunConfig sees to it
@@ -65,4 +68,4 @@ def build_panel(
         others.append(random_extractor(dataset, device))
     if beside and classifier is not None and main is not classifier:
         others.append(classifier)
-    return Panel(main, tuple(others), head, warnings)
+    return Panel(main, tuple(others), decision, warnings)

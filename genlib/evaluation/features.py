@@ -1,4 +1,4 @@
-"""What a feature extractor is: uint8 images in, features out, frozen for good, with a name and a content hash."""
+"""What a feature extractor is: images in, features out, frozen for good, with a name and a content hash."""
 
 from __future__ import annotations
 
@@ -11,17 +11,30 @@ from torch import Tensor, nn
 from genlib.errors import UserError
 from genlib.sampling import CHUNK
 
-Chunk = Callable[[int], Tensor]  # i => uint8 images CHUNK * i and on, (at most CHUNK, C, H, W)
+# i => images CHUNK * i and on, uint8 (at most CHUNK, C, H, W), or points, float32 (at most CHUNK, 2)
+Chunk = Callable[[int], Tensor]
+Labels = Callable[[int], Tensor | None]  # i => the labels of these, int64 (at most CHUNK,), if there are any
 
 
 class Extractor(nn.Module):
-    """uint8 (N, C, H, W) => float32 (N, num_features).
+    """uint8 (N, C, H, W), or what else is of `dtype`, => float32 (N, num_features).
 
     `hash` is the SHA-256 of the weights: the same hash means the same features. `facts` go to the provenance.
     """
 
-    def __init__(self, name: str, network: nn.Module, num_features: int, hash: str, facts: dict[str, Any]) -> None:
+    def __init__(
+        self,
+        name: str,
+        network: nn.Module,
+        num_features: int,
+        hash: str,
+        facts: dict[str, Any],
+        dtype: torch.dtype = torch.uint8,
+    ) -> None:
         super().__init__()
+        self.dtype = dtype
+        self.register_buffer("place", torch.empty(0), persistent=False)  # a network may have no weights
+        self.place: Tensor
         self.name, self.num_features, self.hash, self.facts = name, num_features, hash, facts
         self.network = network.requires_grad_(False)
         self.eval()
@@ -32,8 +45,8 @@ class Extractor(nn.Module):
 
     @torch.no_grad()
     def forward(self, images: Tensor) -> Tensor:
-        if images.dtype != torch.uint8:
-            raise TypeError(f"features are taken from uint8 images, not from {images.dtype}.")
+        if images.dtype != self.dtype:
+            raise TypeError(f"features are taken from {str(self.dtype)[6:]} images, not from {images.dtype}.")
         return self.network(images).float()
 
 
@@ -43,12 +56,11 @@ def chunk_features(extractor: Extractor, chunk: Chunk, index: int, rows: int, ba
 
 
 def features_of(extractor: Extractor, images: Tensor, first: int, batch_size: int) -> Tensor:
-    """Features of uint8 images that begin with number `first`, on the extractor's device; UserError if one is not
-    finite.
+    """Features of images that begin with number `first`, on the extractor's device; UserError if one of finite images
+    is not finite.
     """
-    device = next(extractor.parameters()).device
-    features = torch.cat([extractor(batch.to(device)) for batch in images.split(batch_size)])
-    if not torch.isfinite(features).all():
+    features = torch.cat([extractor(batch.to(extractor.place.device)) for batch in images.split(batch_size)])
+    if not torch.isfinite(features).all() and torch.isfinite(images).all():
         raise UserError(
             f"the {extractor.name} features of images {first} to {first + len(features) - 1} are not "
             f"finite; its weights (SHA-256 {extractor.hash[:12]}) must be finite, check or delete them."

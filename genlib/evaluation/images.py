@@ -1,4 +1,6 @@
-"""Images that anybody made, as something to be judged: taken as they are, or refused; never resized nor blended."""
+"""Images or points that anybody made, as something to be judged: taken as they are, or refused; never resized nor
+blended.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +24,7 @@ from genlib.data.workers import cores
 from genlib.errors import UserError
 from genlib.sampling import CHUNK
 
-Shape = tuple[int, int, int]  # C, H, W
+Shape = tuple[int, ...]  # C, H, W; 2 of points
 
 ARRAY_SUFFIXES = {".npz", ".npy"}
 # Pillow's modes that become L or RGB without loss, by their number of channels.
@@ -32,13 +34,15 @@ REMEDY = "resize and save them without loss first: the distance of images resize
 
 @dataclass(frozen=True)
 class ImageSet:
-    """Images on disk: `count` of them, uint8 (C, H, W) each, read chunk by chunk in the order of their names."""
+    """Images on disk: `count` of them, uint8 (C, H, W) each, read chunk by chunk in the order of their names; or
+    points, float32 (2,) each.
+    """
 
     path: Path
     count: int
     shape: Shape
     files: list[Path]  # that they are in, in order
-    read: Callable[[int, int], np.ndarray]  # from, to => uint8 (N, C, H, W)
+    read: Callable[[int, int], np.ndarray]  # from, to => uint8 (N, C, H, W), or float32 (N, 2)
 
     @cached_property
     def content_hash(self) -> str:
@@ -50,15 +54,20 @@ class ImageSet:
         return digest.hexdigest()
 
     def chunk(self, index: int) -> Tensor:
-        """Images CHUNK * index and on, uint8 (at most CHUNK, C, H, W); UserError if one cannot be decoded."""
+        """Images CHUNK * index and on, (at most CHUNK, ...); UserError if one cannot be decoded."""
         return torch.from_numpy(self.read(index * CHUNK, min((index + 1) * CHUNK, self.count)))
 
 
 def open_images(path: Path, shape: Shape) -> ImageSet:
-    """The images of a folder (searched recursively), or of a .npz (its array `images`) or .npy with (N, C, H, W).
+    """The images of a folder (searched recursively), or of a .npz (its array `images`) or .npy with (N, C, H, W); or
+    the points of a .npz (its array `points`) or .npy with (N, 2).
 
-    UserError, before any pixel of a folder is decoded, if an image is not uint8 of this shape (C, H, W).
+    UserError, before any pixel of a folder is decoded, if an image is not uint8 of this shape (C, H, W), or a point not
+    a finite floating-point one.
     """
+    if len(shape) == 1:
+        points = open_points(path)
+        return ImageSet(path, len(points), shape, [path], lambda start, end: points[start:end])
     if path.is_dir():
         return open_folder(path, shape)
     if not path.is_file():
@@ -69,20 +78,38 @@ def open_images(path: Path, shape: Shape) -> ImageSet:
     return ImageSet(path, len(images), shape, [path], lambda start, end: np.array(images[start:end]))
 
 
-def open_array(path: Path, shape: Shape) -> np.ndarray:
-    """uint8 (N, *shape): a .npy mapped, a .npz whole in memory."""
+def loaded(path: Path, name: str) -> np.ndarray:
+    """A .npy mapped, or a .npz's array of this name, whole in memory."""
     try:
-        images = np.load(path, mmap_mode="r")
-        if isinstance(images, np.lib.npyio.NpzFile):
-            with images as arrays:
+        array = np.load(path, mmap_mode="r")
+        if isinstance(array, np.lib.npyio.NpzFile):
+            with array as arrays:
                 names = arrays.files
-                images = arrays["images"] if "images" in names else None
+                array = arrays[name] if name in names else None
     except Exception as error:  # whatever NumPy meets in files that are something else
         raise UserError(
             f"{path} cannot be read as a NumPy file ({reason(error)}); write it with numpy.savez or numpy.save."
         ) from error
-    if images is None:
-        raise UserError(f"{path} has no array 'images', but {', '.join(names) or 'nothing'}; call it 'images'.")
+    if array is None:
+        raise UserError(f"{path} has no array '{name}', but {', '.join(names) or 'nothing'}; call it '{name}'.")
+    return array
+
+
+def open_points(path: Path) -> np.ndarray:
+    """float32 (N, 2)"""
+    if path.suffix.lower() not in ARRAY_SUFFIXES or not path.is_file():
+        raise UserError(f"{path} is no .npz or .npy file, and the dataset is points in the plane; name one of (N, 2).")
+    points = loaded(path, "points")
+    if points.dtype not in (np.float32, np.float64) or points.ndim != 2 or points.shape[1] != 2:
+        raise UserError(f"{path} holds {points.dtype} {points.shape}; save points as float32 or float64 (N, 2).")
+    if not len(points) or not np.isfinite(points).all():
+        raise UserError(f"{path} holds no points, or some that are not finite; leave these out.")
+    return points.astype(np.float32)
+
+
+def open_array(path: Path, shape: Shape) -> np.ndarray:
+    """uint8 (N, *shape)"""
+    images = loaded(path, "images")
     if images.dtype != np.uint8 or images.ndim != 4:
         raise UserError(f"{path} holds {images.dtype} {images.shape}; save uint8 (N, C, H, W), of 0 to 255.")
     if images.shape[1:] != shape:

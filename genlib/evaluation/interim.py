@@ -4,23 +4,26 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import partial
 
 import torch
-from torch import nn
 
 from genlib.config import LIKELIHOODS, RunConfig
+from genlib.config.metrics import RECONSTRUCTIONS
 from genlib.data.folder import DatasetFolder
 from genlib.evaluation.classifier import number_of_classes
 from genlib.evaluation.extractors import build_panel
+from genlib.evaluation.held_out import held_out_of
 from genlib.evaluation.likelihood import likelihood
 from genlib.evaluation.measures import Estimate
 from genlib.evaluation.preflight import check_counts, check_metric
 from genlib.evaluation.processes import Processes
-from genlib.evaluation.reference import chunks_of
+from genlib.evaluation.reconstruction import reconstruction_metrics
 from genlib.evaluation.samples import Judge, cheap_metrics
-from genlib.methods.base import LatentVariableMethod, Method
+from genlib.methods import EncoderModel, GenerativeModel, LatentVariableModel
+from genlib.methods.build import conditional
 from genlib.sampling import TrainedSampler, estimate_norms
-from genlib.training.checkpoint import reestimate_model
+from genlib.training.settle import settle_encoder
 from genlib.training.trainer import Evaluate
 
 MOST_IMPORTANCE_SAMPLES = 100  # where the gate's metric is the importance-sampled likelihood
@@ -38,29 +41,34 @@ def make_evaluate(config: RunConfig, dataset: DatasetFolder, device: torch.devic
     gate = config.registry.metric
     labelled = number_of_classes(dataset) > 0
     features = "random" if asked.features == "classifier" and not labelled else asked.features
-    thorough = gate not in {*cheap_metrics(features), *LIKELIHOODS}
+    thorough = gate not in {*cheap_metrics(features), *LIKELIHOODS, *RECONSTRUCTIONS}
     panel = build_panel(asked, dataset, device, processes, beside=thorough)
     judge = Judge(dataset, panel, asked, processes, thorough)
-    channels, height, width = dataset.manifest.shape
+    shares = dataset.label_shares()
+    binarize_seed = asked.seed if config.data.binarize == "draw" else None
+    must_have_labels = config.method.has_encoder and conditional(config.method)
+    test = held_out_of(dataset, asked.samples, must_have_labels, binarize_seed)
 
-    def evaluate(method: Method, model: nn.Module, stopped: Callable[[], bool]) -> dict[str, float]:
+    def evaluate(model: GenerativeModel, stopped: Callable[[], bool]) -> dict[str, float]:
         processes.stopped = stopped
-        module = method.sampler_of(model)
-        estimate_norms(module)
-        sampler = TrainedSampler(module, (channels, height, width))
-        found = judge(lambda index: sampler.chunk(index, asked.seed), asked.samples, "samples").metrics
-        if isinstance(method, LatentVariableMethod):
-            found = found | held_out(method, model)
-        return {name: estimate.value for name, estimate in found.items() if math.isfinite(estimate.value)}
+        settle_encoder(model, dataset, config.data)
+        of_model = held_out(model) if isinstance(model, EncoderModel) else {}
+        estimate_norms(model.sampler, shares)  # last: images are encoded under other statistics
+        sampler = TrainedSampler(model.sampler, tuple(dataset.manifest.shape), shares)
+        labels = partial(sampler.labels, seed=asked.seed) if sampler.classes else None
+        found = judge(partial(sampler.chunk, seed=asked.seed), asked.samples, "samples", labels).metrics
+        return {name: estimate.value for name, estimate in (found | of_model).items() if math.isfinite(estimate.value)}
 
-    def held_out(method: LatentVariableMethod, model: nn.Module) -> dict[str, Estimate]:
-        reestimate_model(method, model, dataset)
-        importance = gate in ("log_likelihood", "bits_per_dim")
-        samples = min(asked.likelihood_samples, MOST_IMPORTANCE_SAMPLES) if importance else 1
-        count = min(asked.samples, dataset.manifest.counts["test"])
-        test = chunks_of(dataset, "test", judge.held_out.rows)
-        metrics = likelihood(method, model, test, count, samples, asked.seed, processes, asked.batch_size).metrics
-        of_importance = () if importance else ("log_likelihood", "bits_per_dim")  # of one sample they say nothing new
-        return {name: estimate for name, estimate in metrics.items() if name not in of_importance}
+    def held_out(model: EncoderModel) -> dict[str, Estimate]:
+        found: dict[str, Estimate] = {}
+        if isinstance(model, LatentVariableModel):
+            importance = gate in ("log_likelihood", "bits_per_dim")
+            samples = min(asked.likelihood_samples, MOST_IMPORTANCE_SAMPLES) if importance else 1
+            found |= likelihood(model, test, samples, asked.seed, processes, asked.batch_size).metrics
+            for name in () if importance else ("log_likelihood", "bits_per_dim"):  # of one sample they say nothing new
+                found.pop(name, None)
+        if not dataset.is_points:
+            found |= reconstruction_metrics(model, test, processes, asked.batch_size).metrics
+        return found
 
     return evaluate

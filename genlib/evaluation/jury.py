@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
-from torch import nn
 
 from genlib.config import DISTANCES, EvaluationConfig
 from genlib.data.folder import DatasetFolder
 from genlib.evaluation.extractors import build_panel
-from genlib.evaluation.features import Chunk
 from genlib.evaluation.frechet import frechet_distance
-from genlib.evaluation.likelihood import Likelihood, likelihood
-from genlib.evaluation.measures import Estimate
+from genlib.evaluation.held_out import HeldOut
+from genlib.evaluation.likelihood import likelihood
+from genlib.evaluation.measures import Estimate, Findings, over_images
+from genlib.evaluation.points import log_density, point_set_of
 from genlib.evaluation.preflight import check_dimensions
 from genlib.evaluation.processes import Processes
-from genlib.evaluation.reconstruction import reconstructions_of
-from genlib.evaluation.reference import chunks_of
+from genlib.evaluation.reconstruction import reconstruction_metrics, reconstructions_of
+from genlib.evaluation.reference import chunks_of, labels_of
 from genlib.evaluation.samples import Judge, Judged
-from genlib.methods.base import LatentVariableMethod
+from genlib.methods import EncoderModel, LatentVariableModel
+from genlib.sampling import CHUNK
 
 
 @dataclass(frozen=True)
@@ -41,26 +42,41 @@ def convene(dataset: DatasetFolder, asked: EvaluationConfig, processes: Processe
     check_dimensions(asked, panel.main.num_features, "evaluation.samples", asked.samples)
     judge = Judge(dataset, panel, asked, processes)
     count = min(asked.samples, dataset.manifest.counts["test"])
-    chunk = chunks_of(dataset, "test", judge.held_out.rows)
-    return Jury(dataset, asked, processes, device, judge, judge(chunk, count, "test images", held_out=True), count)
+    rows = judge.held_out.rows
+    chunk, labels = chunks_of(dataset, "test", rows), labels_of(dataset, "test", rows)
+    floor = judge(chunk, count, "test images", labels, held_out=True)
+    return Jury(dataset, asked, processes, device, judge, floor, count)
 
 
-def held_out_images(jury: Jury) -> tuple[Chunk, int]:
-    """The test images that a model is judged on, and how many."""
-    count = jury.dataset.manifest.counts["test"]
-    wanted = jury.asked.likelihood_images or count
-    return chunks_of(jury.dataset, "test", jury.judge.held_out.rows), min(wanted, count)
+def judge_model(jury: Jury, model: EncoderModel, test: HeldOut) -> Findings:
+    """The likelihood of test images or points, where the model has one, and the likeness of reconstructed images."""
+    found = Findings()
+    if isinstance(model, LatentVariableModel):
+        found |= judge_likelihood(jury, model, test)
+    if not jury.dataset.is_points:
+        found |= reconstruction_metrics(model, test, jury.processes, jury.asked.batch_size)
+        found |= Findings({f"r{DISTANCES[jury.judge.panel.main.name]}": reconstruction_distance(jury, model, test)})
+    return found
 
 
-def judge_model(jury: Jury, method: LatentVariableMethod, model: nn.Module, test: Chunk, count: int) -> Likelihood:
-    """The likelihood of test images, and the Fréchet distance of their reconstructions to all of them."""
-    asked, main = jury.asked, jury.judge.panel.main.name
+def judge_likelihood(jury: Jury, model: LatentVariableModel, test: HeldOut) -> Findings:
+    """Of points in the plane the exact log-likelihood is known, which is the floor."""
+    asked, points = jury.asked, jury.dataset.is_points
     if jury.processes.rank == 0:  # it may take long, and a log has no progress bar
-        print(f"Likelihood of {count} test images with {asked.likelihood_samples} samples each.", flush=True)
-    found = likelihood(
-        method, model, test, count, asked.likelihood_samples, asked.seed, jury.processes, asked.batch_size
-    )
-    again = reconstructions_of(method, model, test, asked.batch_size)
-    seen = jury.judge.see(again, count, "reconstructions")
-    distance = jury.processes.first(lambda: frechet_distance(jury.judge.held_out.moments, seen.moments[main]).item())
-    return replace(found, metrics=found.metrics | {f"r{DISTANCES[main]}": Estimate(distance, count)})
+        what = "points" if points else "images"
+        print(f"Likelihood of {test.count} test {what} with {asked.likelihood_samples} samples each.", flush=True)
+    found = likelihood(model, test, asked.likelihood_samples, asked.seed, jury.processes, asked.batch_size)
+    if points:
+        judged = torch.cat([test.chunk(index) for index in range(-(-test.count // CHUNK))])[: test.count]
+        exact = over_images(log_density(judged, point_set_of(jury.dataset)))
+        found |= Findings(floor={"log_likelihood": exact})
+    return found
+
+
+def reconstruction_distance(jury: Jury, model: EncoderModel, test: HeldOut) -> Estimate:
+    """The Fréchet distance of reconstructions to all test images."""
+    again = reconstructions_of(model, test, jury.asked.batch_size)
+    seen = jury.judge.see(again, test.count, "reconstructions")
+    moments = seen.moments[jury.judge.panel.main.name]
+    distance = jury.processes.first(lambda: frechet_distance(jury.judge.held_out.moments, moments).item())
+    return Estimate(distance, test.count)

@@ -5,8 +5,11 @@ from __future__ import annotations
 import math
 import statistics
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 @dataclass(frozen=True)
@@ -18,6 +21,23 @@ class Estimate:
     standard_error: float | None = None
 
 
+def over_images(values: Tensor) -> Estimate:
+    """Mean and standard error of a value for each image, (N,)."""
+    return Estimate(values.mean().item(), len(values), (values.std() / len(values) ** 0.5).item())
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What was measured of a model."""
+
+    metrics: dict[str, Estimate] = field(default_factory=dict)
+    details: dict[str, Any] = field(default_factory=dict)  # what is more than a number, JSON
+    floor: dict[str, Estimate] = field(default_factory=dict)  # of the metrics that have one
+
+    def __or__(self, other: Findings) -> Findings:
+        return Findings(self.metrics | other.metrics, self.details | other.details, self.floor | other.floor)
+
+
 def measured(
     repetitions: Sequence[Mapping[str, Estimate]], floor: Mapping[str, Estimate]
 ) -> tuple[dict[str, dict[str, Any]], dict[str, float]]:
@@ -26,12 +46,12 @@ def measured(
     `value` is the mean over the seeds, `std` their sample standard deviation (None for a single one), `standard_error`
     that of one seed's value (all seeds meet the same real images, so their mean's is hardly smaller), `floor` the value
     of real images where it was measured.
-    A metric that is NaN or infinite for any seed is left out, lest a gate see it.
+    A metric that is NaN or infinite for any seed is left out, lest a gate see it; so is one that a seed lacks.
     """
     metrics: dict[str, dict[str, Any]] = {}
     broken: dict[str, float] = {}
-    for name, first in repetitions[0].items():
-        values = [repetition[name].value for repetition in repetitions]
+    for name in dict.fromkeys(name for repetition in repetitions for name in repetition):
+        values = [repetition[name].value if name in repetition else math.nan for repetition in repetitions]
         if not all(map(math.isfinite, values)):
             broken[name] = next(value for value in values if not math.isfinite(value))
             continue
@@ -39,7 +59,7 @@ def measured(
             "value": statistics.fmean(values),
             "std": statistics.stdev(values) if len(values) > 1 else None,
             "floor": finite_or_none(floor[name].value if name in floor else None),
-            "count": first.count,
+            "count": repetitions[0][name].count,
         }
         errors = [repetition[name].standard_error for repetition in repetitions]
         known = [error for error in errors if error is not None and math.isfinite(error)]

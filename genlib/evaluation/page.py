@@ -77,7 +77,12 @@ MEANINGS = {
     "nn_distance_held_out": "mean distance to the nearest held-out image",
     "nearer_to_train": "share of samples nearer to training than to as many held-out images; 0.5 copies nothing",
     "class_kl": "divergence of the samples' classes from the data's, nats",
-    "modes": "classes that the samples reach",
+    "modes": "classes, or Gaussians of a mixture, that the samples reach",
+    "label_accuracy": "share of samples whose class, by the classifier, is the label that was asked for",
+    "energy_distance": "distance of the samples' distribution to the data's; unbiased, so it may fall below 0",
+    "log_density": "the samples' mean log density under the data, nats; below the floor they lie where the data do not",
+    "high_quality": "share of samples within three standard deviations of a Gaussian's centre",
+    "reverse_kl": "divergence of these samples' Gaussians from the data's, nats",
     "elbo": "lower bound on the log-likelihood, nats per image",
     "log_likelihood": "importance-weighted bound, nats per image",
     "bits_per_dim": "bits per channel of a pixel",
@@ -94,6 +99,8 @@ class Exhibits:
     """Pictures of a report, uint8 on the CPU; None where there is nothing to show."""
 
     samples: Tensor | None = None  # (N, C, H, W)
+    by_label: Tensor | None = None  # (rows, labels, C, H, W): samples of each label
+    labels: tuple[str, ...] = ()  # their names
     nearest: Tensor | None = None  # (n, 1 + k, C, H, W): a sample, then its k nearest training images by features
     reconstructions: Tensor | None = None  # (n, 2, C, H, W): an original of the test split, its reconstruction
     interpolations: Tensor | None = None  # (rows, steps, C, H, W): between two latents
@@ -253,6 +260,11 @@ def image_sections(exhibits: Exhibits, nats: Sequence[float]) -> list[str]:
         caption = "Drawn at random, not chosen."
         picture = image(exhibits.samples, in_a_line(exhibits.samples), f"{len(exhibits.samples)} random samples")
         sections.append(section("Samples", picture, caption))
+    if exhibits.by_label is not None:
+        names = ", ".join(exhibits.labels)
+        caption = f"Each column is of one label, from the left: {escape(names)}. Drawn at random, not chosen."
+        picture = image(exhibits.by_label, exhibits.by_label.shape[1], f"Samples of the labels {names}")
+        sections.append(section("Samples by label", picture, caption))
     if exhibits.nearest is not None:
         caption = (
             "First column: a sample. Right of it: the training images nearest to it by features, nearest first. "

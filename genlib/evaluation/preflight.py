@@ -13,8 +13,8 @@ from genlib.files import sha256_of_file
 if TYPE_CHECKING:
     from genlib.data.folder import Manifest
 
-DIMENSIONS = {"classifier": 64, "random": 64, "inception": 2048}  # of the features
-OF_CLASSES = ("modes", "class_kl")
+DIMENSIONS = {"classifier": 64, "random": 64, "inception": 2048, "points": 2}  # of the features
+OF_CLASSES = ("modes", "class_kl", "label_accuracy")
 ENOUGH = 10  # samples for each dimension, below which the distance at endless samples cannot be told
 FEWEST = 3  # images of each kind, or no error can be given
 PUBLISHED_FILE = "pt_inception-2015-12-05-6726825d.pth"
@@ -63,7 +63,7 @@ def check_counts(asked: EvaluationConfig, manifest: Manifest, samples: str = "ev
             f"evaluation.neighbours ({asked.neighbours}) must be below the number of images ({fewest}, the least of "
             f"{samples}, train and test); lower it, or take more images."
         )
-    dimensions = dimensions_of(asked)
+    dimensions = dimensions_of(asked, manifest)
     if dimensions is not None:
         check_dimensions(asked, dimensions, samples, asked.samples)
         if asked.every:
@@ -80,11 +80,12 @@ def check_dimensions(asked: EvaluationConfig, dimensions: int, key: str, count: 
         )
 
 
-def dimensions_of(asked: EvaluationConfig) -> int | None:
+def dimensions_of(asked: EvaluationConfig, manifest: Manifest) -> int | None:
     """Of the features; None where they are not known before the weights are there."""
     if asked.features == "dinov2":
         return dinov2_features(asked.dinov2_weights)
-    return DIMENSIONS[asked.features]
+    parts = 3 if asked.features == "classifier" and manifest.label_names and manifest.request.get("stacked") else 1
+    return parts * DIMENSIONS[asked.features]
 
 
 def null_bias(count: int, dimensions: int) -> float:
@@ -108,12 +109,19 @@ def null_bias(count: int, dimensions: int) -> float:
 def check_metric(config: RunConfig, manifest: Manifest) -> None:
     """UserError where the gate's metric cannot be measured on the data."""
     metric, features = config.registry.metric, config.evaluation.features
-    dimensions = dimensions_of(config.evaluation)
+    dimensions = dimensions_of(config.evaluation, manifest)
     if metric.endswith("_infinity") and dimensions and config.evaluation.samples < ENOUGH * dimensions:
         raise UserError(
             f"registry.metric ({metric}) is extrapolated from {ENOUGH} samples or more for each of the {dimensions} "
             f"{features} features; set evaluation.samples to {ENOUGH * dimensions} or more."
         )
+    if features == "points":
+        if metric in ("class_kl", "label_accuracy"):
+            raise UserError(
+                f"registry.metric ({metric}) needs a classifier, and {manifest.source} is points in the plane; "
+                "use energy_distance."
+            )
+        return
     if manifest.label_names is not None or features in ("inception", "dinov2") and metric not in OF_CLASSES:
         return
     if metric in OF_CLASSES or metric.endswith(("_classifier", "_classifier_infinity")):

@@ -3,29 +3,47 @@
 from __future__ import annotations
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torchmetrics.functional.image import peak_signal_noise_ratio, structural_similarity_index_measure
 
 from genlib.evaluation.features import Chunk
-from genlib.methods.base import LatentVariableMethod
-from genlib.pixels import to_uint8, to_unit
+from genlib.evaluation.held_out import HeldOut, parts_of
+from genlib.evaluation.measures import Findings, over_images
+from genlib.evaluation.processes import Processes
+from genlib.methods import Batch, EncoderModel
+from genlib.pixels import to_uint8
 
 WINDOW = 11  # pixels of the structural similarity's Gaussian window (Wang et al. 2004, section 3.3)
 SMALL_WINDOW = 7  # of a uniform one, for images that the first does not fit into
 
 
 @torch.no_grad()
-def reconstructed(method: LatentVariableMethod, model: nn.Module, images: Tensor, batch_size: int) -> Tensor:
-    """Images in [-1, 1] by way of their posteriors' means, uint8 (B, C, H, W)."""
-    decode = method.sampler_of(model)
-    parts = [to_uint8(decode(method.posterior(model, part).mean)) for part in images.split(batch_size)]
-    return torch.cat(parts)
+def reconstructed(model: EncoderModel, batch: Batch, batch_size: int) -> Tensor:
+    """Images in [-1, 1] by way of their likeliest latents, uint8 (B, C, H, W)."""
+    return torch.cat([to_uint8(model.reconstruct(part)) for part in parts_of(batch, batch_size)])
 
 
-def reconstructions_of(method: LatentVariableMethod, model: nn.Module, chunk: Chunk, batch_size: int) -> Chunk:
-    """The reconstruction of every image of `chunk`."""
+def reconstructions_of(model: EncoderModel, images: HeldOut, batch_size: int) -> Chunk:
+    """The reconstruction of every image."""
     device = next(model.parameters()).device
-    return lambda index: reconstructed(method, model, to_unit(chunk(index).to(device)), batch_size).cpu()
+    return lambda index: reconstructed(model, images.batch(index, device), batch_size).cpu()
+
+
+def reconstruction_metrics(
+    model: EncoderModel, images: HeldOut, processes: Processes, batch_size: int = 256
+) -> Findings:
+    """`psnr` and `ssim` of each image and its reconstruction, on average."""
+    device = next(model.parameters()).device
+    mine: dict[int, Tensor] = {}
+
+    def look(index: int) -> None:
+        batch = images.batch(index, device)
+        pairs = similarity(to_uint8(batch.images), reconstructed(model, batch, batch_size))
+        mine[index] = torch.stack(pairs, dim=1)
+
+    processes.share(images.count, look)
+    psnr, ssim = processes.gather(mine, images.count, 2, torch.float64).T
+    return Findings({"psnr": over_images(psnr), "ssim": over_images(ssim)})
 
 
 def similarity(originals: Tensor, reconstructions: Tensor) -> tuple[Tensor, Tensor]:

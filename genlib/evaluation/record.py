@@ -8,14 +8,13 @@ from collections.abc import Sequence
 from importlib.metadata import version
 from typing import Any
 
-from genlib.config import EvaluationConfig
-from genlib.evaluation.features import Chunk
+from genlib.config import AutoencoderConfig, EvaluationConfig
+from genlib.evaluation.held_out import HeldOut
 from genlib.evaluation.jury import Jury
-from genlib.evaluation.likelihood import Likelihood
-from genlib.evaluation.measures import Estimate, measured, numbers_only
+from genlib.evaluation.measures import Estimate, Findings, measured, numbers_only
 from genlib.evaluation.preflight import null_bias
 from genlib.evaluation.reconstruction import similarity_provenance
-from genlib.methods.base import LatentVariableMethod
+from genlib.methods import EncoderModel, LatentVariableModel
 from genlib.provenance import git_state
 from genlib.training.run_folder import RunFolder
 
@@ -26,7 +25,7 @@ VERSIONED = ("torch", "torchmetrics", "numpy", "scipy", "accelerate")
 def conclude(
     jury: Jury,
     sets: list[dict[str, Estimate]],
-    found: Likelihood,
+    found: Findings,
     details: dict[str, Any],
     origin: dict[str, Any],
     start: float,
@@ -35,8 +34,10 @@ def conclude(
     """evaluation.json."""
     asked, judge, manifest, extractor = jury.asked, jury.judge, jury.dataset.manifest, jury.judge.panel.main
     metrics, broken = measured(sets, jury.floor.metrics)
-    of_model, broken_of_model = measured([found.metrics], {})
-    warnings = [*notes, *judge.panel.warnings, *warnings_of(jury, (origin["likelihood"] or {}).get("count"))]
+    of_model, broken_of_model = measured([found.metrics], found.floor)
+    warnings = [*notes, *judge.panel.warnings, *warnings_of(jury, (origin["reconstructions"] or {}).get("count"))]
+    if "not_finite" in details:
+        warnings.append(f"{details['not_finite']} samples are not finite: nothing is said of the samples.")
     warnings += [f"{name} is {value}, and is left out." for name, value in (broken | broken_of_model).items()]
     provenance = {
         "warnings": warnings,
@@ -86,23 +87,45 @@ def warnings_of(jury: Jury, reconstructions: int | None) -> list[str]:
     return warnings
 
 
-def likelihood_provenance(jury: Jury, method: LatentVariableMethod, test: Chunk, count: int) -> dict[str, Any]:
-    """What the likelihood's numbers are of."""
-    images = test(0)
-    pixels = "binary" if ((images == 0) | (images == 255)).all() else GREY
-    return {
-        "pixels": "a density, dequantized" if method.is_density else pixels,
-        "split": "test",
-        "count": count,
-        "importance_samples": jury.asked.likelihood_samples,
-        "seed": jury.asked.seed,
-        "unit": "nats per image",
-        "dequantization": "uniform, one step of uint8 wide" if method.is_density else "none",
-        "ssim_window": similarity_provenance(jury.dataset.manifest.shape[1]),
-    }
+def model_provenance(jury: Jury, model: EncoderModel, test: HeldOut) -> dict[str, Any]:
+    """What the likelihood's numbers and the reconstructions' are of."""
+    points, asked, of = jury.dataset.is_points, jury.asked, {"split": "test", "count": test.count}
+    provenance: dict[str, Any] = {"likelihood": None, "reconstructions": None}
+    if isinstance(model, LatentVariableModel):
+        dequantized = model.pixels == "density" and not points
+        provenance["likelihood"] = {
+            "pixels": "coordinates: a density" if points else pixels_of(model, test),
+            **of,
+            "importance_samples": asked.likelihood_samples,
+            "seed": asked.seed,
+            "unit": "nats per point" if points else "nats per image",
+            "dequantization": "uniform, one step of uint8 wide" if dequantized else "none",
+        }
+    if not points:
+        provenance["reconstructions"] = {**of, "ssim_window": similarity_provenance(jury.dataset.manifest.shape[1])}
+    return provenance
+
+
+def pixels_of(model: LatentVariableModel, test: HeldOut) -> str:
+    """What p(x | z) is of."""
+    match model.pixels:
+        case "density":
+            return "a density, dequantized"
+        case "probability":
+            return "probabilities of 256 values"
+    if test.binarize_seed is not None:
+        return "binary, drawn once for each image with its grey values as probabilities"
+    images = test.chunk(0)
+    return "binary" if ((images == 0) | (images == 255)).all() else GREY
 
 
 def notes_of(run: RunFolder, asked: EvaluationConfig) -> list[str]:
-    """What training found that a reader of the evaluation must know."""
-    note = run.result().get("note")
-    return [f"{note[0].upper()}{note[1:]}"] if note and asked.checkpoint == "last" else []
+    """What training found, or the method is, that a reader of the evaluation must know."""
+    method, note = run.config().method, run.result().get("note")
+    notes = [f"{note[0].upper()}{note[1:]}"] if note and asked.checkpoint == "last" else []
+    if isinstance(method, AutoencoderConfig) and method.latents == "normal":
+        notes.append(
+            "Nothing ties an autoencoder's latents to N(0, I), which these samples were drawn from: they show that it "
+            "is no generative model; set method.latents=gaussian or mixture to make it one."
+        )
+    return notes

@@ -11,7 +11,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from genlib.data.folder import DatasetFolder, Part
-from genlib.evaluation.features import Chunk, Extractor, chunk_features
+from genlib.evaluation.features import Chunk, Extractor, Labels, chunk_features
 from genlib.evaluation.frechet import FeatureMoments, Moments
 from genlib.evaluation.processes import Processes
 from genlib.files import rename_into_place, sha256_of_json
@@ -40,6 +40,16 @@ def chunks_of(dataset: DatasetFolder, split: Part, rows: Tensor) -> Chunk:
 
     def chunk(index: int) -> Tensor:
         return torch.from_numpy(images[rows[index * CHUNK : (index + 1) * CHUNK].numpy()])
+
+    return chunk
+
+
+def labels_of(dataset: DatasetFolder, split: Part, rows: Tensor) -> Labels:
+    """The labels of `rows` of a split, in the same chunks."""
+    labels = dataset.labels(split)
+
+    def chunk(index: int) -> Tensor | None:
+        return None if labels is None else torch.from_numpy(labels[rows[index * CHUNK : (index + 1) * CHUNK].numpy()])
 
     return chunk
 

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
 from genlib.config import DISTANCES, KERNEL_DISTANCES, EvaluationConfig
+from genlib.config.metrics import OF_POINTS
 from genlib.data.folder import DatasetFolder
 from genlib.evaluation.classifier import number_of_classes
 from genlib.evaluation.extractors import Panel
-from genlib.evaluation.features import Chunk, features_of
+from genlib.evaluation.features import Chunk, Labels, features_of
 from genlib.evaluation.frechet import FeatureMoments, Moments, at_infinity, by_samples, frechet_distance
 from genlib.evaluation.kernel import kernel_distance
-from genlib.evaluation.measures import Estimate
+from genlib.evaluation.measures import Estimate, over_images
 from genlib.evaluation.modes import mode_coverage
 from genlib.evaluation.neighbours import authpct, memorization, neighbour_metrics
+from genlib.evaluation.points import point_metrics, point_set_of
 from genlib.evaluation.preflight import ENOUGH
 from genlib.evaluation.processes import Processes
 from genlib.evaluation.reference import reference_of
@@ -27,7 +30,11 @@ from genlib.sampling import CHUNK
 def cheap_metrics(extractor: str) -> set[str]:
     """What a judge that is not thorough gives."""
     distances = {DISTANCES[extractor], KERNEL_DISTANCES[extractor]}
-    return distances | {"precision", "recall", "density", "coverage"}
+    of_points = {*OF_POINTS, "modes"} if extractor == "points" else set()
+    return distances | {"precision", "recall", "density", "coverage"} | of_points
+
+
+MOST_BARS = 100  # classes whose histogram is kept
 
 
 class Judged(NamedTuple):
@@ -41,7 +48,8 @@ class Seen(NamedTuple):
 
     features: Tensor  # of the main extractor, (count, d)
     moments: dict[str, Moments]  # by extractor
-    classes: Tensor | None  # int64 (count,)
+    classes: Tensor | None  # by the classifier, int64 (count,)
+    labels: Tensor | None  # what they should be, -1 where that is not known, int64 (count,)
 
 
 class Judge:
@@ -72,15 +80,21 @@ class Judge:
             counts = torch.bincount(known, minlength=number_of_classes(dataset)).double()
             self.data_shares = counts / counts.sum()
 
-    def __call__(self, chunk: Chunk, count: int, what: str, held_out: bool = False) -> Judged:
-        """The metrics of `count` uint8 images, the same on every process. `held_out`: they are the test split's, in
-        the order of its reference.
+    def __call__(
+        self, chunk: Chunk, count: int, what: str, labels: Labels | None = None, held_out: bool = False
+    ) -> Judged:
+        """The metrics of `count` images or points, the same on every process; none if some are not finite.
+
+        `labels` are what the images should be. `held_out`: they are the test split's, in the order of its reference.
         """
-        seen = self.see(chunk, count, what)
+        seen = self.see(chunk, count, what, labels)
+        lost = int((~torch.isfinite(seen.features)).any(1).sum())
+        if lost:
+            return Judged({}, {"not_finite": lost}, seen.features)
         metrics, details = self.processes.first(lambda: self.metrics(seen, held_out))
         return Judged(metrics, details, seen.features)
 
-    def see(self, chunk: Chunk, count: int, what: str) -> Seen:
+    def see(self, chunk: Chunk, count: int, what: str, labels: Labels | None = None) -> Seen:
         """Every extractor's look at `count` images, shared out over the processes."""
         main = self.panel.main
         moments = {
@@ -100,13 +114,16 @@ class Judge:
                 if extractor is main:
                     features[index] = found
                 if extractor.name == "classifier" and self.data_shares is not None and self.panel.classify is not None:
-                    classes[index] = self.panel.classify(found).argmax(1, keepdim=True)
+                    classes[index] = self.panel.classify(found)[:, None]
 
         self.processes.share(count, look, f"features of {what}" if self.thorough else None)
+        asked = [labels(index) for index in range(math.ceil(count / CHUNK))] if labels else []
+        known = [of_chunk for of_chunk in asked if of_chunk is not None]
         return Seen(
             self.processes.gather(features, count, main.num_features, torch.float32),
             {name: metric.compute() for name, metric in moments.items()},
-            self.processes.gather(classes, count, 1, torch.int64)[:, 0] if self.data_shares is not None else None,
+            self.processes.gather(classes, count, 1, torch.int64)[:, 0].cpu() if self.data_shares is not None else None,
+            torch.cat(known)[:count] if known else None,
         )
 
     def metrics(self, seen: Seen, held_out: bool) -> tuple[dict[str, Estimate], dict[str, Any]]:
@@ -125,6 +142,8 @@ class Judge:
         found[KERNEL_DISTANCES[name]] = kernel_distance(reals, fakes)
         for metric, value in neighbour_metrics(reals, fakes, self.asked.neighbours).items():
             found[metric] = Estimate(value, few)
+        if self.dataset.is_points:
+            found |= point_metrics(features, fakes, reals, point_set_of(self.dataset))
         if self.thorough:
             if count >= ENOUGH * features.shape[1]:
                 distances = by_samples(self.train.moments, features, order)
@@ -134,9 +153,17 @@ class Judge:
             for metric, value in memorization(self.train.features, self.held_out.features, fakes, held_out).items():
                 found[metric] = Estimate(value, few)
         if seen.classes is not None and self.data_shares is not None:
-            covered = mode_coverage(seen.classes.cpu(), self.data_shares)
+            covered = mode_coverage(seen.classes, self.data_shares)
             found["modes"], found["class_kl"] = Estimate(covered.modes, count), Estimate(covered.kl, count)
-            names = self.dataset.manifest.label_names or [str(label) for label in range(len(self.data_shares))]
-            shares = {"samples": covered.shares.tolist(), "data": self.data_shares.tolist()}
-            details["class_histogram"] = {"names": list(names), **shares}
+            if len(self.data_shares) <= MOST_BARS:
+                names = self.dataset.manifest.label_names or [str(label) for label in range(len(self.data_shares))]
+                shares = {"samples": covered.shares.tolist(), "data": self.data_shares.tolist()}
+                details["class_histogram"] = {"names": list(names), **shares}
+            if seen.labels is not None and (seen.labels >= 0).any():
+                found["label_accuracy"] = label_accuracy(seen.classes, seen.labels)
         return found, details
+
+
+def label_accuracy(classes: Tensor, labels: Tensor) -> Estimate:
+    """Share of the images whose class, (N,), is their label, of those whose label is known (not -1)."""
+    return over_images((classes == labels)[labels >= 0].double())

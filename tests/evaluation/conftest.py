@@ -1,8 +1,9 @@
-"""A small dataset folder of the embedded digits, made without the prepare step."""
+"""Small dataset folders of the embedded digits and of points, made without the prepare step."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ import torch
 from sklearn.datasets import load_digits
 
 from genlib.data.folder import DatasetFolder, Manifest, open_dataset
+from genlib.data.points import POINT_SETS
 from genlib.evaluation.processes import Processes
 
 
@@ -41,22 +43,69 @@ def digits_folder(path: Path, train: int, test: int, labelled: bool = True) -> D
     digits = load_digits()
     images = np.round(digits.images * 255 / 16).astype(np.uint8)[:, None]
     labels = digits.target.astype(np.int64)
+    splits = {
+        part: (images[rows], labels[rows] if labelled else None)
+        for part, rows in (("train", slice(train)), ("test", slice(-test, None)))
+    }
+    names = list("0123456789") if labelled else None
+    return written(path, "digits", splits, names, f"{train}-{test}-{labelled}")
+
+
+@pytest.fixture
+def make_stacked(tmp_path: Path) -> Callable[..., DatasetFolder]:
+    """Digits below `classes` as the three channels of colour images."""
+
+    def make(classes: int = 3, train: int = 600, test: int = 200) -> DatasetFolder:
+        grey = digits_folder(tmp_path / "grey", 1400, 397)
+        splits = {}
+        for part, count in (("train", train), ("test", test)):
+            images, labels = grey.images(part), grey.labels(part)
+            few = np.flatnonzero(labels < classes)
+            rows = np.random.RandomState(count).choice(few, (count, 3))
+            splits[part] = images[rows, 0], labels[rows] @ np.array([classes**2, classes, 1])
+        names = ["".join(map(str, triple)) for triple in product(range(classes), repeat=3)]
+        return written(tmp_path / "stacked", "digits", splits, names, f"stacked {classes}", {"stacked": train})
+
+    return make
+
+
+@pytest.fixture
+def make_points(tmp_path: Path) -> Callable[..., DatasetFolder]:
+    def make(name: str = "ring8", train: int = 800, test: int = 400) -> DatasetFolder:
+        splits = {
+            part: POINT_SETS[name].draw(count, np.random.RandomState(count))
+            for part, count in (("train", train), ("test", test))
+        }
+        return written(tmp_path / name, name, splits, POINT_SETS[name].label_names, f"{name} {train} {test}")
+
+    return make
+
+
+def written(
+    path: Path,
+    source: str,
+    splits: dict[str, tuple[np.ndarray, np.ndarray | None]],
+    label_names: list[str] | None,
+    content_hash: str,
+    request: dict[str, int] | None = None,
+) -> DatasetFolder:
+    """A folder of these images or points and labels."""
     path.mkdir(parents=True)
-    for part, rows in (("train", slice(train)), ("test", slice(-test, None))):
-        np.save(path / f"{part}_images.npy", images[rows])
-        if labelled:
-            np.save(path / f"{part}_labels.npy", labels[rows])
+    for part, (images, labels) in splits.items():
+        np.save(path / f"{part}_images.npy", images)
+        if labels is not None:
+            np.save(path / f"{part}_labels.npy", labels)
     Manifest(
-        source="digits",
+        source=source,
         revision=None,
-        request={},
-        counts={"train": train, "test": test},
+        request=request or {},
+        counts={part: len(images) for part, (images, _) in splits.items()},
         skipped={"train": 0, "test": 0},
-        shape=[1, 8, 8],
-        label_names=list("0123456789") if labelled else None,
+        shape=list(splits["train"][0].shape[1:]),
+        label_names=label_names,
         mean=[0.0],
         std=[1.0],
-        content_hash=f"{train}-{test}-{labelled}",
+        content_hash=content_hash,
         versions={},
         created="",
     ).write(path)

@@ -6,58 +6,89 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import MultivariateNormal
 
+from genlib.evaluation.held_out import HeldOut
+from genlib.losses.divergences import normal_log_density
 from genlib.losses.likelihoods import gaussian_negative_log_likelihood
-from genlib.methods.base import Batch, LatentVariableMethod, Losses, Posterior, Sampler
+from genlib.methods.base import Batch, LatentVariableModel, Posterior, Sampler, Weights
+from genlib.sampling import CHUNK
 
 SIGMA, LATENTS, PIXELS = 0.5, 3, 16
 
 
-class LinearGaussian(LatentVariableMethod):
+class LinearGaussian(LatentVariableModel):
     """x = W z + b + sigma * noise, z ~ N(0, I): p(x) = N(b, W W' + sigma^2 I) (Tipping & Bishop 1999, section 3).
 
     The columns of W are orthogonal, so that the true posterior has a diagonal covariance. `widening` scales the
     approximate posterior's standard deviation: at 1 it is the true one.
     """
 
-    phases = ()
+    pixels = "cross-entropy"  # they stay as they are
+    noise_size = LATENTS
+    has_standard_prior = True
 
     def __init__(self, widening: float = 1.0) -> None:
-        super().__init__()
         generator = torch.Generator().manual_seed(0)
         columns = torch.linalg.qr(torch.randn(PIXELS, LATENTS, generator=generator)).Q
         decoder = nn.Linear(LATENTS, PIXELS)
         with torch.no_grad():
             decoder.weight.copy_(columns * torch.tensor([1.0, 0.7, 0.3]))
             decoder.bias.copy_(0.2 * torch.randn(PIXELS, generator=generator))
+        super().__init__(Sampler(Unlabelled(decoder), LATENTS, "identity"))
         self.widening = widening
-        network = nn.Sequential(decoder, nn.Unflatten(1, (1, 4, 4)))
-        self.model = Sampler(network, LATENTS)
+        self.encoded = 0  # images
 
     @property
     def linear(self) -> nn.Linear:
-        return self.model.network[0]  # type: ignore[index, return-value]
+        return self.sampler.network.decoder
 
     def marginal(self) -> MultivariateNormal:
         weight = self.linear.weight.double()
         covariance = weight @ weight.T + SIGMA**2 * torch.eye(PIXELS, dtype=torch.float64)
         return MultivariateNormal(self.linear.bias.double(), covariance)
 
-    def loss(self, phase: str, batch: Batch) -> Losses:
-        return {}
-
-    def sampler_of(self, model: nn.Module) -> Sampler:
-        return self.model
-
-    @property
-    def is_density(self) -> bool:
-        return False  # its pixels stay as they are
-
-    def posterior(self, model: nn.Module, images: Tensor) -> Posterior:
+    def posterior(self, batch: Batch) -> Posterior:
+        self.encoded += len(batch.images)
         weight, bias = self.linear.weight, self.linear.bias
         precision = (weight.T @ weight).diagonal() + SIGMA**2
-        mean = (images.flatten(1) - bias) @ weight / precision
+        mean = (batch.images.flatten(1) - bias) @ weight / precision
         log_variance = torch.log(SIGMA**2 / precision * self.widening**2)
         return Posterior(mean, log_variance.expand_as(mean))
 
-    def log_likelihood(self, model: nn.Module, images: Tensor, latents: Tensor) -> Tensor:
-        return -gaussian_negative_log_likelihood(images, self.model.network(latents), SIGMA)
+    def weigh(self, batch: Batch, posterior: Posterior, noise: Tensor) -> Weights:
+        latents = posterior.at(noise)
+        zero = torch.zeros_like(latents)
+        log_ratio = normal_log_density(latents, zero, zero) - normal_log_density(latents, *posterior)
+        return Weights(
+            -gaussian_negative_log_likelihood(batch.images, self.sampler.network(latents), SIGMA), log_ratio, latents
+        )
+
+    def encode(self, batch: Batch) -> Tensor:
+        return self.posterior(batch).sample()
+
+    def reconstruct(self, batch: Batch) -> Tensor:
+        return self.sampler.decode(self.posterior(batch).mean)
+
+
+class Unlabelled(nn.Module):
+    """A decoder to images of 4 x 4 pixels that ignores labels."""
+
+    def __init__(self, decoder: nn.Linear) -> None:
+        super().__init__()
+        self.decoder = decoder
+
+    def forward(self, latents: Tensor, labels: Tensor | None = None) -> Tensor:
+        return self.decoder(latents).unflatten(1, (1, 4, 4))
+
+
+def held_out(images: Tensor, count: int | None = None, labels: Tensor | None = None, **more: int) -> HeldOut:
+    """The first `count` of images (N, ...), with labels (N,) if there are any."""
+
+    def rows(index: int) -> slice:
+        return slice(CHUNK * index, CHUNK * (index + 1))
+
+    return HeldOut(
+        lambda index: images[rows(index)],
+        lambda index: None if labels is None else labels[rows(index)],
+        count or len(images),
+        **more,
+    )

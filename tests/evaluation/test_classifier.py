@@ -79,11 +79,11 @@ def test_training_is_repeatable_and_leaves_the_global_generators_alone(make_data
     torch.manual_seed(1)
     np.random.seed(1)
     before = torch.get_rng_state(), np.random.get_state()[1].tolist()
-    first = train_classifier(dataset, 10, CPU)
+    first = train_classifier(dataset, CPU)
     assert torch.equal(torch.get_rng_state(), before[0])
     assert np.random.get_state()[1].tolist() == before[1]
     torch.manual_seed(2)
-    second = train_classifier(dataset, 10, CPU)
+    second = train_classifier(dataset, CPU)
     for name, tensor in first.state_dict().items():
         torch.testing.assert_close(second.state_dict()[name], tensor)
 

@@ -18,8 +18,7 @@ from genlib.cli import main
 from genlib.errors import UserError
 from genlib.evaluation import jury
 from genlib.evaluation.evaluate import evaluate
-from genlib.evaluation.likelihood import Likelihood
-from genlib.evaluation.measures import Estimate, values_of
+from genlib.evaluation.measures import Estimate, Findings, values_of
 from genlib.files import read_json, write_json
 from genlib.training.run_folder import RunFolder
 from tests.conftest import FILES, PROJECT, TINY
@@ -109,7 +108,7 @@ def test_two_processes_evaluate_a_gan_as_one_does(gan: RunFolder) -> None:
 
 def test_what_is_not_finite_is_left_out_and_named(vae: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
     nan = float("nan")
-    made_up = Likelihood({"elbo": Estimate(nan, 9, nan), "kl": Estimate(1.0, 9, 0.1)}, {"kl_per_dimension": [nan] * 4})
+    made_up = Findings({"elbo": Estimate(nan, 9, nan), "kl": Estimate(1.0, 9, 0.1)}, {"kl_per_dimension": [nan] * 4})
     monkeypatch.setattr(jury, "likelihood", lambda *_: made_up)
     evaluation = evaluate(vae)
     assert "elbo" not in values_of(evaluation) and values_of(evaluation)["kl"] == 1

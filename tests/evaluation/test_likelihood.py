@@ -1,4 +1,4 @@
-"""Likelihood metrics against a model whose marginal is known, and against torch.distributions."""
+"""Likelihood metrics against models whose marginal is known, and against torch.distributions."""
 
 from __future__ import annotations
 
@@ -6,27 +6,30 @@ import math
 
 import pytest
 import torch
-from torch.distributions import Normal
+from torch.distributions import MultivariateNormal, Normal, kl_divergence
 
-from genlib.config import GANConfig, MLPConfig, VAEConfig
+from genlib.config import HierarchicalVAEConfig, MLPConfig, VAEConfig
 from genlib.evaluation import likelihood as module
-from genlib.evaluation.likelihood import Likelihood, bound, has_likelihood, likelihood
+from genlib.evaluation.likelihood import bound, likelihood
+from genlib.evaluation.measures import Findings
 from genlib.evaluation.processes import Processes
 from genlib.losses.divergences import kl_to_standard_normal
-from genlib.methods import build_method
+from genlib.methods import Batch, LatentVariableModel, build_method
+from genlib.networks.base import DataSpec
 from genlib.pixels import to_unit
-from tests.evaluation.linear_gaussian import LinearGaussian
+from tests.evaluation.linear_gaussian import LinearGaussian, held_out
 
 IMAGES = torch.randint(0, 256, (700, 1, 4, 4), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
 ALONE = Processes(torch.device("cpu"))
 
 
-def chunk(index: int) -> torch.Tensor:
-    return IMAGES[256 * index : 256 * (index + 1)]
+def found(model: LatentVariableModel, samples: int, count: int = 300, batch_size: int = 256, seed: int = 0) -> Findings:
+    return likelihood(model, held_out(IMAGES, count), samples, seed, ALONE, batch_size)
 
 
-def found(method: LinearGaussian, samples: int, count: int = 300, batch_size: int = 256, seed: int = 0) -> Likelihood:
-    return likelihood(method, method.model, chunk, count, samples, seed, ALONE, batch_size)
+def table(model: LatentVariableModel, count: int, index: int, samples: int) -> torch.Tensor:
+    """Of a chunk that begins with the first images: reconstruction, KL, the bound, what is known of the latents."""
+    return module.table_of_chunk(model, Batch(to_unit(IMAGES[:count]), None), index, [samples], 0, 256)
 
 
 def exact(count: int) -> torch.Tensor:
@@ -55,42 +58,41 @@ def test_with_another_posterior_the_estimate_rises_to_the_marginal_as_samples_ar
 
 def test_the_draws_error_is_within_its_own_standard_error() -> None:
     """The same image again and again: the spread over images is that of the draws alone."""
-    method = LinearGaussian(widening=1.3)
-    same = IMAGES[:1].expand(256, -1, -1, -1)
-    estimate = likelihood(method, method.model, lambda index: same, 512, 500, 0, ALONE).metrics["log_likelihood"]
+    same = held_out(IMAGES[:1].expand(512, -1, -1, -1))
+    estimate = likelihood(LinearGaussian(widening=1.3), same, 500, 0, ALONE).metrics["log_likelihood"]
     assert estimate.standard_error is not None
     assert abs(estimate.value - exact(1).item()) < 4 * estimate.standard_error + 1e-3  # 1e-3: the bias at 500
     assert estimate.standard_error < 0.01
 
 
 def test_neither_chunking_nor_other_images_change_an_images_estimate(monkeypatch: pytest.MonkeyPatch) -> None:
-    method = LinearGaussian(widening=1.6)
-    expected = found(method, 60)
+    model = LinearGaussian(widening=1.6)
+    expected = found(model, 60)
     for batch_size in (1, 7, 300, 10_000):
-        again = found(method, 60, batch_size=batch_size)
+        again = found(model, 60, batch_size=batch_size)
         for name, estimate in expected.metrics.items():
             assert again.metrics[name].value == pytest.approx(estimate.value, rel=1e-6), name
         assert again.details["kl_per_dimension"] == pytest.approx(expected.details["kl_per_dimension"], rel=1e-5)
-    alone = found(method, 60, count=10).metrics["log_likelihood"].value
-    ten = module.table_of_chunk(method, method.model, IMAGES[:256], 0, [60], 0, 256)[:10, 4].mean().item()
+    alone = found(model, 60, count=10).metrics["log_likelihood"].value
+    ten = table(model, 256, 0, 60)[:10, 2].mean().item()
     assert alone == pytest.approx(ten, rel=1e-6)
 
 
 def test_images_in_different_chunks_have_draws_of_their_own() -> None:
-    method = LinearGaussian(widening=1.6)
-    first, second = (module.table_of_chunk(method, method.model, IMAGES[:9], index, [1], 0, 256) for index in (0, 1))
-    assert (first[:, 4] != second[:, 4]).all()  # the bound; what is not drawn is the same
-    assert torch.equal(first[:, 5:], second[:, 5:])
+    model = LinearGaussian(widening=1.6)
+    first, second = (table(model, 9, index, 1) for index in (0, 1))
+    assert (first[:, 2] != second[:, 2]).all()  # the bound; what is not drawn is the same
+    assert torch.equal(first[:, 3:], second[:, 3:])
 
 
 def test_draws_are_the_seeds_alone_and_the_global_generator_is_left_alone() -> None:
-    method = LinearGaussian(widening=1.6)
+    model = LinearGaussian(widening=1.6)
     torch.manual_seed(5)
     before = torch.get_rng_state()
-    first = found(method, 10)
+    first = found(model, 10)
     assert torch.equal(torch.get_rng_state(), before)
-    assert found(method, 10).metrics == first.metrics
-    assert found(method, 10, seed=1).metrics["elbo"] != first.metrics["elbo"]
+    assert found(model, 10).metrics == first.metrics
+    assert found(model, 10, seed=1).metrics["elbo"] != first.metrics["elbo"]
 
 
 def test_the_bound_at_k_averages_over_disjoint_groups_of_k_weights() -> None:
@@ -101,45 +103,134 @@ def test_the_bound_at_k_averages_over_disjoint_groups_of_k_weights() -> None:
 
 
 def test_kl_and_active_units_tell_used_dimensions_from_idle_ones() -> None:
-    method = LinearGaussian()
+    model = LinearGaussian()
     with torch.no_grad():
-        method.linear.weight[:, 2] = 0  # the decoder does not look at the last latent
-    result = found(method, 1)
+        model.linear.weight[:, 2] = 0  # the decoder does not look at the last latent
+    result = found(model, 1)
     assert result.metrics["active_units"].value == 2
     per_dimension = result.details["kl_per_dimension"]
     assert per_dimension[2] == pytest.approx(0, abs=1e-6) and min(per_dimension[:2]) > 0.1
     assert sum(per_dimension) == pytest.approx(result.metrics["kl"].value, rel=1e-6)
-    posterior = method.posterior(method.model, to_unit(IMAGES[:300]))
+    posterior = model.posterior(Batch(to_unit(IMAGES[:300]), None))
     assert result.metrics["kl"].value == pytest.approx(kl_to_standard_normal(*posterior).mean().item(), rel=1e-5)
     assert result.details["posterior_mean_variance"] == pytest.approx(posterior.mean.var(0).tolist(), rel=1e-4)
 
 
-def test_a_vaes_split_adds_up_and_its_bits_are_those_of_dequantized_pixels() -> None:
-    vae = build_method(VAEConfig(network=MLPConfig(hidden_sizes=[8]), latent_size=2, sigma=0.3), (1, 4, 4)).eval()
+def test_every_image_is_encoded_once_however_many_samples_it_gets() -> None:
+    model = LinearGaussian()
+    found(model, 200)
+    assert model.encoded == 300
+
+
+def test_without_a_prior_in_closed_form_the_kl_is_the_draws_mean_and_has_no_dimensions() -> None:
+    closed = found(LinearGaussian(widening=1.3), 400)
+    model = LinearGaussian(widening=1.3)
+    model.has_standard_prior = False
+    drawn = found(model, 400)
+    assert "kl_per_dimension" not in drawn.details
+    assert drawn.metrics["kl"].value == pytest.approx(closed.metrics["kl"].value, abs=0.02)
+    assert drawn.metrics["kl"].value != closed.metrics["kl"].value
+    assert drawn.metrics["log_likelihood"] == closed.metrics["log_likelihood"]
+    assert drawn.metrics["active_units"] == closed.metrics["active_units"]
+
+
+def test_the_kl_of_two_layers_is_that_between_their_joint_distributions() -> None:
+    config = HierarchicalVAEConfig(network=MLPConfig(hidden_sizes=[4]), latent_size=1, upper_latent_size=1)
+    model = build_method(config, DataSpec((1, 4, 4))).model.eval()
+    slope, offset, std = 0.6, 0.3, 0.8
+    model.upper_encoder = torch.nn.Linear(1, 2)  # q(upper | lower) = N(0.6 lower + 0.3, 0.8^2)
     with torch.no_grad():
-        for parameter in vae.model.decoder.parameters():
-            parameter.zero_()  # every image is grey: p(x) = N(0, 0.3^2 I)
-        for parameter in vae.model.encoder.parameters():
-            parameter.zero_()  # q(z | x) = N(0, I)
-    metrics = likelihood(vae, vae.model, chunk, 700, 20, 0, ALONE).metrics
+        for parameter in [*model.encoder.parameters(), *model.top_down.upper_decoder.parameters()]:
+            parameter.zero_()  # q(lower | x) = p(lower | upper) = N(0, 1)
+        model.upper_encoder.weight.copy_(torch.tensor([[slope], [0.0]]))
+        model.upper_encoder.bias.copy_(torch.tensor([offset, 2 * math.log(std)]))
+    joint = MultivariateNormal(torch.tensor([0.0, offset]), torch.tensor([[1.0, slope], [slope, slope**2 + std**2]]))
+    expected = kl_divergence(joint, MultivariateNormal(torch.zeros(2), torch.eye(2))).item()
+    assert found(model, 400).metrics["kl"].value == pytest.approx(expected, abs=0.01)
+
+
+def constant_vae(**settings: object) -> LatentVariableModel:
+    """Every image is grey, and q(z | x) = N(0, I)."""
+    config = VAEConfig(network=MLPConfig(hidden_sizes=[8]), latent_size=2, **settings)
+    model = build_method(config, DataSpec((1, 4, 4))).model.eval()
+    with torch.no_grad():
+        for parameter in [*model.sampler.parameters(), *model.encoder.parameters()]:
+            parameter.zero_()
+    return model
+
+
+def bits(probabilities: torch.Tensor) -> float:
+    """Of the pixels, from the probabilities of the 256 values."""
+    return -probabilities.log2()[IMAGES.long()].mean().item()
+
+
+BORDERS = (torch.arange(257, dtype=torch.float64) - 0.5) / 127.5 - 1  # of the 256 values
+
+
+def test_a_vaes_split_adds_up_and_its_bits_are_those_of_dequantized_pixels() -> None:
+    metrics = found(constant_vae(sigma=0.3), 20, count=700).metrics
     assert metrics["elbo"].value == pytest.approx(-metrics["reconstruction"].value - metrics["kl"].value)
     assert metrics["elbo"].value == pytest.approx(metrics["log_likelihood"].value, rel=1e-5)
     # The mean density over the width of each of the 256 steps, in bits for a pixel.
-    borders = (torch.arange(257, dtype=torch.float64) - 0.5) / 127.5 - 1
-    probabilities = Normal(0.0, 0.3).cdf(borders).diff()
-    expected = -probabilities.log2()[IMAGES.long()].mean().item()
-    assert metrics["bits_per_dim"].value == pytest.approx(expected, rel=1e-3)
+    assert metrics["bits_per_dim"].value == pytest.approx(bits(Normal(0.0, 0.3).cdf(BORDERS).diff()), rel=1e-3)
+
+
+def test_probabilities_of_pixels_are_taken_as_they_are_and_give_bits_at_once() -> None:
+    model = constant_vae(likelihood="discretized_logistic")
+    metrics = found(model, 3, count=700).metrics
+    inner = torch.sigmoid(BORDERS[1:-1] / math.exp(model.likelihood.log_scale.item()))
+    probabilities = torch.cat([torch.zeros(1), inner, torch.ones(1)]).diff()  # the outermost values take the tails
+    assert probabilities.sum() == pytest.approx(1)
+    assert metrics["bits_per_dim"].value == pytest.approx(bits(probabilities), rel=1e-5)
 
 
 def test_a_bernoulli_decoder_is_no_density_and_has_no_bits_for_grey_pixels() -> None:
-    network = MLPConfig(hidden_sizes=[8])
-    vae = build_method(VAEConfig(network=network, latent_size=2, likelihood="bernoulli"), (1, 4, 4)).eval()
-    metrics = likelihood(vae, vae.model, chunk, 300, 2, 0, ALONE).metrics
-    assert "bits_per_dim" not in metrics and math.isfinite(metrics["log_likelihood"].value)
+    metrics = found(constant_vae(likelihood="bernoulli"), 2).metrics
+    assert "bits_per_dim" not in metrics
+    assert metrics["log_likelihood"].value == pytest.approx(-16 * math.log(2), rel=1e-6)
 
 
-def test_a_method_says_whether_it_has_a_likelihood_without_being_loaded() -> None:
-    before = torch.get_rng_state()
-    assert has_likelihood(VAEConfig(), (1, 8, 8))
-    assert not has_likelihood(GANConfig(), (1, 8, 8))
-    assert torch.equal(torch.get_rng_state(), before)
+def test_points_are_neither_dequantized_nor_measured_in_bits() -> None:
+    config = VAEConfig(network=MLPConfig(hidden_sizes=[8]), latent_size=2, sigma=0.3)
+    model = build_method(config, DataSpec((2,))).model.eval()
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.zero_()
+    points = torch.randn(300, 2, generator=torch.Generator().manual_seed(0))
+    metrics = likelihood(model, held_out(points), 5, 0, ALONE).metrics
+    expected = Normal(0.0, 0.3).log_prob(points).sum(1).mean().item()
+    assert metrics["log_likelihood"].value == pytest.approx(expected, rel=1e-5)
+    assert "bits_per_dim" not in metrics
+
+
+class LabelledBernoulli(LinearGaussian):
+    """All pixels of label 0 are white with probability 0.25, of label 1 with 0.75; the latents do nothing."""
+
+    def weigh(self, batch, posterior, noise):  # type: ignore[no-untyped-def]
+        weights = super().weigh(batch, posterior, noise)
+        white = (batch.images > 0).flatten(1).double().sum(1)
+        assert set(batch.images.unique().tolist()) <= {-1, 1}
+        odds = torch.tensor([1 / 3, 3.0], dtype=torch.float64)[batch.labels]
+        log_likelihood = white * odds.log() - 16 * (1 + odds).log()
+        return weights._replace(log_likelihood=log_likelihood, log_ratio=torch.zeros_like(log_likelihood))
+
+
+def test_grey_test_images_are_drawn_black_or_white_and_judged_under_their_own_labels() -> None:
+    labels = torch.arange(700) % 2
+    model = LabelledBernoulli()
+    values = {}
+    for seed in (0, 1):
+        drawn = held_out(IMAGES, 700, labels, binarize_seed=seed)
+        values[seed] = likelihood(model, drawn, 3, 0, ALONE).metrics["log_likelihood"]
+    grey = IMAGES.flatten(1).double().div(255).sum(1)  # white pixels expected
+    odds = torch.tensor([1 / 3, 3.0], dtype=torch.float64)[labels]
+    expected = (grey * odds.log() - 16 * (1 + odds).log()).mean().item()
+    for estimate in values.values():
+        assert estimate.value == pytest.approx(expected, abs=4 * 2 * math.log(3) / 700**0.5)
+    assert values[0] != values[1]
+    few = likelihood(model, held_out(IMAGES, 300, labels, binarize_seed=0), 3, 0, ALONE, batch_size=7)
+    again = held_out(IMAGES, 700, labels, binarize_seed=0)
+    ours = torch.cat([again.batch(index, torch.device("cpu")).images for index in range(2)])[:300]
+    white = (ours > 0).flatten(1).double().sum(1)
+    exact = (white * odds[:300].log() - 16 * (1 + odds[:300]).log()).mean().item()
+    assert few.metrics["log_likelihood"].value == pytest.approx(exact)  # how many are judged changes none of them

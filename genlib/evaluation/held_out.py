@@ -1,0 +1,68 @@
+"""Test images that a model is judged on, as it takes them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from genlib.data.folder import DatasetFolder
+from genlib.errors import UserError
+from genlib.evaluation.features import Chunk, Labels
+from genlib.evaluation.reference import chunks_of, labels_of, shuffled_rows
+from genlib.methods import Batch
+from genlib.pixels import binarized, to_unit
+from genlib.randomness import generator_for
+from genlib.sampling import CHUNK
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """`count` images or points, read chunk by chunk.
+
+    With a `binarize_seed` each pixel is drawn as black or white, its grey value being the probability, as a function of
+    the seed and the image.
+    """
+
+    chunk: Chunk
+    labels: Labels
+    count: int
+    binarize_seed: int | None = None
+
+    def batch(self, index: int, device: torch.device) -> Batch:
+        """A chunk in [-1, 1], with its labels."""
+        images, labels = to_unit(self.chunk(index)), self.labels(index)
+        if self.binarize_seed is not None:
+            images = binarized(images, generator_for("test images binarized", self.binarize_seed, index))
+        rows = self.count - index * CHUNK
+        return Batch(images[:rows].to(device), None if labels is None else labels[:rows].to(device))
+
+
+def held_out_of(
+    dataset: DatasetFolder, count: int | None, labelled: bool = False, binarize_seed: int | None = None
+) -> HeldOut:
+    """`count` images of the test split in random order, or all; only those with a label if they must be `labelled`.
+
+    UserError if there is none.
+    """
+    rows = shuffled_rows(dataset, "test")
+    if labelled:
+        labels = dataset.labels("test")
+        rows = rows[:0] if labels is None else rows[torch.from_numpy(labels)[rows] >= 0]
+        if not len(rows):
+            raise UserError(
+                f"the test split of {dataset.path} has no labels, which a conditional model needs; prepare it with "
+                "labels, or train with method.conditioning=none."
+            )
+    wanted = min(count or len(rows), len(rows))
+    return HeldOut(chunks_of(dataset, "test", rows), labels_of(dataset, "test", rows), wanted, binarize_seed)
+
+
+def parts_of(batch: Batch, size: int) -> list[Batch]:
+    """At most `size` images each."""
+    return [rows_of(batch, rows) for rows in torch.arange(len(batch.images)).split(size)]
+
+
+def rows_of(batch: Batch, rows: Tensor) -> Batch:
+    return Batch(batch.images[rows], None if batch.labels is None else batch.labels[rows])
