@@ -73,8 +73,7 @@ class VectorQuantizer(nn.Module):
         total = self.counts.sum()
         dead = self.counts < self.least_usage * total / self.codes
         even = counts.sum() / self.codes
-        code = torch.arange(self.codes, device=counts.device)
-        fresh = candidates[(code * (len(candidates) // self.codes) + code) % len(candidates)]
+        fresh = candidates[:: len(candidates) // self.codes][: self.codes]  # of all micro-batches
         # A code that starts anew counts as used evenly, lest it die at once.
         self.counts.copy_(torch.where(dead, even, self.counts))
         self.sums.copy_(torch.where(dead[:, None], even * fresh, self.sums))

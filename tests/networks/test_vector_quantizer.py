@@ -1,0 +1,111 @@
+import pytest
+import torch
+from torch.testing import assert_close
+
+from genlib.networks.vector_quantizer import VectorQuantizer
+from genlib.networks.vq import VQDecoder, VQEncoder
+
+
+def quantizer_at(codebook: torch.Tensor, **options) -> VectorQuantizer:
+    """With a codebook whose codes are all in even use."""
+    quantizer = VectorQuantizer(*codebook.shape, **options)
+    quantizer.codebook.copy_(codebook)
+    quantizer.counts.fill_(10.0)
+    quantizer.sums.copy_(10 * codebook)
+    return quantizer
+
+
+CORNERS = torch.tensor([[0.0, 0.0], [4.0, 0.0], [0.0, 4.0]])
+
+
+def maps_of(vectors: torch.Tensor) -> torch.Tensor:
+    """(N, D) => (1, D, 1, N)."""
+    return vectors.T[None, :, None]
+
+
+def test_each_vector_becomes_its_nearest_code():
+    torch.manual_seed(0)
+    quantizer = VectorQuantizer(7, 3)
+    encodings = torch.randn(2, 3, 4, 5)
+    found = quantizer(encodings)
+    distances = torch.cdist(encodings.permute(0, 2, 3, 1).reshape(-1, 3), quantizer.codebook)
+    assert torch.equal(found.codes, distances.argmin(1).view(2, 4, 5))
+    assert_close(found.quantized, quantizer.embed(found.codes))
+    assert_close(found.commitment, distances.min(1).values.square().view(2, -1).mean(1) / 3, atol=1e-5, rtol=1e-4)
+
+
+def test_gradients_go_straight_through_and_commit_the_encoder():
+    quantizer = quantizer_at(CORNERS)
+    encodings = maps_of(torch.tensor([[1.0, 0.0], [3.0, 1.0]])).requires_grad_()
+    found = quantizer(encodings)
+    (straight,) = torch.autograd.grad((found.quantized * 5).sum(), encodings, retain_graph=True)
+    assert_close(straight, torch.full_like(encodings, 5.0))
+    (committed,) = torch.autograd.grad(found.commitment.sum(), encodings)
+    # The mean over 4 numbers of (z - e)^2.
+    assert_close(committed, maps_of(torch.tensor([[1.0, 0.0], [-1.0, 1.0]])) * 2 / 4)
+    assert not list(quantizer.parameters())
+
+
+def test_codes_move_to_the_moving_average_of_their_encodings():
+    quantizer = quantizer_at(CORNERS, decay=0.9, least_usage=0.0)
+    encodings = maps_of(torch.tensor([[1.0, 0.0], [1.0, 1.0], [5.0, 0.0]]))
+    codes = quantizer(encodings).codes
+    quantizer.update(**quantizer.statistics(encodings, codes))
+    # Counts 0.9 * 10 + 0.1 * (2, 1, 0), sums 0.9 * 10 * code + 0.1 * sum of encodings.
+    assert_close(quantizer.counts, torch.tensor([9.2, 9.1, 9.0]))
+    expected = torch.tensor([[0.2 / 9.2, 0.1 / 9.2], [(36 + 0.5) / 9.1, 0.0], [0.0, 4.0]])
+    assert_close(quantizer.codebook, expected, atol=1e-4, rtol=1e-4)
+
+
+def test_statistics_of_parts_are_those_of_the_whole():
+    torch.manual_seed(0)
+    one, two = quantizer_at(CORNERS, least_usage=0.0), quantizer_at(CORNERS, least_usage=0.0)
+    encodings = torch.randn(4, 2, 3, 3) * 3
+    whole = one.statistics(encodings, one(encodings).codes)
+    parts = [two.statistics(part, two(part).codes) for part in encodings.split(2)]
+    one.update(**whole)
+    two.update(**{name: torch.cat([part[name] for part in parts]) for name in parts[0]})
+    assert_close(two.codebook, one.codebook)
+
+
+def test_dead_codes_start_anew_at_encodings_and_live_ones_stay():
+    torch.manual_seed(0)
+    far = torch.tensor([[0.0, 0.0], [100.0, 100.0]])
+    quantizer = quantizer_at(far, decay=0.5, least_usage=0.2)
+    encodings = maps_of(torch.randn(50, 2) * 0.1 + 1)
+    for _ in range(3):
+        quantizer.update(**quantizer.statistics(encodings, quantizer(encodings).codes))
+    vectors = encodings[0, :, 0].T
+    assert torch.cdist(quantizer.codebook[1:], vectors).min() < 0.2  # it is among the encodings now
+    assert quantizer(encodings).codes.unique().tolist() == [0, 1]
+
+
+def test_the_first_update_puts_every_code_among_the_data():
+    torch.manual_seed(0)
+    quantizer = VectorQuantizer(16, 2)
+    encodings = maps_of(torch.randn(200, 2) * 0.01 + 50)
+    quantizer.update(**quantizer.statistics(encodings, quantizer(encodings).codes))
+    assert (quantizer.codebook - 50).abs().max() < 0.1
+    found = quantizer(encodings)
+    counts = quantizer.statistics(encodings, found.codes)["counts"]
+    assert quantizer.perplexity(counts) > 8
+
+
+def test_perplexity_is_the_number_of_codes_in_even_use():
+    quantizer = VectorQuantizer(4, 2)
+    assert_close(quantizer.perplexity(torch.tensor([[3.0, 3, 3, 3]])), torch.tensor(4.0))
+    assert_close(quantizer.perplexity(torch.tensor([[1.0, 0, 0, 0], [7.0, 0, 0, 0]])), torch.tensor(1.0))
+
+
+@pytest.mark.parametrize("downsamplings", [1, 2])
+def test_encoder_and_decoder_mirror_each_other(downsamplings):
+    sizes = (8, 1, downsamplings, 3)
+    side = 16 // 2**downsamplings
+    codes = VQEncoder((3, 16, 16), *sizes)(torch.rand(2, 3, 16, 16))
+    assert codes.shape == (2, 3, side, side)
+    assert VQDecoder((3, 16, 16), *sizes)(codes).shape == (2, 3, 16, 16)
+
+
+def test_sizes_that_cannot_be_halved_are_refused():
+    with pytest.raises(ValueError, match="cannot be halved 2 times; use a multiple of 4"):
+        VQEncoder((1, 10, 10), 8, 1, 2, 3)
