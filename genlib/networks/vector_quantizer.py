@@ -46,8 +46,11 @@ class VectorQuantizer(nn.Module):
 
     def nearest(self, vectors: Tensor) -> Tensor:
         """The nearest code of each, (..., D) => int64 (...)."""
-        # |z - e|^2 but for |z|^2, which is the same for all codes.
-        distances = self.codebook.square().sum(1) - 2 * vectors @ self.codebook.T
+        centre = self.codebook.mean(0)  # Far from the origin the differences would drown in rounding.
+        codebook = self.codebook - centre
+        with torch.autocast(vectors.device.type, enabled=False):
+            # |z - e|^2 but for |z|^2, which is the same for all codes.
+            distances = codebook.square().sum(1) - 2 * (vectors.float() - centre) @ codebook.T
         return distances.argmin(-1)
 
     def embed(self, codes: Tensor) -> Tensor:
