@@ -14,7 +14,7 @@ from genlib.data.folder import DatasetFolder, open_dataset
 from genlib.data.prepare import prepare
 from genlib.errors import UserError
 from genlib.evaluation import exhibits as pictures
-from genlib.evaluation.held_out import HeldOut, held_out_of
+from genlib.evaluation.held_out import held_out_for
 from genlib.evaluation.images import open_images
 from genlib.evaluation.jury import convene, judge_model
 from genlib.evaluation.measures import Findings
@@ -25,7 +25,6 @@ from genlib.evaluation.record import conclude, model_provenance, notes_of
 from genlib.evaluation.samples import Judged
 from genlib.files import read_json, write_bytes, write_json
 from genlib.methods import EncoderModel
-from genlib.methods.build import conditional
 from genlib.sampling import TrainedSampler, load_sampler
 from genlib.training.checkpoint import finished_checkpoints, load_model
 from genlib.training.run_folder import RunFolder
@@ -52,6 +51,7 @@ def evaluate_on(run: RunFolder, config: RunConfig, processes: Processes, device:
         raise UserError(f"{run.path} has no checkpoint yet; train it first: genlib train CONFIG --run-dir DIR.")
     dataset = open_dataset(processes.first(lambda: prepare(config.data, progress=False).path))
     check_fit(sampler, dataset, asked)
+    test = held_out_for(config, dataset, asked.likelihood_images)
     jury = convene(dataset, asked, processes, device)
     seeds = list(range(asked.seed, asked.seed + asked.seeds))
 
@@ -63,10 +63,9 @@ def evaluate_on(run: RunFolder, config: RunConfig, processes: Processes, device:
     sets = [first.metrics, *(judged(seed).metrics for seed in seeds[1:])]
     found = Findings()
     model: EncoderModel | None = None
-    test: HeldOut | None = None
     of_model: dict[str, Any] = {"likelihood": None, "reconstructions": None}
     if config.method.has_encoder and checkpoint is not None:
-        model, test = encoder_of(run, config, checkpoint, dataset, device)
+        model = encoder_of(run, config, checkpoint, dataset, device)
         found, of_model = judge_model(jury, model, test), model_provenance(jury, model, test)
 
     origin = {
@@ -85,7 +84,7 @@ def evaluate_on(run: RunFolder, config: RunConfig, processes: Processes, device:
         shown = pictures.of_samples(drawn, first.features, jury.judge.train, dataset)
         if not dataset.is_points:
             shown = pictures.of_sampler(shown, sampler, asked.seed)
-            if model and test:
+            if model:
                 shown = pictures.of_encoder(shown, model, test, found.details.get("kl_per_dimension"), asked.batch_size)
         champion = read_json(run.champion_file) if run.champion_file.exists() else None
         page = report_page(run.path.name, evaluation, shown, run.metrics(), champion)
@@ -98,14 +97,12 @@ def evaluate_on(run: RunFolder, config: RunConfig, processes: Processes, device:
 
 def encoder_of(
     run: RunFolder, config: RunConfig, checkpoint: Path, dataset: DatasetFolder, device: torch.device
-) -> tuple[EncoderModel, HeldOut]:
-    """The model of a checkpoint, made whole for encoding, and the test images that it is judged on."""
+) -> EncoderModel:
+    """The model of a checkpoint, made whole for encoding."""
     model = load_model(run, checkpoint, device)
     settle_encoder(model, dataset, config.data)
     assert isinstance(model, EncoderModel)
-    asked = config.evaluation
-    binarize_seed = asked.seed if config.data.binarize == "draw" else None
-    return model, held_out_of(dataset, asked.likelihood_images, conditional(config.method), binarize_seed)
+    return model
 
 
 def evaluate_images(path: Path, config: RunConfig, output: Path | None) -> dict[str, Any]:

@@ -7,11 +7,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from genlib.config import RunConfig
 from genlib.data.folder import DatasetFolder
 from genlib.errors import UserError
 from genlib.evaluation.features import Chunk, Labels
 from genlib.evaluation.reference import chunks_of, labels_of, shuffled_rows
 from genlib.methods import Batch
+from genlib.methods.build import conditional
 from genlib.pixels import binarized, to_unit
 from genlib.randomness import generator_for
 from genlib.sampling import CHUNK
@@ -57,6 +59,13 @@ def held_out_of(
             )
     wanted = min(count or len(rows), len(rows))
     return HeldOut(chunks_of(dataset, "test", rows), labels_of(dataset, "test", rows), wanted, binarize_seed)
+
+
+def held_out_for(config: RunConfig, dataset: DatasetFolder, count: int | None) -> HeldOut:
+    """Those that a run's model is judged on; of data that is binarized at every draw, one draw for each image."""
+    must_have_labels = config.method.has_encoder and conditional(config.method)
+    binarize_seed = config.evaluation.seed if config.data.binarize == "draw" else None
+    return held_out_of(dataset, count, must_have_labels, binarize_seed)
 
 
 def parts_of(batch: Batch, size: int) -> list[Batch]:

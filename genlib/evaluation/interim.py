@@ -13,7 +13,7 @@ from genlib.config.metrics import RECONSTRUCTIONS
 from genlib.data.folder import DatasetFolder
 from genlib.evaluation.classifier import number_of_classes
 from genlib.evaluation.extractors import build_panel
-from genlib.evaluation.held_out import held_out_of
+from genlib.evaluation.held_out import held_out_for
 from genlib.evaluation.likelihood import likelihood
 from genlib.evaluation.measures import Estimate
 from genlib.evaluation.preflight import check_counts, check_metric
@@ -21,7 +21,6 @@ from genlib.evaluation.processes import Processes
 from genlib.evaluation.reconstruction import reconstruction_metrics
 from genlib.evaluation.samples import Judge, cheap_metrics
 from genlib.methods import EncoderModel, GenerativeModel, LatentVariableModel
-from genlib.methods.build import conditional
 from genlib.sampling import TrainedSampler, estimate_norms
 from genlib.training.settle import settle_encoder
 from genlib.training.trainer import Evaluate
@@ -45,9 +44,7 @@ def make_evaluate(config: RunConfig, dataset: DatasetFolder, device: torch.devic
     panel = build_panel(asked, dataset, device, processes, beside=thorough)
     judge = Judge(dataset, panel, asked, processes, thorough)
     shares = dataset.label_shares()
-    binarize_seed = asked.seed if config.data.binarize == "draw" else None
-    must_have_labels = config.method.has_encoder and conditional(config.method)
-    test = held_out_of(dataset, asked.samples, must_have_labels, binarize_seed)
+    test = held_out_for(config, dataset, asked.samples)
 
     def evaluate(model: GenerativeModel, stopped: Callable[[], bool]) -> dict[str, float]:
         processes.stopped = stopped

@@ -64,16 +64,18 @@ def conclude(
 def warnings_of(jury: Jury, reconstructions: int | None) -> list[str]:
     """What a reader of the table must know about its counts."""
     asked, counts = jury.asked, jury.dataset.manifest.counts
+    things = "points" if jury.dataset.is_points else "images"
     dimensions, few = jury.judge.panel.main.num_features, jury.judge.neighbour_count
     warnings = []
     if few < asked.samples:
         warnings.append(
-            f"Neighbours, copies and kernel distance are of {few} samples, as many as there are images to compare with."
+            f"Neighbours, copies and kernel distance are of {few} samples, as many as there are {things} to compare "
+            "with."
         )
     if jury.floor_count < asked.samples:
         warnings.append(
-            f"The floor is of {jury.floor_count} images, all that the test split has, and the metrics are of "
-            f"{asked.samples}: fewer images give a higher Fréchet distance."
+            f"The floor is of {jury.floor_count} {things}, all that the test split has, and the metrics are of "
+            f"{asked.samples}: fewer {things} give a higher Fréchet distance."
         )
     sizes = {"floor's": jury.floor_count, "reference's": counts["train"]}
     if reconstructions is not None:

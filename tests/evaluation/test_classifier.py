@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,8 @@ from genlib.evaluation.classifier import (
     FeatureNetwork,
     classifier_extractor,
     classifier_folder,
+    composed,
+    decomposed,
     number_of_classes,
     random_extractor,
     train_classifier,
@@ -168,3 +171,40 @@ def test_the_network_takes_every_image_size_and_keeps_a_map_of_some_extent(chann
     assert network(images).shape == (2, 64)
     maps = network.layers(images / 127.5 - 1)
     assert 4 <= maps.shape[-1] <= 8
+
+
+def test_stacked_images_are_features_and_classes_of_each_channel(
+    make_stacked: MakeDataset, alone: Processes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(classifier.RECIPE, "most_images", 6000)
+    dataset = make_stacked(classes=3)
+    assert number_of_classes(dataset) == 27
+    panel = build_panel(EvaluationConfig(features="classifier"), dataset, CPU, alone)
+    assert panel.classify is not None
+    facts = read_json(next(dataset.path.glob("extractor-*")) / "extractor.json")
+    assert facts["classes"] == 3 and facts["test_accuracy"] > 0.95  # of single channels
+    images = torch.from_numpy(dataset.images("test")[:50].copy())
+    features = panel.main(images)
+    assert features.shape == (50, 192) == (50, panel.main.num_features)
+    grey = panel.main.network.network
+    torch.testing.assert_close(features[:, 64:128], grey(images[:, 1:2]), rtol=1e-4, atol=1e-5)
+    of_channels = [panel.classify.head(grey(images[:, channel, None])).argmax(1) for channel in range(3)]
+    expected = 9 * of_channels[0] + 3 * of_channels[1] + of_channels[2]
+    assert torch.equal(panel.classify(features), expected)
+    right = (expected == torch.from_numpy(dataset.labels("test")[:50])).double().mean()
+    assert right > 0.85  # all three at once
+
+
+def test_labels_fall_into_those_of_the_channels_and_back() -> None:
+    labels = torch.arange(1000)
+    parts = decomposed(labels, 10, 3)
+    assert parts[314].tolist() == [3, 1, 4] and parts[7].tolist() == [0, 0, 7]
+    assert torch.equal(composed(parts, 10), labels)
+
+
+def test_the_classes_of_stacked_images_without_names_are_a_third_power(make_stacked: MakeDataset) -> None:
+    dataset = make_stacked(classes=3)
+    labels = dataset.labels("train")
+    np.save(dataset.path / "train_labels.npy", np.where(labels == 26, 25, labels))
+    unnamed = DatasetFolder(dataset.path, replace(dataset.manifest, label_names=None))
+    assert number_of_classes(unnamed) == 27

@@ -264,3 +264,36 @@ def test_an_archive_without_images_is_refused_with_what_it_has(tmp_path: Path) -
 def test_a_damaged_array_file_is_refused(name: str, content: bytes, tmp_path: Path) -> None:
     (tmp_path / name).write_bytes(content)
     refused(tmp_path / name, GREY, f"{name} cannot be read as a NumPy file")
+
+
+@pytest.mark.parametrize(("suffix", "dtype"), [(".npz", np.float32), (".npy", np.float64)])
+def test_points_are_read_from_arrays_as_float32(suffix: str, dtype: type, tmp_path: Path) -> None:
+    points = np.random.default_rng(0).normal(size=(CHUNK + 5, 2)).astype(dtype)
+    path = tmp_path / f"points{suffix}"
+    if suffix == ".npz":
+        write_npz(path, torch.from_numpy(points))
+    else:
+        np.save(path, points)
+    found = open_images(path, (2,))
+    assert found.count == CHUNK + 5 and found.chunk(1).dtype == torch.float32
+    np.testing.assert_array_equal(torch.cat([found.chunk(0), found.chunk(1)]).numpy(), points.astype(np.float32))
+
+
+@pytest.mark.parametrize(
+    ("array", "match"),
+    [
+        (np.zeros((5, 2), np.uint8), r"holds uint8 \(5, 2\); save points as float32 or float64 \(N, 2\)"),
+        (np.zeros((5, 3), np.float32), r"holds float32 \(5, 3\); save points"),
+        (np.zeros((0, 2), np.float32), "holds no points, or some that are not finite; leave these out"),
+        (np.array([[0.0, np.nan]]), "holds no points, or some that are not finite; leave these out"),
+    ],
+)
+def test_an_array_of_no_points_is_refused(array: np.ndarray, match: str, tmp_path: Path) -> None:
+    np.save(tmp_path / "a.npy", array)
+    refused(tmp_path / "a.npy", (2,), match)
+
+
+def test_a_folder_or_an_archive_of_images_is_refused_where_the_data_is_points(tmp_path: Path) -> None:
+    refused(tmp_path, (2,), "is no .npz or .npy file, and the dataset is points in the plane; name one of")
+    np.savez(tmp_path / "a.npz", images=np.zeros((2, *GREY), np.uint8))
+    refused(tmp_path / "a.npz", (2,), "a.npz has no array 'points', but images; call it 'points'")

@@ -6,8 +6,17 @@ import math
 import statistics
 
 import pytest
+import torch
 
-from genlib.evaluation.measures import Estimate, floors_of, measured, numbers_only, values_of
+from genlib.evaluation.measures import (
+    Estimate,
+    Findings,
+    floors_of,
+    measured,
+    numbers_only,
+    over_images,
+    values_of,
+)
 
 
 def test_seeds_become_a_mean_and_a_standard_deviation_beside_the_floor() -> None:
@@ -51,3 +60,20 @@ def test_values_and_floors_are_read_back_from_an_evaluation() -> None:
     assert values_of({"metrics": metrics}) == {"fd": 1.0, "elbo": 2.0}
     assert floors_of({"metrics": metrics}) == {"fd": 0.5}
     assert values_of({}) == floors_of({}) == {}
+
+
+def test_a_metric_that_one_seed_lacks_is_left_out_and_named() -> None:
+    metrics, broken = measured([{"fd": Estimate(1.0, 5), "kd": Estimate(2.0, 5)}, {"fd": Estimate(3.0, 5)}], {})
+    assert metrics.keys() == {"fd"} and metrics["fd"]["value"] == 2
+    assert broken.keys() == {"kd"} and math.isnan(broken["kd"])
+    assert measured([{}, {"fd": Estimate(1.0, 5)}], {})[1].keys() == {"fd"}
+
+
+def test_findings_are_joined_and_values_for_images_are_averaged() -> None:
+    first, second = Findings({"elbo": Estimate(1.0, 2)}, {"curve": []}), Findings({"psnr": Estimate(2.0, 3)})
+    joined = first | second | Findings(floor={"elbo": Estimate(3.0, 2)})
+    assert joined.metrics == first.metrics | second.metrics and joined.details == {"curve": []}
+    assert joined.floor["elbo"].value == 3
+    found = over_images(torch.tensor([1.0, 2.0, 6.0]))
+    assert (found.value, found.count) == (3.0, 3)
+    assert found.standard_error == pytest.approx((7 / 3) ** 0.5)

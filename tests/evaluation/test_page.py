@@ -24,6 +24,8 @@ def pictures(*leading: int) -> torch.Tensor:
 
 EXHIBITS = Exhibits(
     samples=pictures(16),
+    by_label=pictures(2, 3),
+    labels=("cat", "dog <i>", "&"),
     nearest=pictures(4, 6),
     reconstructions=pictures(5, 2),
     interpolations=pictures(3, 7),
@@ -64,7 +66,8 @@ EVALUATION: dict[str, Any] = {
 }
 CHAMPION = {"model": "vae", "version": "4", "metrics": {"fd_classifier": 4.0, "precision": 0.75}}
 SECTIONS = (
-    *("Metrics", "Samples", "Nearest training images", "Reconstructions", "Interpolations", "Latent traversals"),
+    *("Metrics", "Samples", "Samples by label", "Nearest training images", "Reconstructions", "Interpolations"),
+    "Latent traversals",
     *("Samples in the plane", "Training", "Classes", "Log-likelihood by importance samples"),
     *("KL per latent dimension", "Fréchet distance by samples", "Provenance"),
 )
@@ -128,6 +131,7 @@ def test_text_from_outside_is_escaped() -> None:
     assert "run &lt;1&gt;" in PAGE and "run <1>" not in PAGE
     assert "Few &lt;images&gt;." in PAGE
     assert "$dog &lt;b&gt;" in PAGE and "<b>" not in PAGE
+    assert "from the left: cat, dog &lt;i&gt;, &amp;." in PAGE and "<i>" not in PAGE
 
 
 def row(page: str, name: str) -> str:

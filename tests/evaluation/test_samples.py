@@ -246,7 +246,7 @@ def run_failing_rank(rank: int, count: int, folder: Path) -> None:
 COUNTS = (200, 300, 700)  # chunks: 1, so that some processes have none; 2; 3, unevenly shared
 
 
-def everything(path: Path, processes: Processes) -> list[dict[str, Estimate]]:
+def everything(path: Path, points: Path, processes: Processes) -> list[dict[str, Estimate]]:
     dataset = open_dataset(path)
     judge = judge_of(dataset, processes)
     results = [judge(noise, count, "noise").metrics for count in COUNTS]
@@ -256,15 +256,18 @@ def everything(path: Path, processes: Processes) -> list[dict[str, Estimate]]:
         halved = held_out(torch.nn.functional.avg_pool2d(images.float(), 2).byte())
         results.append(likelihood(model, halved, 20, 0, processes).metrics)
         results.append(reconstruction_metrics(model, halved, processes).metrics)
-    return results
+    asked = EvaluationConfig(samples=300, features="points")
+    of_points = open_dataset(points)
+    judge = Judge(of_points, build_panel(asked, of_points, CPU, processes), asked, processes)
+    return [*results, judge(chunks_of(of_points, "train", torch.arange(300)), 300, "points").metrics]
 
 
-def run_rank(rank: int, count: int, path: Path, folder: Path) -> None:
+def run_rank(rank: int, count: int, path: Path, points: Path, folder: Path) -> None:
     torch.set_num_threads(1)
     store = dist.FileStore(str(folder / "store"), count)
     dist.init_process_group("gloo", store=store, rank=rank, world_size=count)
     processes = Processes(CPU)
-    torch.save(everything(path, processes), folder / f"results-{rank}.pt")
+    torch.save(everything(path, points, processes), folder / f"results-{rank}.pt")
 
     def fail() -> None:
         raise UserError("only the first process knows")
@@ -278,10 +281,11 @@ def run_rank(rank: int, count: int, path: Path, folder: Path) -> None:
 
 @pytest.mark.parametrize("count", [2, 3])
 def test_several_processes_give_what_one_gives_even_with_uneven_and_empty_shares(
-    count: int, make_dataset: MakeDataset, alone: Processes, tmp_path: Path
+    count: int, make_dataset: MakeDataset, make_points: MakeDataset, alone: Processes, tmp_path: Path
 ) -> None:
-    multiprocessing.spawn(run_rank, (count, make_dataset().path, tmp_path), nprocs=count)
-    expected = everything(make_dataset(name="alone").path, alone)
+    points = make_points().path
+    multiprocessing.spawn(run_rank, (count, make_dataset().path, points, tmp_path), nprocs=count)
+    expected = everything(make_dataset(name="alone").path, points, alone)
     for rank in range(count):
         found = torch.load(tmp_path / f"results-{rank}.pt", weights_only=False)
         for one, shared in zip(expected, found, strict=True):
