@@ -64,9 +64,6 @@ BAD = {
     "decompositions_need_company": [
         ("beta_tc_vae_digits", ["training.batch_size=4", "training.micro_batches=4"], "of a micro-batch, which has 1"),
     ],
-    "fitted_latents_need_a_posterior": [
-        ("iwae_digits", ["method.latents=mixture"], "an iwae's encoder is a proposal"),
-    ],
     "inception_names_its_file": [
         (
             "dcgan_digits",

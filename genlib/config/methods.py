@@ -36,24 +36,29 @@ class MethodSection(Section):
 
 
 class LatentsSection(MethodSection):
-    """Latents of an encoder, and what they are drawn from to make a sample."""
+    """What the latents of a sample are drawn from."""
 
     has_encoder: ClassVar[bool] = True
+
+    latents: Literal["normal", "gaussian", "mixture"] = Field(
+        "normal",
+        description="Samples come from N(0, I), or from a Gaussian or a mixture fitted to the train images' latents",
+    )
+    mixture_components: int = Field(10, ge=1, description="Gaussians of latents: mixture")
+
+
+class AutoencoderSection(LatentsSection):
+    """An encoder and a decoder, trained by one optimizer."""
 
     network: NetworkConfig = MLPConfig()
     latent_size: int = Field(16, ge=1)
     conditioning: Literal["none", "concat", "batch_norm"] = Field(
         "none", description="How the decoder takes labels; the encoder takes them with its input"
     )
-    latents: Literal["normal", "gaussian", "mixture"] = Field(
-        "normal",
-        description="Samples come from N(0, I), or from a Gaussian or a mixture fitted to the train images' latents",
-    )
-    mixture_components: int = Field(10, ge=1, description="Gaussians of latents: mixture")
     optimizer: OptimizerConfig = OptimizerConfig()
 
 
-class AutoencoderConfig(LatentsSection):
+class AutoencoderConfig(AutoencoderSection):
     """Deterministic autoencoder of squared error; with penalties the RAE-L2 (Ghosh et al. 2020)."""
 
     name: Literal["autoencoder"] = "autoencoder"
@@ -66,7 +71,7 @@ LikelihoodName = Literal[
 ]
 
 
-class LikelihoodSection(LatentsSection):
+class LikelihoodSection(AutoencoderSection):
     has_likelihood: ClassVar[bool] = True
 
     likelihood: LikelihoodName = "gaussian"
@@ -167,10 +172,9 @@ class VQVAEConfig(MethodSection):
     optimizer: OptimizerConfig = OptimizerConfig()
 
 
-class VAEGANConfig(MethodSection):
+class VAEGANConfig(LatentsSection):
     """A VAE whose reconstruction is measured in a discriminator's features (Larsen et al. 2016)."""
 
-    has_encoder: ClassVar[bool] = True
     is_adversarial: ClassVar[bool] = True
 
     name: Literal["vae_gan"] = "vae_gan"

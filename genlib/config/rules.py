@@ -9,7 +9,6 @@ from genlib.config.data import MIXTURES
 from genlib.config.methods import (
     GANConfig,
     GradientPenaltySection,
-    IWAEConfig,
     VAEConfig,
     VQVAEConfig,
 )
@@ -207,17 +206,6 @@ def decompositions_need_company(config: RunConfig) -> str | None:
     )
 
 
-def fitted_latents_need_a_posterior(config: RunConfig) -> str | None:
-    """latents: gaussian or mixture is fitted to a posterior, and an iwae's encoder is a proposal."""
-    method = config.method
-    if isinstance(method, IWAEConfig) and method.latents != "normal":
-        return (
-            f"method.latents ({method.latents}) is fitted to the encoder's latents, but an iwae's encoder is a "
-            "proposal, and not the posterior of what is sampled; use method.latents=normal."
-        )
-    return None
-
-
 def inception_names_its_file(config: RunConfig) -> str | None:
     """evaluation.features: inception needs its weights' file and hash."""
     evaluation = config.evaluation
@@ -298,7 +286,6 @@ RULES: tuple[Rule, ...] = (
     spectral_norms_need_weights,
     wasserstein_needs_a_limit,
     decompositions_need_company,
-    fitted_latents_need_a_posterior,
     inception_names_its_file,
     points_are_their_own_features,
     metric_is_measured,

@@ -149,8 +149,9 @@ def build_vae_gan(config: VAEGANConfig, data: DataSpec, classes: int) -> VAEGAN:
     network, conditioning = config.network, config.conditioning
     decoder = build_generator(network, config.latent_size, data.shape, classes, conditioning)
     encoder = build_encoder(network, data.shape, 2 * config.latent_size, classes)
+    latents = fitted_latents(config.latents, config.latent_size, config.mixture_components)
     return VAEGAN(
-        VAEGANModel(encoder, Sampler(decoder, config.latent_size, unbounded(data), classes)),
+        VAEGANModel(encoder, Sampler(decoder, config.latent_size, unbounded(data), classes, latents)),
         build_discriminator(network, data.shape, classes, conditioning),
         config.encoder_optimizer,
         config.decoder_optimizer,

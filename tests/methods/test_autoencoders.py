@@ -6,9 +6,12 @@ from torch.testing import assert_close
 
 from genlib.config import AutoencoderConfig, DCGANConfig, MLPConfig, VAEGANConfig, VQVAEConfig
 from genlib.config.methods import CodePriorConfig
+from genlib.data.prepare import prepare
 from genlib.methods import Batch, build_method
 from genlib.methods.latents import GaussianLatents, MixtureLatents
 from genlib.networks.base import DataSpec
+from genlib.training.settle import settle, spec_of, train_batches
+from tests.family import tiny_config
 
 DIGITS = DataSpec((1, 8, 8), classes=3)
 
@@ -60,6 +63,21 @@ def test_fewer_latents_than_components_make_fewer_components():
     fitted.fit(torch.randn(3, 2))
     assert (fitted.weights > 0).sum() == 3
     assert fitted(torch.randn(50, 3)).isfinite().all()
+
+
+@pytest.mark.parametrize("name", ["autoencoder_digits", "vae_digits", "iwae_digits", "vae_gan_digits", "cvae_digits"])
+def test_every_encoder_model_can_be_sampled_from_latents_fitted_to_its_own(genlib_home, name):
+    config = tiny_config(name)
+    method = config.method.model_copy(update={"latents": "gaussian"})
+    dataset = prepare(config.data)
+    torch.manual_seed(0)
+    model = build_method(method, spec_of(dataset)).model
+    settle(model, dataset, config.data)
+    batches = train_batches(dataset, torch.device("cpu"), binarize=False)
+    latents = torch.cat([model.encode(batch) for batch in batches])
+    drawn = model.sampler.latents(torch.randn(20_000, model.sampler.latent_size))
+    assert_close(drawn.mean(0), latents.mean(0), atol=0.1, rtol=0.1)
+    assert_close(drawn.std(0), latents.std(0), atol=0.05, rtol=0.1)
 
 
 def vq_vae(**options):
