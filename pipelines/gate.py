@@ -6,15 +6,16 @@ import math
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from genlib.config import LIKELIHOODS, METRICS
+from genlib.config import LIKELIHOODS, METRICS, RECONSTRUCTIONS
 
-OF_SAMPLES = METRICS.keys() - LIKELIHOODS.keys()
+OF_TEST_IMAGES = LIKELIHOODS.keys() | RECONSTRUCTIONS.keys()
+OF_SAMPLES = METRICS.keys() - OF_TEST_IMAGES
 # The metrics that a setting has a part in; others may be compared whatever it is.
 MATTERS_FOR = {
     "extractor": OF_SAMPLES,
     "number of samples": OF_SAMPLES,
     "number of neighbours": {"precision", "recall", "density", "coverage"},
-    "number of test images": LIKELIHOODS.keys(),
+    "number of test images": OF_TEST_IMAGES,
     "number of importance samples": {"log_likelihood", "bits_per_dim"},
     "kind of likelihood": {"elbo", "log_likelihood", "bits_per_dim"},
 }

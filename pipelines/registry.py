@@ -209,12 +209,13 @@ def basis_of(evaluation: dict[str, Any]) -> dict[str, str]:
     """What two evaluations must share for their values to be comparable."""
     provenance = evaluation["provenance"]
     likelihood = provenance["likelihood"] or {}
+    held_out = likelihood or provenance.get("reconstructions") or {}
     return {
         "extractor": provenance["extractor"]["hash"],
         "dataset": provenance["dataset_hash"],
         "number of samples": str(provenance["samples"]["count"]),
         "number of neighbours": str(provenance["neighbours"]["k"]),
-        "number of test images": str(likelihood.get("count", "none")),
+        "number of test images": str(held_out.get("count", "none")),
         "number of importance samples": str(likelihood.get("importance_samples", "none")),
         "kind of likelihood": str(likelihood.get("pixels", "none")),
     }

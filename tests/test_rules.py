@@ -83,6 +83,7 @@ BAD = {
         ("dcgan_digits", ["registry.metric=energy_distance"], "is not measured on data.source digits; use fd_classif"),
         ("vae_pinwheel", ["registry.metric=reverse_kl"], "is not measured on data.source pinwheel; use energy_dist"),
         ("vae_pinwheel", ["registry.metric=modes"], "needs modes, which pinwheel has not"),
+        ("r3gan_ring8", ["registry.metric=class_kl"], "needs a classifier of images; use energy_distance"),
         ("vae_pinwheel", ["registry.metric=bits_per_dim"], "needs a density over pixels"),
         ("dcgan_digits", ["registry.metric=label_accuracy"], "is of samples with a label; set method.conditioning"),
     ],

@@ -33,7 +33,7 @@ from genlib.config.methods import (
     VQVAEConfig,
     WeightClippingConfig,
 )
-from genlib.config.metrics import DISTANCES, KERNEL_DISTANCES, LIKELIHOODS, METRICS
+from genlib.config.metrics import DISTANCES, KERNEL_DISTANCES, LIKELIHOODS, METRICS, RECONSTRUCTIONS
 from genlib.config.networks import DCGANConfig, MLPConfig, NetworkConfig, R3GANConfig, ResNetConfig
 from genlib.config.rules import RULES
 from genlib.config.training import EvaluationConfig, RegistryConfig, TrainingConfig, check_divisible
@@ -66,6 +66,7 @@ __all__ = [
     "OptimizerConfig",
     "POINTS",
     "R3GANConfig",
+    "RECONSTRUCTIONS",
     "RULES",
     "RegistryConfig",
     "ResNetConfig",

@@ -247,8 +247,10 @@ def metric_is_measured(config: RunConfig) -> str | None:
             f"registry.metric ({metric}) is not measured on data.source {config.data.source}; "
             f"use {'energy_distance' if config.data.is_points else DISTANCES[features]}."
         )
-    if metric in ("class_kl", "modes") and config.data.is_points and config.data.source not in MIXTURES:
-        return f"registry.metric ({metric}) needs modes, which {config.data.source} has not; use energy_distance."
+    if metric == "modes" and config.data.is_points and config.data.source not in MIXTURES:
+        return f"registry.metric (modes) needs modes, which {config.data.source} has not; use energy_distance."
+    if metric in ("class_kl", "label_accuracy") and config.data.is_points:
+        return f"registry.metric ({metric}) needs a classifier of images; use energy_distance for points."
     if metric in LIKELIHOODS and not method.has_likelihood:
         return (
             f"registry.metric ({metric}) needs an encoder and a likelihood, which a {method.name} has not; use another."

@@ -71,3 +71,10 @@ def test_only_what_a_metric_depends_on_must_be_the_same(metric: str, other: str,
     champion = Scores({metric: 1.0}, BASIS | {other: "another"})
     better = Scores({metric: 0.5 if metric == "fd_classifier" else 2.0}, BASIS)
     assert judge(metric, 0.0, better, champion).champion is comparable
+
+
+def test_reconstructions_are_compared_over_as_many_test_images_whatever_judged_the_samples():
+    old = scores(psnr=19.0)
+    assert judge("psnr", 0.0, scores(BASIS | {"extractor": "new"}, psnr=20.0), old).champion
+    verdict = judge("psnr", 0.0, scores(BASIS | {"number of test images": "100"}, psnr=20.0), old)
+    assert not verdict.champion and "another number of test images" in verdict.reason
