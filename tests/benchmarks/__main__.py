@@ -1,6 +1,8 @@
 """make bench: every figure a ratio within one run where there is something to compare with.
 
-Writes RESULTS.md and RESULTS.json beside this file. MNIST's real files are used where `MNIST` names their folder.
+`python -m tests.benchmarks [speed] [properties] [directions]` measures these parts, all by default, and writes them
+into RESULTS.json and RESULTS.md beside this file; what is not measured keeps its figures and their commit. MNIST's real
+files are used where `MNIST` names their folder.
 """
 
 from __future__ import annotations
@@ -9,57 +11,96 @@ import json
 import os
 import platform
 import subprocess
+import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import torch
 
+from genlib.files import write_json
 from tests.benchmarks.commands import measure_flow, measure_prepare, measure_start
 from tests.benchmarks.evaluation import measure_directions, measure_evaluation
 from tests.benchmarks.properties import measure_properties
 from tests.benchmarks.training import measure
 
-HERE = Path(__file__).parent
-ARROWS = (
-    "Each set in the place of samples, against the train split. An arrow marks a metric that must move from its value "
-    "for held-out images, and did; ✗ one that did not."
-)
-
-PROPERTIES = "The shipped configurations, trained and judged with seeds 0 to 2."
+FOLDER = Path(__file__).parent
+Row = dict[str, Any]
 
 
-def main() -> None:
+def measure_speed() -> list[Row]:
     mnist = os.environ.get("MNIST")
     rows = measure_start() + measure_prepare(Path(mnist).resolve() if mnist else None) + measure() + measure_flow()
-    rows += measure_evaluation()
-    properties = measure_properties()
-    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True).stdout.strip()
-    machine = (
-        f"{os.cpu_count()} cores ({platform.machine()}), Python {platform.python_version()}, torch {torch.__version__}"
-    )
-    lines = [
-        "# Speed and memory",
-        "",
-        f"`make bench` on {machine}, commit {commit or 'unknown'}. Medians; runs that are compared alternate.",
-        "",
-        "| what | figure | least to most | wanted |",
-        "| --- | --- | --- | --- |",
-    ]
+    return rows + measure_evaluation()
+
+
+def speed_table(rows: list[Row]) -> list[str]:
+    lines = ["| what | figure | least to most | wanted |", "| --- | --- | --- | --- |"]
     for row in rows:
         spread = " to ".join(str(value) for value in (min(row["range"]), max(row["range"]))) if row["range"] else ""
         lines.append(f"| {row['what']} | {row['ratio']} | {spread} | {row['wanted']} |")
-    print("\n".join(lines), flush=True)  # what is measured is not lost with what follows
-    lines += ["", "# What the variants do", "", PROPERTIES, ""]
-    lines += ["| what | worst of the seeds | seeds 0, 1, 2 | wanted |", "| --- | --- | --- | --- |"]
-    for row in properties:
-        lines.append(f"| {row['what']} | {row['ratio']} | {', '.join(map(str, row['range']))} | {row['wanted']} |")
-    lines += ["", "# Metrics of images that were spoilt in known ways", "", ARROWS, "", *measure_directions()]
-    text = "\n".join(lines) + "\n"
-    (HERE / "RESULTS.md").write_text(text)
-    (HERE / "RESULTS.json").write_text(
-        json.dumps({"machine": machine, "commit": commit, "rows": rows, "properties": properties}, indent=2) + "\n"
-    )
-    print(text)
+    return lines
+
+
+def properties_table(rows: list[Row]) -> list[str]:
+    lines = ["| what | worst of the seeds | seeds 0, 1, 2 | wanted |", "| --- | --- | --- | --- |"]
+    return lines + [
+        f"| {row['what']} | {row['ratio']} | {', '.join(map(str, row['range']))} | {row['wanted']} |" for row in rows
+    ]
+
+
+# Of each part: its title, what its figures are, how they are measured, and how they become lines of Markdown.
+PARTS: dict[str, tuple[str, str, Callable[[], Any], Callable[[Any], list[str]]]] = {
+    "speed": ("Speed and memory", "Medians; runs that are compared alternate.", measure_speed, speed_table),
+    "properties": (
+        "What the variants do",
+        "The shipped configurations, trained and judged with seeds 0 to 2.",
+        measure_properties,
+        properties_table,
+    ),
+    "directions": (
+        "Metrics of images that were spoilt in known ways",
+        "Each set in the place of samples, against the train split. An arrow marks a metric that must move from its "
+        "value for held-out images, and did; ✗ one that did not.",
+        measure_directions,
+        list,
+    ),
+}
+
+
+def main(names: list[str]) -> None:
+    """Measure, and keep each part as soon as it is there."""
+    if unknown := set(names) - set(PARTS):
+        sys.exit(f"'{unknown.pop()}' is no part; known: {', '.join(PARTS)}.")
+    for name in names or list(PARTS):
+        results = json.loads((FOLDER / "RESULTS.json").read_text())
+        figures = PARTS[name][2]()
+        results[name] = {"machine": machine(), "commit": commit(), "figures": figures}
+        write_json(FOLDER / "RESULTS.json", results)
+        (FOLDER / "RESULTS.md").write_text(rendered(results))
+        print("\n".join(section(name, results[name])), flush=True)
+
+
+def rendered(results: dict[str, Any]) -> str:
+    """RESULTS.md."""
+    return "\n\n".join("\n".join(section(name, results[name])) for name in PARTS if name in results) + "\n"
+
+
+def section(name: str, result: dict[str, Any]) -> list[str]:
+    title, what, _, table = PARTS[name]
+    measured = f"`python -m tests.benchmarks {name}` on {result['machine']}, commit {result['commit']}. {what}"
+    return [f"# {title}", "", measured, "", *table(result["figures"])]
+
+
+def machine() -> str:
+    cores = f"{os.cpu_count()} cores ({platform.machine()})"
+    return f"{cores}, Python {platform.python_version()}, torch {torch.__version__}"
+
+
+def commit() -> str:
+    found = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, cwd=FOLDER)
+    return found.stdout.strip() or "unknown"
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])
