@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import torch
 from pydantic import TypeAdapter
 from safetensors.torch import load_file, save_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from genlib.config import MethodConfig, RunConfig
 from genlib.errors import UserError
@@ -203,6 +203,17 @@ def export_sampler(
     rename_into_place(partial, folder)
 
 
+def load_weights(module: nn.Module, file: Path, device: str = "cpu") -> None:
+    """Put a file's tensors into a module; UserError if they are those of another one."""
+    try:
+        module.load_state_dict(load_file(file, device=device))
+    except RuntimeError as error:
+        raise UserError(
+            f"{file} does not fit the method that its configuration describes: it was made by another version of "
+            "genlib. Use that version, or train anew in another run folder."
+        ) from error
+
+
 def load_sampler(folder: str | Path, device: str | torch.device = "cpu") -> TrainedSampler:
     """The sampler that export_sampler wrote; UserError where it is absent or its weights have changed."""
     folder = Path(folder)
@@ -220,6 +231,6 @@ def load_sampler(folder: str | Path, device: str | torch.device = "cpu") -> Trai
     with torch.random.fork_rng(devices=[]):
         config = TypeAdapter(MethodConfig).validate_python(description["method"])
         module = build_method(config, DataSpec(shape, len(shares or ()))).model.sampler
-    module.load_state_dict(load_file(weights))
+    load_weights(module, weights)
     module.to(device).requires_grad_(False)
     return TrainedSampler(module, shape, shares, description["label_names"], description["info"])

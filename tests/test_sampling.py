@@ -1,5 +1,6 @@
 import pytest
 import torch
+from safetensors.torch import save_file
 from torch.testing import assert_close
 
 from genlib.config import DCGANConfig, GANConfig, MLPConfig, RegistryConfig, RunConfig
@@ -14,6 +15,7 @@ from genlib.sampling import (
     estimate_norms,
     export_sampler,
     load_sampler,
+    load_weights,
 )
 
 CONFIG = RunConfig(method=GANConfig(network=DCGANConfig(width=4), latent_size=3), registry=RegistryConfig(model="tiny"))
@@ -70,6 +72,13 @@ def test_changed_weights_are_refused(exported):
     weights.write_bytes(content)
     with pytest.raises(UserError, match="has changed since it was exported"):
         load_sampler(exported[0])
+
+
+def test_weights_of_another_version_are_refused(tmp_path):
+    module, other = torch.nn.Linear(2, 2), torch.nn.Linear(2, 3)
+    save_file(other.state_dict(), tmp_path / "weights.safetensors")
+    with pytest.raises(UserError, match="made by another version of genlib"):
+        load_weights(module, tmp_path / "weights.safetensors")
 
 
 def test_a_folder_without_a_sampler_is_named(tmp_path):

@@ -12,12 +12,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from genlib.data.prepare import prepare
 from genlib.files import read_json, rename_into_place, sync, write_json
 from genlib.methods import GenerativeModel, Method, build_method
+from genlib.sampling import load_weights
 from genlib.training.run_folder import RunFolder
 from genlib.training.settle import spec_of
 
@@ -84,8 +85,8 @@ def load_checkpoint(
 ) -> Progress:
     """Put a checkpoint's contents into the objects given."""
     device = str(next(method.parameters()).device)
-    method.load_state_dict(load_file(path / "method.safetensors", device=device))
-    average.load_state_dict(load_file(path / "average.safetensors", device=device))
+    load_weights(method, path / "method.safetensors", device)
+    load_weights(average, path / "average.safetensors", device)
     saved = torch.load(path / "optimizers.pt", map_location=device, weights_only=True)
     for name, optimizer in optimizers.items():
         optimizer.load_state_dict(saved[name])
@@ -103,6 +104,6 @@ def load_model(run: RunFolder, checkpoint: Path, device: str | torch.device = "c
     dataset = prepare(config.data)
     with torch.random.fork_rng(devices=[]):
         method = build_method(config.method, spec_of(dataset)).to(device)
-    method.load_state_dict(load_file(checkpoint / "method.safetensors", device=str(device)))
-    method.model.load_state_dict(load_file(checkpoint / "average.safetensors", device=str(device)))
+    load_weights(method, checkpoint / "method.safetensors", str(device))
+    load_weights(method.model, checkpoint / "average.safetensors", str(device))
     return method.model.eval()
