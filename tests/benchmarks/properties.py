@@ -10,6 +10,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ SEEDS = (0, 1, 2)
 ONE_THREAD = {"OMP_NUM_THREADS": "1"}  # a run on each core
 QUICK = ["evaluation.every=null", "evaluation.seeds=1", "evaluation.likelihood_samples=100", "training.device=cpu"]
 
+Row = dict[str, Any]
 Found = dict[str, float]  # metrics of an evaluation, and the last line of metrics.jsonl
 
 RUNS: dict[str, tuple[str, list[str]]] = {
@@ -39,7 +41,7 @@ RUNS: dict[str, tuple[str, list[str]]] = {
 }
 
 
-def measure_properties(names: Sequence[str] = tuple(RUNS)) -> list[dict[str, Any]]:
+def measure_properties(names: Sequence[str] = tuple(RUNS)) -> list[Row]:
     """A row for each property; the figure is the worst seed's, the range that of the seeds."""
     with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(os.cpu_count()) as workers:
         wanted = [(name, seed) for name in names for seed in SEEDS]
@@ -69,39 +71,33 @@ def found_in(folder: Path, name: str, seed: int) -> Found:
 SHOWN = ("modes", "high_quality", "reverse_kl", "fd_classifier", "kl", "reconstruction", "label_accuracy")
 
 
-def rows(found: dict[str, list[Found]]) -> list[dict[str, Any]]:
+def rows(found: dict[str, list[Found]]) -> list[Row]:
     """Of those properties whose runs are there."""
-    table = []
-    for points, modes, share in (("ring8", 8, 0.95), ("grid25", 24, None)):
+    table: list[Row] = []
+    for points, modes, share in (("ring8", "8", "0.95 or more"), ("grid25", "24 or more", "")):
         for method in ("gan_minimax", "pacgan", "r3gan"):
-            runs = found.get(f"{method} {points}", [])
-            loses = method == "gan_minimax"
-            table += of_runs(f"{method} on {points}: modes", runs, lambda run: run["modes"], least=not loses)
-            table += of_runs(f"{method} on {points}: high quality", runs, lambda run: run["high_quality"], least=True)
-            if table and runs:
-                table[-2]["wanted"] = "modes are lost" if loses else f"{modes} or more"
-                table[-1]["wanted"] = "" if loses or share is None else f"{share} or more"
-    distances = {name: [run["fd_classifier"] for run in found.get(name, [])] for name in found}
+            runs, loses = found.get(f"{method} {points}", []), method == "gan_minimax"
+            wanted = ("modes are lost", "") if loses else (modes, share if method == "r3gan" else "")
+            table += of_runs(f"{method} on {points}: modes", runs, itemgetter("modes"), wanted[0])
+            table += of_runs(f"{method} on {points}: high quality", runs, itemgetter("high_quality"), wanted[1])
     needed = ("vae", "autoencoder", "autoencoder, mixture")
     if all(name in found for name in needed):
-        worse = [plain / vae for plain, vae in zip(distances["autoencoder"], distances["vae"], strict=True)]
-        closed = [
-            (plain - mixture) / (plain - vae)
-            for vae, plain, mixture in zip(*(distances[name] for name in needed), strict=True)
-        ]
+        distances = [[run["fd_classifier"] for run in found[name]] for name in needed]
+        worse = [plain / vae for vae, plain, _ in zip(*distances, strict=True)]
+        closed = [(plain - mixture) / (plain - vae) for vae, plain, mixture in zip(*distances, strict=True)]
         table.append(row_of("autoencoder from N(0, I) / vae, fd_classifier", worse, "far above 1"))
         table.append(row_of("of that gap closed by a mixture fitted to the latents", closed, "above 0.5"))
     table += of_runs(
-        "rae with its mixture, fd_classifier", found.get("rae", []), lambda run: run["fd_classifier"], False
+        "rae with its mixture, fd_classifier", found.get("rae", []), itemgetter("fd_classifier"), most=True
     )
     betas = [found[name] for name in ("beta 0.25", "beta 1", "beta 4") if name in found]
     for part in ("kl", "reconstruction"):
         for low, high, names in zip(betas, betas[1:], ("beta 1 / 0.25", "beta 4 / 1"), strict=False):
             ratios = [heavy[part] / light[part] for heavy, light in zip(high, low, strict=True)]
             table.append(row_of(f"{part}, {names}", ratios, "below 1" if part == "kl" else "above 1", part == "kl"))
-    table += of_runs("vq_vae: perplexity / codes", found.get("vq_vae", []), perplexity_share, True, "above 0.5")
+    table += of_runs("vq_vae: perplexity / codes", found.get("vq_vae", []), perplexity_share, "above 0.5")
     for name in ("cvae", "cgan"):
-        table += of_runs(f"{name}: label accuracy", found.get(name, []), label_accuracy, True, "0.9 or more")
+        table += of_runs(f"{name}: label accuracy", found.get(name, []), itemgetter("label_accuracy"), "0.9 or more")
     return table
 
 
@@ -109,17 +105,13 @@ def perplexity_share(run: Found) -> float:
     return run["autoencoder/perplexity"] / 64
 
 
-def label_accuracy(run: Found) -> float:
-    return run["label_accuracy"]
-
-
 def of_runs(
-    what: str, runs: list[Found], figure: Callable[[Found], float], least: bool, wanted: str = ""
-) -> list[dict[str, Any]]:
-    return [row_of(what, [figure(run) for run in runs], wanted, not least)] if runs else []
+    what: str, runs: list[Found], figure: Callable[[Found], float], wanted: str = "", most: bool = False
+) -> list[Row]:
+    return [row_of(what, [figure(run) for run in runs], wanted, most)] if runs else []
 
 
-def row_of(what: str, figures: list[float], wanted: str, most: bool = False) -> dict[str, Any]:
+def row_of(what: str, figures: list[float], wanted: str, most: bool = False) -> Row:
     """The worst of the seeds' figures: the least, or the `most`."""
     worst = max(figures) if most else min(figures)
     return {
