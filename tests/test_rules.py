@@ -84,6 +84,15 @@ BAD = {
         ("vae_pinwheel", ["registry.metric=reverse_kl"], "is not measured on data.source pinwheel; use energy_dist"),
         ("vae_pinwheel", ["registry.metric=modes"], "needs modes, which pinwheel has not"),
         ("r3gan_ring8", ["registry.metric=class_kl"], "needs a classifier of images; use energy_distance"),
+        (
+            "r3gan_ring8",
+            [
+                "registry.metric=label_accuracy",
+                "method.conditioning=concat",
+                "method.discriminator_conditioning=concat",
+            ],
+            "needs a classifier of images; use energy_distance",
+        ),
         ("vae_pinwheel", ["registry.metric=bits_per_dim"], "needs a density over pixels"),
         ("dcgan_digits", ["registry.metric=label_accuracy"], "is of samples with a label; set method.conditioning"),
     ],

@@ -115,14 +115,9 @@ def check_metric(config: RunConfig, manifest: Manifest) -> None:
             f"registry.metric ({metric}) is extrapolated from {ENOUGH} samples or more for each of the {dimensions} "
             f"{features} features; set evaluation.samples to {ENOUGH * dimensions} or more."
         )
-    if features == "points":
-        if metric in ("class_kl", "label_accuracy"):
-            raise UserError(
-                f"registry.metric ({metric}) needs a classifier, and {manifest.source} is points in the plane; "
-                "use energy_distance."
-            )
+    if features == "points" or manifest.label_names is not None:
         return
-    if manifest.label_names is not None or features in ("inception", "dinov2") and metric not in OF_CLASSES:
+    if features in ("inception", "dinov2") and metric not in OF_CLASSES:
         return
     if metric in OF_CLASSES or metric.endswith(("_classifier", "_classifier_infinity")):
         raise UserError(

@@ -17,7 +17,7 @@ from genlib.evaluation import classifier
 from genlib.evaluation.evaluate import evaluate, evaluate_images
 from genlib.evaluation.interim import make_evaluate
 from genlib.evaluation.measures import values_of
-from genlib.evaluation.preflight import check_counts, check_metric, dimensions_of
+from genlib.evaluation.preflight import check_counts, dimensions_of
 from genlib.files import read_json
 from genlib.pixels import write_npz
 from genlib.sampling import load_sampler
@@ -160,12 +160,3 @@ def test_stacked_images_have_three_times_the_features_and_as_many_classes_as_tri
     few = config.evaluation.model_copy(update={"samples": 192})
     with pytest.raises(UserError, match=r"evaluation.samples \(192\) are too few for the 192 classifier features"):
         check_counts(few, manifest)
-
-
-@pytest.mark.parametrize("metric", ["class_kl", "label_accuracy"])
-def test_what_needs_a_classifier_is_refused_for_points(metric: str, genlib_home: Path) -> None:
-    conditional = {"conditioning": "concat", "discriminator_conditioning": "concat"}
-    config = altered("r3gan_ring8", method=conditional, registry={"metric": metric})
-    with pytest.raises(UserError, match=f"registry.metric \\({metric}\\) needs a classifier, and ring8 is points"):
-        check_metric(config, prepare(config.data).manifest)
-    check_metric(altered("r3gan_ring8", registry={"metric": "modes"}), prepare(config.data).manifest)
