@@ -8,6 +8,8 @@ import os
 from pathlib import Path
 from typing import Any
 
+from genlib.errors import UserError
+
 
 def sync(path: Path) -> None:
     """Flush a file or a folder to disk."""
@@ -28,8 +30,12 @@ def rename_into_place(partial: Path, final: Path) -> None:
 def write_bytes(path: Path, content: bytes) -> None:
     """Write a whole file or none of it."""
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    partial.write_bytes(content)
-    rename_into_place(partial, path)
+    try:
+        partial.write_bytes(content)
+        rename_into_place(partial, path)
+    except OSError:
+        partial.unlink(missing_ok=True)
+        raise
 
 
 def write_json(path: Path, content: Any) -> None:
@@ -37,8 +43,16 @@ def write_json(path: Path, content: Any) -> None:
     write_bytes(path, (json.dumps(content, indent=2, allow_nan=False) + "\n").encode())
 
 
+class Damaged(UserError, ValueError):
+    """A file that is not what was written."""
+
+
 def read_json(path: Path) -> Any:
-    return json.loads(path.read_text())
+    """Damaged where it is no JSON."""
+    try:
+        return json.loads(path.read_bytes())
+    except ValueError as error:
+        raise Damaged(f"{path} is damaged ({error}); restore it, or delete it and make it again.") from error
 
 
 def sha256_of_file(path: Path) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,12 +10,13 @@ from typing import Any, NamedTuple
 
 import torch
 from pydantic import TypeAdapter
-from safetensors.torch import load_file, save_file
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 from genlib.config import MethodConfig, RunConfig
 from genlib.errors import UserError
-from genlib.files import read_json, rename_into_place, sha256_of_file, sync, write_json
+from genlib.files import read_json, rename_into_place, sha256_of_file, write_bytes, write_json
 from genlib.methods import Sampler, build_method
 from genlib.networks.base import DataSpec, ImageShape
 from genlib.networks.batch_norm import reestimate_batch_norm
@@ -183,30 +185,38 @@ class TrainedSampler:
 def export_sampler(
     folder: Path, sampler: TrainedSampler, config: RunConfig, names: list[str] | None, info: dict[str, Any]
 ) -> None:
-    """Write weights.safetensors and config.json, the whole folder or nothing; a former export is replaced."""
+    """Write weights.safetensors and config.json, the whole folder or nothing; a former export is replaced.
+
+    OSError where the disk does not take it.
+    """
     partial = folder.with_name(f".{folder.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir()
-    weights = partial / "weights.safetensors"
-    save_file({name: tensor.contiguous() for name, tensor in sampler.module.state_dict().items()}, weights)
-    sync(weights)
+    content = save({name: tensor.contiguous() for name, tensor in sampler.module.state_dict().items()})
     description = {
         "method": config.method.model_dump(mode="json"),
         "image_shape": list(sampler.image_shape),
         "label_names": names,
         "label_shares": sampler.label_shares,
-        "info": {**info, "weights_sha256": sha256_of_file(weights)},
+        "info": {**info, "weights_sha256": hashlib.sha256(content).hexdigest()},
     }
-    write_json(partial / "config.json", description)
-    if folder.exists():
-        shutil.rmtree(folder)
-    rename_into_place(partial, folder)
+    try:
+        partial.mkdir()
+        write_bytes(partial / "weights.safetensors", content)
+        write_json(partial / "config.json", description)
+        if folder.exists():
+            shutil.rmtree(folder)
+        rename_into_place(partial, folder)
+    except OSError:
+        shutil.rmtree(partial, ignore_errors=True)
+        raise
 
 
 def load_weights(module: nn.Module, file: Path, device: str = "cpu") -> None:
-    """Put a file's tensors into a module; UserError if they are those of another one."""
+    """Put a file's tensors into a module; UserError if they are those of another one, or none."""
     try:
         module.load_state_dict(load_file(file, device=device))
+    except SafetensorError as error:
+        raise UserError(f"{file} is no safetensors file ({error}); restore the one that genlib wrote.") from error
     except RuntimeError as error:
         raise UserError(
             f"{file} does not fit the method that its configuration describes: it was made by another version of "

@@ -62,6 +62,7 @@ def tiny_config(name: str) -> RunConfig:
 
 def train_all(folder: Path) -> None:
     """Every one in folder/NAME, one after another in the same processes of torchrun."""
+    from contextlib import ExitStack
     from functools import partial
 
     from torch import distributed
@@ -73,8 +74,9 @@ def train_all(folder: Path) -> None:
     for name in NAMES:
         config = tiny_config(name)
         dataset = prepare(config.data)
-        run = on_main(accelerator, partial(open_run, config, folder / name, dataset, accelerator.num_processes))
-        train_in(run, dataset, accelerator, None)
+        with ExitStack() as stack:
+            opened = partial(open_run, config, folder / name, dataset, accelerator.num_processes, stack)
+            train_in(on_main(accelerator, opened), dataset, accelerator, None)
     distributed.destroy_process_group()
 
 

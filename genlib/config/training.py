@@ -44,6 +44,13 @@ class TrainingConfig(Section):
     sample_every: int = Field(500, ge=1, description="Steps")
     checkpoint_every: int = Field(500, ge=1, description="Steps")
     keep_checkpoints: int = Field(2, ge=1)
+    bad_steps: int = Field(10, ge=0, description="Of 100, left out for numbers that are none; more: a rollback")
+    rollbacks: int = Field(3, ge=0, description="Returns to a checkpoint before the run ends as diverged")
+    rollback_learning_rate: float = Field(1.0, gt=0, le=1, description="Factor on learning rates at each rollback")
+    on_collapse: Literal["warn", "stop"] = Field("warn", description="What signs of collapse lead to")
+    collapse_steps: int = Field(1000, ge=1, description="How long a sign of collapse must last")
+    max_restarts: int = Field(3, ge=0, description="How often the pipeline starts a training again that died")
+    timeout: float = Field(1800, gt=0, description="Seconds that a process waits for the others")
 
     @model_validator(mode="after")
     def divisible(self) -> Self:

@@ -65,7 +65,7 @@ class Batches:
     ) -> None:
         self.images_per_step = draws * batch_size
         self.device, self.memory_format = device, memory_format if images.ndim == 4 else torch.contiguous_format
-        self._seed, self._binarize = seed, binarize
+        self._binarize = binarize
         self._draws, self._batch_size, self._mine = draws, batch_size, mine
         self._part = batch_size // micro_batches
         self._labels = None if labels is None else torch.from_numpy(np.asarray(labels)).to(device)
@@ -75,8 +75,14 @@ class Batches:
         else:
             self._file = images
             self._reader = ThreadPoolExecutor(1, thread_name_prefix="batches")
-            self._ahead: tuple[int, Future[list[tuple[Tensor, Tensor]]]] | None = None
-        self._order = EpochOrder(len(images), seed, device if self.resident else torch.device("cpu"))
+        self._rows_in_all = len(images)
+        self.begin(seed)
+
+    def begin(self, seed: int) -> None:
+        """Another order of the images, and other draws of their pixels."""
+        self._seed = seed
+        self._order = EpochOrder(self._rows_in_all, seed, self.device if self.resident else torch.device("cpu"))
+        self._ahead: tuple[int, Future[list[tuple[Tensor, Tensor]]]] | None = None
 
     @property
     def resident(self) -> bool:

@@ -18,10 +18,11 @@ from genlib.data.arrays import PixelSums, allocate, keep_rows, pixel_sums
 from genlib.data.decode import Filled, Job, fill
 from genlib.data.derive import binarize, stack, stacked_names
 from genlib.data.folder import PARTS, Manifest, Part, images_file, labels_file
+from genlib.data.integrity import arrays_of, content_hash_of
 from genlib.data.sources import ImageSource, Rows, hold_out
 from genlib.data.workers import Workers, cores
 from genlib.errors import UserError
-from genlib.files import sha256_of_file, sha256_of_json, sync
+from genlib.files import sync
 
 if TYPE_CHECKING:
     from genlib.data.points import PointSource
@@ -56,15 +57,14 @@ def build(config: DataConfig, source: ImageSource | PointSource, folder: Path, s
         written = write_images(config, source, folder, scratch, progress)
     else:
         written = write_points(config, source, folder)
-    arrays = sorted(folder.glob("*.npy"))
-    for file in arrays:
+    for file in arrays_of(folder):
         sync(file)
     Manifest(
         source=config.source,
         revision=source.revision,
         request=config.model_dump(mode="json"),
         **written._asdict(),
-        content_hash=sha256_of_json({file.name: sha256_of_file(file) for file in arrays}),
+        content_hash=content_hash_of(folder),
         versions={"genlib": __version__} | {name: version(name) for name in ("numpy", "pillow", "datasets")},
         created=datetime.now(UTC).isoformat(),
     ).write(folder)

@@ -34,6 +34,14 @@ class Phase:
     repeats: int = 1  # Algorithm 1's k for a discriminator; each repeat takes fresh images
 
 
+class Symptom(NamedTuple):
+    """A logged value that means a collapse where it stays below a limit."""
+
+    value: str  # <phase>/<part>, or evaluation/<metric>
+    below: float
+    meaning: str
+
+
 # From a network's raw numbers to pixels in [-1, 1], or to points.
 Output = Literal["tanh", "sigmoid", "continuous_bernoulli", "identity"]
 OUTPUTS: dict[Output, Callable[[Tensor], Tensor]] = {
@@ -143,6 +151,7 @@ class Method(nn.Module, ABC):
 
     model: GenerativeModel
     phases: tuple[Phase, ...]
+    symptoms: tuple[Symptom, ...] = ()
 
     @abstractmethod
     def loss(self, phase: str, batch: Batch) -> Losses:

@@ -12,6 +12,7 @@ from genlib.config import OptimizerConfig
 from genlib.losses.adversarial import AdversarialLoss
 from genlib.losses.penalties import Penalty, clip_weights_
 from genlib.methods.base import Batch, GenerativeModel, Losses, Method, Phase, Sampler
+from genlib.methods.collapse import diversity, symptoms_of_players
 from genlib.networks.discriminator import Discriminator
 from genlib.networks.spectral_norm import update_spectral_norms
 
@@ -54,6 +55,8 @@ class GAN(Method):
             Phase("discriminator", discriminator, discriminator_optimizer, discriminator_steps),
             Phase("generator", generator, generator_optimizer),
         )
+        undecided = adversarial_loss.discriminator(torch.zeros(1), torch.zeros(1)).item()
+        self.symptoms = symptoms_of_players("discriminator/adversarial", undecided)
 
     def begin_step(self, step: int) -> None:
         self.penalizes = self.penalty is not None and step % self.penalty.every == 0
@@ -70,11 +73,12 @@ class GAN(Method):
 
     def discriminator_loss(self, batch: Batch) -> Losses:
         with torch.no_grad():  # The generator must not move to please the discriminator.
-            fakes = self.augmentation(self.fakes(batch))
-            reals = self.augmentation(batch.images)
+            drawn = self.fakes(batch)
+            fakes, reals = self.augmentation(drawn), self.augmentation(batch.images)
         real, fake = self.scores(reals, batch.labels), self.scores(fakes, batch.labels)
         total = self.adversarial_loss.discriminator(real, fake).mean()
-        losses = {"total": total, "real_score": real.mean(), "fake_score": fake.mean()}
+        losses = {"total": total, "adversarial": total, "real_score": real.mean(), "fake_score": fake.mean()}
+        losses["diversity"] = diversity(drawn, batch.images)
         if self.penalty is not None and self.penalizes:
             penalty = self.penalty.penalty(lambda images: self.scores(images, batch.labels), reals, fakes).mean()
             losses["total"] = total + self.penalty.weight * self.penalty.every * penalty

@@ -9,6 +9,7 @@ from genlib.config import OptimizerConfig
 from genlib.losses.bounds import importance_weighted_bound
 from genlib.losses.divergences import normal_log_density
 from genlib.methods.base import Batch, LatentVariableModel, Losses, Method, Phase, Posterior, Weights
+from genlib.methods.collapse import largest_kl, symptom_of_posterior
 
 
 class IWAE(Method):
@@ -34,6 +35,7 @@ class IWAE(Method):
         self.importance_samples = importance_samples
         self.doubly_reparameterized = doubly_reparameterized
         self.phases = (Phase("iwae", self.model, optimizer),)
+        self.symptoms = (symptom_of_posterior("iwae"),) if model.has_standard_prior else ()
 
     def loss(self, phase: str, batch: Batch) -> Losses:
         posterior = self.model.posterior(batch)
@@ -45,7 +47,7 @@ class IWAE(Method):
             "bound": bound.detach(),
             "reconstruction": -drawn.log_likelihood.mean(),
             "kl": -drawn.log_ratio.mean(),
-        }
+        } | ({"largest_kl": largest_kl(posterior)} if self.model.has_standard_prior else {})
 
     def surrogate(self, posterior: Posterior, drawn: Weights) -> Tensor:
         """Something whose gradient is the doubly reparameterized one (Tucker et al. 2019, eqs. 6 and 8), ().

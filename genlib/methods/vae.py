@@ -16,6 +16,7 @@ from genlib.methods.base import (
     Sampler,
     Weights,
 )
+from genlib.methods.collapse import largest_kl, symptom_of_posterior
 from genlib.methods.divergences import Divergence
 from genlib.methods.likelihoods import Likelihood
 
@@ -72,6 +73,7 @@ class VAE(Method):
         self.divergence = divergence
         self.monte_carlo_samples = monte_carlo_samples
         self.phases = (Phase("vae", self.model, optimizer),)
+        self.symptoms = (symptom_of_posterior("vae"),)
 
     def begin_step(self, step: int) -> None:
         self.divergence.begin_step(step)
@@ -84,5 +86,6 @@ class VAE(Method):
         return {
             "total": divergence.pop("divergence") - log_likelihood,
             "reconstruction": -log_likelihood,
+            "largest_kl": largest_kl(posterior),
             **divergence,
         }

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -9,6 +11,7 @@ from torch import Tensor, nn
 from genlib.config import OptimizerConfig
 from genlib.losses.divergences import kl_to_standard_normal
 from genlib.methods.base import Batch, EncoderModel, Losses, Method, Phase, Posterior, Sampler
+from genlib.methods.collapse import diversity, largest_kl, symptom_of_posterior, symptoms_of_players
 from genlib.networks.discriminator import Discriminator
 
 
@@ -59,6 +62,8 @@ class VAEGAN(Method):
             Phase("decoder", model.sampler, decoder_optimizer),
             Phase("discriminator", discriminator, discriminator_optimizer),
         )
+        undecided = 3 * math.log(2)  # of one term for reals and two for fakes
+        self.symptoms = (symptom_of_posterior("encoder"), *symptoms_of_players("discriminator/total", undecided))
 
     def loss(self, phase: str, batch: Batch) -> Losses:
         match phase:
@@ -72,7 +77,8 @@ class VAEGAN(Method):
         posterior = self.model.posterior(batch)
         kl = kl_to_standard_normal(posterior.mean, posterior.log_variance).mean()
         reconstruction = self.reconstruction(batch, self.model.sampler.decode(posterior.sample(), batch.labels))
-        return {"total": self.beta * kl + reconstruction, "kl": kl, "reconstruction": reconstruction}
+        total = self.beta * kl + reconstruction
+        return {"total": total, "kl": kl, "reconstruction": reconstruction, "largest_kl": largest_kl(posterior)}
 
     def decoder_loss(self, batch: Batch) -> Losses:
         reconstructed, sampled = self.fakes(batch)
@@ -86,7 +92,12 @@ class VAEGAN(Method):
         real = self.scores(batch.images, batch)
         fake = [self.scores(fakes, batch) for fakes in (reconstructed, sampled)]
         total = F.softplus(-real).mean() + sum(F.softplus(scores).mean() for scores in fake)
-        return {"total": torch.as_tensor(total), "real_score": real.mean(), "fake_score": torch.cat(fake).mean()}
+        return {
+            "total": torch.as_tensor(total),
+            "real_score": real.mean(),
+            "fake_score": torch.cat(fake).mean(),
+            "diversity": diversity(sampled, batch.images),
+        }
 
     def fakes(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Each image encoded and decoded, and a sample of each label."""

@@ -1,4 +1,4 @@
-"""Losses summed on the device, read by the host once per log interval."""
+"""Losses kept on the device, read by the host once per log interval."""
 
 from __future__ import annotations
 
@@ -7,32 +7,45 @@ from torch import Tensor
 
 from genlib.methods.base import Losses
 
+MOST = 256  # readings kept before they are summed up
+
 
 class LossMeter:
-    """Means of `<phase>/<part>` over all micro-batches since the last reading; a part may be absent from some."""
+    """Means of `<phase>/<part>` over all micro-batches since the last reading; a part may be absent from some.
+
+    Values that are no numbers belong to updates that were left out: they do not count.
+    """
 
     def __init__(self) -> None:
-        self._sums: dict[tuple[str, ...], Tensor] = {}  # by the names that were there together
-        self._counts: dict[tuple[str, ...], int] = {}
+        self._readings: dict[tuple[str, ...], list[Tensor]] = {}  # by the names that were there together
+        self._sums: dict[str, Tensor] = {}
+        self._counts: dict[str, Tensor] = {}
 
     def add(self, phase: str, losses: Losses) -> None:
         """Add one micro-batch's (or one update's) scalars."""
-        values = torch.stack([value.detach().float() for value in losses.values()])
         names = tuple(f"{phase}/{name}" for name in losses)
-        if names in self._sums:
-            self._sums[names] += values
-        else:
-            self._sums[names] = values
-        self._counts[names] = self._counts.get(names, 0) + 1
+        readings = self._readings.setdefault(names, [])
+        readings.append(torch.stack([value.detach().float() for value in losses.values()]))
+        if len(readings) == MOST:
+            self._sum_up(names)
 
-    def means(self) -> tuple[list[str], Tensor]:
-        """The names, and their means on the device; starts anew."""
-        sums: dict[str, Tensor] = {}
-        counts: dict[str, int] = {}
-        for names, of_group in self._sums.items():
-            for name, value in zip(names, of_group.unbind(), strict=True):
-                sums[name] = sums[name] + value if name in sums else value
-                counts[name] = counts.get(name, 0) + self._counts[names]
-        self._sums.clear()
-        self._counts.clear()
-        return list(sums), torch.stack([sums[name] / counts[name] for name in sums])
+    def _sum_up(self, names: tuple[str, ...]) -> None:
+        values = torch.stack(self._readings.pop(names))
+        finite = values.isfinite()
+        sums, counts = torch.where(finite, values, 0).sum(0), finite.sum(0)
+        for name, total, count in zip(names, sums.unbind(), counts.unbind(), strict=True):
+            self._sums[name] = self._sums[name] + total if name in self._sums else total
+            self._counts[name] = self._counts[name] + count if name in self._counts else count
+
+    def sums(self) -> tuple[list[str], Tensor]:
+        """The names, and on the device their sums and counts, (2, n); starts anew."""
+        for group in list(self._readings):
+            self._sum_up(group)
+        names = list(self._sums)
+        found = torch.stack([torch.stack([of[name].float() for name in names]) for of in (self._sums, self._counts)])
+        self.clear()
+        return names, found
+
+    def clear(self) -> None:
+        for kept in (self._readings, self._sums, self._counts):
+            kept.clear()

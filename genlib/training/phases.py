@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from genlib.config import OptimizerConfig
 from genlib.methods import Batch, Losses, Method, Phase
+from genlib.training.skipped import step_unless
 
 
 class PhaseLoss(nn.Module):
@@ -57,17 +58,27 @@ class ActivePhase:
     def _backward(self, batch: Batch, share: float) -> Losses:
         losses: Losses = self.wrapped(batch)
         total = losses["total"]
-        self.accelerator.backward(total if share == 1 else total * share)
+        # A loss that is no number makes gradients that are none: so all processes hear of it, where they reduce them.
+        self.accelerator.backward(total * torch.where(total.detach().isfinite(), share, torch.nan))
         return losses
 
-    def step(self) -> Tensor | None:
-        """Update the parameters; returns the gradient norm, (), if it is clipped."""
-        norm = None
+    def step(self) -> tuple[Tensor, Tensor]:
+        """Update the parameters, unless a gradient is no number; the gradients' norm, (), and whether it was so,
+        bool ().
+        """
+        gradients = [parameter.grad for parameter in self.parameters if parameter.grad is not None]
+        norm = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(gradients)))
         if self.gradient_clip is not None:
-            norm = nn.utils.clip_grad_norm_(self.parameters, self.gradient_clip)
-        self.optimizer.step()
+            nn.utils.clip_grads_with_norm_(self.parameters, self.gradient_clip, norm)
+        skipped = ~norm.isfinite()
+        step_unless(skipped, self.optimizer)
         self.optimizer.zero_grad(set_to_none=True)
-        return norm
+        return norm, skipped
+
+    def slow_down(self, factor: float) -> None:
+        """Learn at `factor` times the configured rate."""
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.phase.optimizer.learning_rate * factor
 
 
 def build_optimizer(config: OptimizerConfig, parameters: list[nn.Parameter]) -> torch.optim.Optimizer:

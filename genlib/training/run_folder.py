@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import secrets
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,10 @@ OPERATIONAL = {
     "sample_every",
     "checkpoint_every",
     "keep_checkpoints",
+    "on_collapse",
+    "collapse_steps",
+    "max_restarts",
+    "timeout",
 }
 
 
@@ -51,14 +56,15 @@ class RunFolder:
         return load_config(self.config_file)
 
     def metrics(self) -> list[dict[str, float]]:
-        """The lines of metrics.jsonl that were written whole."""
+        """The lines of metrics.jsonl that are whole."""
         return list(self._metrics())
 
     def _metrics(self) -> Iterator[dict[str, float]]:
         if self.metrics_file.exists():
-            for line in self.metrics_file.read_text().splitlines(keepends=True):
-                if line.endswith("\n"):
-                    yield json.loads(line)
+            for line in self.metrics_file.read_bytes().splitlines(keepends=True):
+                with suppress(ValueError):
+                    if line.endswith(b"\n") and "step" in (content := json.loads(line)):
+                        yield content
 
     def keep_metrics_until(self, step: int) -> None:
         """Drop the lines after a checkpoint that training goes on from."""
@@ -76,36 +82,57 @@ class RunFolder:
     def write_result(self, **content: Any) -> None:
         write_json(self.result_file, content)
 
-    def start(self, config: RunConfig, dataset: dict[str, str]) -> None:
-        """Begin the run in this folder, or go on with the one that is there; UserError if that is another one."""
-        if self.exists():
-            self._refuse_another(self.config(), config)
-            if self.dataset_file.exists() and read_json(self.dataset_file)["content_hash"] != dataset["content_hash"]:
-                raise UserError(
-                    f"the dataset of {self.path} has changed since the run began (content hash "
-                    f"{read_json(self.dataset_file)['content_hash'][:12]}, now {dataset['content_hash'][:12]}); "
-                    "restore it, or start a new run folder."
-                )
-        elif self.path.is_dir() and (foreign := [path.name for path in self.path.iterdir() if not self._is_ours(path)]):
-            raise UserError(f"{self.path} is no run folder, but holds {foreign[0]}; name another --run-dir.")
-        try:
+    def make(self) -> None:
+        """The folder with nothing in it yet, if it is not there; UserError if it cannot be, or holds something else."""
+        if not self.exists() and self.path.is_dir():
+            foreign = [path.name for path in self.path.iterdir() if not self._is_ours(path)]
+            if foreign:
+                raise UserError(f"{self.path} is no run folder, but holds {foreign[0]}; name another --run-dir.")
+        with self._writing():
             for folder in (self.path, self.checkpoints, self.samples):
                 folder.mkdir(parents=True, exist_ok=True)
+
+    def start(self, config: RunConfig, dataset: dict[str, str], free: Container[str] = ()) -> None:
+        """Begin the run in this folder, or go on with the one that is there; UserError if that is another one.
+
+        What the dotted keys `free` say may differ.
+        """
+        if self.exists():
+            self._refuse_another(self.config(), config, free)
+            there = self._dataset_hash()
+            if there not in (None, dataset["content_hash"]):
+                raise UserError(
+                    f"the dataset of {self.path} has changed since the run began (content hash {there[:12]}, now "
+                    f"{dataset['content_hash'][:12]}); restore it, or start a new run folder."
+                )
+        with self._writing():
             write_json(self.dataset_file, dataset)
             write_bytes(self.config_file, to_yaml(config).encode())  # also on going on: operational keys may change
             self.result_file.unlink(missing_ok=True)
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        try:
+            yield
         except OSError as error:
             raise UserError(
-                f"run folder {self.path} cannot be written ({error.strerror}); name another --run-dir."
+                f"run folder {self.path} cannot be written ({error.strerror}); make room, or name another --run-dir."
             ) from error
+
+    def _dataset_hash(self) -> Any:
+        """Of the data that the run began with, if that is known."""
+        if not self.dataset_file.exists():
+            return None
+        content = read_json(self.dataset_file)
+        return content.get("content_hash") if isinstance(content, dict) else None
 
     def _is_ours(self, path: Path) -> bool:
         """What a run that was killed while it began may have left."""
-        return path in (self.dataset_file, self.checkpoints, self.samples) or path.name.endswith(".partial")
+        return path in (self.dataset_file, self.checkpoints, self.samples) or path.name.startswith(".training.")
 
-    def _refuse_another(self, there: RunConfig, asked: RunConfig) -> None:
+    def _refuse_another(self, there: RunConfig, asked: RunConfig, free: Container[str]) -> None:
         old, new = identity(there), identity(asked)
-        differing = [key for key in old | new if old.get(key) != new.get(key)]
+        differing = [key for key in old | new if old.get(key) != new.get(key) and key not in free]
         if differing:
             changes = ", ".join(f"{key} ({old.get(key)!r} there, {new.get(key)!r} asked)" for key in differing)
             raise UserError(f"{self.path} holds a run of another configuration: {changes}; name another --run-dir.")

@@ -1,14 +1,30 @@
-"""SIGTERM and SIGINT as a wish that every rank hears at the same step boundary."""
+"""SIGTERM, SIGINT and SIGUSR1 as a wish that every rank hears at the same step boundary."""
 
 from __future__ import annotations
 
+import ctypes
 import signal
+import sys
 import threading
+from datetime import timedelta
 from types import FrameType
 from typing import Any, Self
 
 import torch
 import torch.distributed as dist
+
+STOPS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)  # the last is Slurm's warning before a job's time is over
+
+
+PR_SET_PDEATHSIG = 1
+
+
+def stop_with_parent() -> None:
+    """Ask the kernel for SIGTERM when the process that started this one dies (Linux): torchrun's workers would outlive
+    it otherwise.
+    """
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
 
 
 class Interrupted(Exception):
@@ -16,13 +32,14 @@ class Interrupted(Exception):
 
 
 class StopRequest:
-    """Inside `with StopRequest() as stop:`, `stop.agreed()` tells all ranks alike whether one was asked to stop.
+    """Inside `with StopRequest(timeout) as stop:`, `stop.agreed()` tells all ranks alike whether one was asked to stop.
 
     The ranks exchange their flags in the background, over gloo: what one step starts the next one reads, so that
     neither the device nor a slow rank is waited for. A second SIGINT interrupts at once.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, timeout: float) -> None:
+        self.timeout = timedelta(seconds=timeout)  # of the exchange
         self.signal: int | None = None
         self._handlers: dict[int, Any] = {}
         self._group: Any = None
@@ -31,10 +48,10 @@ class StopRequest:
 
     def __enter__(self) -> Self:
         if threading.current_thread() is threading.main_thread():
-            for number in (signal.SIGTERM, signal.SIGINT):
+            for number in STOPS:
                 self._handlers[number] = signal.signal(number, self._note)
         if dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1:
-            self._group = dist.new_group(backend="gloo")
+            self._group = dist.new_group(backend="gloo", timeout=self.timeout)
         return self
 
     def __exit__(self, failed: object, *_: object) -> None:

@@ -2,28 +2,36 @@
 
 from __future__ import annotations
 
+import os
+import re
 import resource
 import sys
 import warnings
 from collections.abc import Callable
+from contextlib import ExitStack
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import torch
 from accelerate import Accelerator
-from accelerate.utils import DistributedDataParallelKwargs, InitProcessGroupKwargs, broadcast_object_list
+from accelerate.utils import DistributedDataParallelKwargs, InitProcessGroupKwargs
 from torch import distributed
 
 from genlib.config import RunConfig, check_divisible
 from genlib.data.folder import DatasetFolder
+from genlib.data.integrity import check_contents
 from genlib.data.prepare import prepare
 from genlib.errors import UserError
 from genlib.home import runs_folder
+from genlib.locks import held
 from genlib.methods.build import conditional
 from genlib.training.checkpoint import Progress
+from genlib.training.outputs import attempt
+from genlib.training.ranks import on_main
 from genlib.training.run_folder import RunFolder, new_run_name
-from genlib.training.signals import StopRequest
+from genlib.training.signals import StopRequest, stop_with_parent
+from genlib.training.skipped import any_phase
 from genlib.training.trainer import Diverged, Evaluate, Trainer
 
 FAR = 0.1  # of the value: how far the best must lie ahead of the last to be worth a word
@@ -34,21 +42,26 @@ MakeEvaluate = Callable[[RunConfig, DatasetFolder, torch.device], Evaluate]
 def train(config: RunConfig, run_dir: Path | None = None, make_evaluate: MakeEvaluate | None = None) -> int:
     """Train, or go on with the run in `run_dir`, and export the sampler; returns the process's exit code.
 
-    `make_evaluate` makes what evaluation.every asks for. 0 finished, 1 diverged, 128 + signal preempted (a checkpoint
-    is saved). UserError before any work on bad input.
+    `make_evaluate` makes what evaluation.every asks for. 0 finished, 1 diverged or failed, 128 + signal preempted (a
+    checkpoint is saved). UserError before any work on bad input.
     """
+    if "TORCHELASTIC_RUN_ID" in os.environ:
+        stop_with_parent()
     dataset = prepare(config.data)
     refuse_impossible(config, dataset)
     accelerator = make_accelerator(config)
-    try:
-        run = on_main(accelerator, lambda: open_run(config, run_dir, dataset, accelerator.num_processes))
+    with ExitStack() as stack:
+        stack.callback(leave_group)
+        run = on_main(accelerator, lambda: open_run(config, run_dir, dataset, accelerator.num_processes, stack))
         evaluate = None
         if make_evaluate is not None and config.evaluation.every:
             evaluate = make_evaluate(run.config(), dataset, accelerator.device)
         return train_in(run, dataset, accelerator, evaluate)
-    finally:
-        if distributed.is_initialized():
-            distributed.destroy_process_group()
+
+
+def leave_group() -> None:
+    if distributed.is_initialized():
+        distributed.destroy_process_group()
 
 
 def refuse_impossible(config: RunConfig, dataset: DatasetFolder) -> None:
@@ -81,17 +94,29 @@ def make_accelerator(config: RunConfig) -> Accelerator:
         kwargs_handlers=[
             # Batch-norm statistics differ between processes and are not used: sending them around would be wasted.
             DistributedDataParallelKwargs(broadcast_buffers=False, gradient_as_bucket_view=True),
-            InitProcessGroupKwargs(timeout=timedelta(minutes=30)),
+            InitProcessGroupKwargs(timeout=timedelta(seconds=config.training.timeout)),
         ],
     )
 
 
-def open_run(config: RunConfig, run_dir: Path | None, dataset: DatasetFolder, processes: int) -> RunFolder:
-    """The run's folder, new or to be continued, its configuration's micro-batches made a number."""
+def open_run(
+    config: RunConfig, run_dir: Path | None, dataset: DatasetFolder, processes: int, stack: ExitStack
+) -> RunFolder:
+    """The run's folder, new or to be continued and ours until `stack` unwinds; its micro-batches are made a number.
+
+    Where the configuration leaves that number open, a run goes on with what it began with, if the processes can share
+    that out, or else with one for each.
+    """
     run = RunFolder(run_dir or runs_folder() / new_run_name(config.registry.model))
-    micro_batches = config.training.micro_batches
-    if micro_batches is None:
-        micro_batches = (run.config().training.micro_batches if run.exists() else None) or processes
+    run.make()
+    stack.enter_context(held(run.path, "training"))
+    check_contents(dataset)
+    asked = config.training.micro_batches
+    begun = run.config().training.micro_batches if run.exists() else None
+    micro_batches = asked or begun or processes
+    if asked is None and micro_batches % processes:
+        micro_batches = processes
+        print(f"note: cut into {processes} parts instead of {begun}, a batch has other draws from here on.", flush=True)
     try:
         check_divisible(config.training.batch_size, micro_batches, processes)
     except ValueError as error:
@@ -100,68 +125,86 @@ def open_run(config: RunConfig, run_dir: Path | None, dataset: DatasetFolder, pr
     run.start(
         config.model_copy(update={"training": settled}),
         {"folder": dataset.path.name, "content_hash": dataset.manifest.content_hash},
+        free=() if asked else ("training.micro_batches",),
     )
     return run
 
 
-def on_main(accelerator: Accelerator, function: Callable[[], RunFolder]) -> RunFolder:
-    """Call on the main process and give every process the result, or the UserError."""
-    outcome: list[object] = [None]
-    if accelerator.is_main_process:
-        try:
-            outcome = [function()]
-        except UserError as error:
-            outcome = [error]
-    broadcast_object_list(outcome)
-    if isinstance(outcome[0], UserError):
-        raise outcome[0]
-    assert isinstance(outcome[0], RunFolder)
-    return outcome[0]
-
-
 def train_in(run: RunFolder, dataset: DatasetFolder, accelerator: Accelerator, evaluate: Evaluate | None) -> int:
     """Train in an opened run folder, and write result.json whatever happens."""
-    trainer = Trainer(run.config(), run, dataset, accelerator, evaluate)
-    trainer.resume()
+    config = run.config()
     say = print if accelerator.is_main_process else lambda *_, **__: None
+    trainer = Trainer(config, run, dataset, accelerator, evaluate, lambda warning: say(f"warning: {warning}"))
+    trainer.resume()
     begun = f"from step {trainer.progress.step}" if trainer.progress.step else "anew"
     say(f"training {run.path} on {accelerator.num_processes} x {accelerator.device.type} {begun}", flush=True)
     status, message, code = "failed", "", 1
     try:
-        with StopRequest() as stop:
+        with StopRequest(config.training.timeout) as stop:
             status = trainer.train(stop)
         if status == "finished":
+            on_main(accelerator, lambda: check_contents(dataset))
             trainer.export()
         code = 0 if status == "finished" else stop.exit_code
     except Diverged as error:
         status, message = "diverged", str(error)
-        say(f"diverged: {error}", file=sys.stderr)
+    except (OSError, RuntimeError) as error:
+        status, message = "failed", explanation(error, trainer, config.training.timeout) or ""
+        if not message:
+            message = f"{type(error).__name__}: {error}"
+            raise
     except BaseException as error:
-        message = f"{type(error).__name__}: {error}"
+        status, message = "failed", f"{type(error).__name__}: {error}"
         raise
     finally:
         if accelerator.is_main_process:
-            write_result(run, trainer, status, message)
+            result = result_of(trainer, status, message)
+            attempt("result.json", lambda: run.write_result(**result), trainer.warn)
+    if message:
+        say(f"{status}: {message}", file=sys.stderr)
     say(f"{status} at step {trainer.progress.step}: {run.path}", flush=True)
     if note := note_on_best(trainer.progress):
         say(f"note: {note}", flush=True)
     return code
 
 
-def write_result(run: RunFolder, trainer: Trainer, status: str, message: str) -> None:
-    progress = trainer.progress
-    run.write_result(
-        status=status,
+def explanation(error: Exception, trainer: Trainer, timeout: float) -> str | None:
+    """What to tell of an error that is the machine's, not ours; None for others."""
+    step, run = trainer.progress.step, trainer.run_folder.path
+    if isinstance(error, OSError):
+        if not trainer.dataset.path.exists():
+            return (
+                f"the dataset folder {trainer.dataset.path} has vanished at step {step}; make it again with genlib "
+                f"prepare CONFIG, and go on with --run-dir {run}."
+            )
+        return f"{error.filename or run}: {error.strerror or error}, at step {step}; go on with --run-dir {run}."
+    if trainer.accelerator.num_processes > 1 and re.search("gloo|nccl|connection|timed out|peer", str(error), re.I):
+        return (
+            f"another process of this training ended, or did not answer within training.timeout ({timeout:g} s), at "
+            f"step {step} ({str(error).splitlines()[0][:200]}); go on with --run-dir {run}."
+        )
+    return None
+
+
+def result_of(trainer: Trainer, status: str, message: str) -> dict[str, Any]:
+    """What result.json has."""
+    progress, device = trainer.progress, trainer.accelerator.device
+    collapse = [trainer.sentinel.sentence(symptom) for symptom in trainer.sentinel.standing()]
+    return {
+        "status": status,
         **({"message": message} if message else {}),
-        step=progress.step,
-        images=progress.images,
-        seconds=round(progress.seconds, 3),
-        images_per_second=round(progress.images / max(progress.seconds, 1e-9), 1),
-        peak_memory_bytes=peak_memory_bytes(trainer.accelerator.device),
-        device=device_name(trainer.accelerator.device),
-        processes=trainer.accelerator.num_processes,
+        "step": progress.step,
+        "images": progress.images,
+        "seconds": round(progress.seconds, 3),
+        "images_per_second": round(progress.images / max(progress.seconds, 1e-9), 1),
+        "peak_memory_bytes": peak_memory_bytes(device),
+        "device": device_name(device),
+        "processes": trainer.accelerator.num_processes,
+        "skipped_steps": progress.skipped + len(any_phase(progress.recently_skipped)),
+        "rollbacks": progress.rollbacks,
+        **({"collapse": collapse} if collapse else {}),
         **best_and_last(progress),
-    )
+    }
 
 
 def best_and_last(progress: Progress) -> dict[str, Any]:

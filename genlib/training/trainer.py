@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import math
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from copy import deepcopy
 from pathlib import Path
 
@@ -18,32 +15,38 @@ from genlib.config import METRICS, RunConfig
 from genlib.data.batches import Batches
 from genlib.data.folder import DatasetFolder
 from genlib.methods import GenerativeModel, Losses, build_method
-from genlib.pixels import picture, write_png
 from genlib.randomness import seed_draws, seed_for
-from genlib.sampling import TrainedSampler, export_sampler
 from genlib.training.checkpoint import (
     Progress,
+    Snapshot,
     checkpoint_path,
     finished_checkpoints,
     load_checkpoint,
+    newest_until,
+    newest_whole,
     note_progress,
     save_checkpoint,
+    take_snapshot,
 )
+from genlib.training.clock import Clock
 from genlib.training.ema import MovingAverage
+from genlib.training.exporter import Exporter
 from genlib.training.meter import LossMeter
+from genlib.training.outputs import CheckpointWriter, MetricsLog, Warn, attempt
 from genlib.training.phases import ActivePhase
+from genlib.training.ranks import on_main
 from genlib.training.run_folder import RunFolder
-from genlib.training.settle import settle, spec_of
+from genlib.training.sentinel import Sentinel
+from genlib.training.settle import spec_of
 from genlib.training.signals import Interrupted, StopRequest
-
-GRID, REAL_POINTS = 64, 2000  # images of a sample grid; points of the data below those of a sample
+from genlib.training.skipped import WINDOW, SkippedSteps, any_phase, extents, restore_where, too_many
 
 # The metrics of a model, which may be altered, asking the function before every chunk of work whether to stop.
 Evaluate = Callable[[GenerativeModel, Callable[[], bool]], dict[str, float]]
 
 
 class Diverged(Exception):
-    """A loss stopped being finite."""
+    """The training has come to nothing; the message says what was seen."""
 
 
 class Trainer:
@@ -56,9 +59,10 @@ class Trainer:
         dataset: DatasetFolder,
         accelerator: Accelerator,
         evaluate: Evaluate | None = None,
+        warn: Warn = print,
     ) -> None:
         self.config, self.run_folder, self.dataset, self.accelerator = config, run, dataset, accelerator
-        self.evaluate = evaluate
+        self.evaluate, self.warn = evaluate, warn
         training = config.training
         ranks, rank = accelerator.num_processes, accelerator.process_index
         self.micro_batches = training.micro_batches or ranks
@@ -68,6 +72,7 @@ class Trainer:
         self.method = build_method(config.method, spec_of(dataset)).to(accelerator.device).train()
         layout = torch.channels_last if training.channels_last else torch.contiguous_format
         self.method.to(memory_format=layout)  # type: ignore[call-overload]
+        self.buffers = list(self.method.buffers())
         self.average = MovingAverage(self.method.model, training.ema_half_life)
         self.phases = [
             ActivePhase(accelerator, self.method, phase, training.compile, training.gradient_clip)
@@ -89,109 +94,186 @@ class Trainer:
         )
         self._gate = f"evaluation/{config.registry.metric}"
         self.meter = LossMeter()
-        self.progress = Progress()
+        self.skipped = SkippedSteps(list(self.optimizers), accelerator.device)
+        self.exporter = Exporter(config, run, dataset, self.average, warn)
+        self.writer = CheckpointWriter(warn)
+        self.metrics = MetricsLog(run.metrics_file, warn)
+        self._begin_course(Progress())
 
     def resume(self) -> None:
-        """Go on from the newest checkpoint, if there is one."""
-        checkpoints = finished_checkpoints(self.run_folder.checkpoints)
-        if checkpoints:
-            self.progress = load_checkpoint(checkpoints[-1], self.method, self.average.module, self.optimizers)
-            best = checkpoint_path(self.run_folder.best, self.progress.best_step)
-            if best not in finished_checkpoints(self.run_folder.best):
-                self.progress.best_value = None  # a later one took its place after this checkpoint; it will come again
+        """Go on from the newest checkpoint that is whole, if there is one."""
+        checkpoint = on_main(self.accelerator, lambda: newest_whole(self.run_folder.checkpoints, self.warn))
+        if checkpoint:
+            self._load(checkpoint)
         if self.accelerator.is_main_process:
             self.run_folder.keep_metrics_until(self.progress.step)
+        if not checkpoint:
+            self._save()  # what a rollback may need
+
+    def _load(self, checkpoint: Path) -> None:
+        progress = load_checkpoint(checkpoint, self.method, self.average.module, self.optimizers)
+        best = checkpoint_path(self.run_folder.best, progress.best_step)
+        if best not in finished_checkpoints(self.run_folder.best):
+            progress.best_value = None  # a later one took its place after this checkpoint; it will come again
+        self._begin_course(progress)
+
+    def _begin_course(self, progress: Progress) -> None:
+        """Train on from here. After a rollback: with other data and draws, and maybe at a lower rate."""
+        self.progress = progress
+        training, times = self.config.training, len(progress.rollbacks)
+        self.seed = seed_for("rollback", training.seed, times) if times else training.seed
+        self.batches.begin(self.seed)
+        for active in self.phases:
+            active.slow_down(training.rollback_learning_rate**times)
+        self.meter.clear()
+        self.good_until = progress.step // WINDOW * WINDOW  # what no verdict can find bad any more
+        self.skipped.start(progress.recently_skipped)
+        self.sentinel = Sentinel(self.method.symptoms, training.collapse_steps, progress.signs)
+        self.clock = Clock(progress)
 
     def train(self, stop: StopRequest) -> str:
         """Train to the last step or to a stop; returns "finished" or "preempted". Raises Diverged."""
-        training, progress = self.config.training, self.progress
-        self.clock = Clock(progress)
-        with self._progress_bar() as bar:
-            if progress.step and self._due(progress.step):  # an earlier attempt was stopped inside this evaluation
-                if not self._evaluated(stop, bar, {}):
-                    return "preempted"
-                self._note_progress()
-            while progress.step < training.steps:
-                self._step(progress.step)
-                progress.step += 1
-                progress.images += self.batches.images_per_step
-                last, stopped = progress.step == training.steps, stop.agreed()
-                self.average.update(progress.step, self.batches.images_per_step, last)
-                bar.update()
-                saving = last or stopped or progress.step % training.checkpoint_every == 0
-                due = self._due(progress.step)
-                losses: dict[str, float] = {}
-                if saving or due or progress.step % training.log_every == 0:
-                    losses = self._losses()  # before a checkpoint too: none is made of weights that are no numbers
-                if last or progress.step % training.sample_every == 0:
-                    self._sample()
+        try:
+            with self._progress_bar() as bar:
+                return self._train(stop, bar)
+        finally:
+            self.writer.wait()
+
+    def _train(self, stop: StopRequest, bar: tqdm) -> str:
+        training = self.config.training
+        self.clock = Clock(self.progress)
+        if self.progress.step and self._due(self.progress.step):  # an earlier attempt was stopped in this evaluation
+            if not self._evaluated(stop, bar, {}):
+                return "preempted"
+            self._note_progress()
+        while self.progress.step < training.steps:
+            progress = self.progress
+            self._step(progress.step)
+            progress.step += 1
+            progress.images += self.batches.images_per_step
+            last, stopped = progress.step == training.steps, stop.agreed()
+            self.average.update(progress.step, self.batches.images_per_step, last)
+            bar.update()
+            saving = last or stopped or progress.step % training.checkpoint_every == 0
+            due = self._due(progress.step)
+            logging = saving or due or progress.step % training.log_every == 0
+            judged = last or progress.step % WINDOW == 0
+            if logging or judged:
+                progress.recently_skipped = self.skipped.read(progress.step)
+            if judged and not self._went_well():
+                self._roll_back()
+                bar.update(self.progress.step - progress.step)
+                continue
+            losses = self._losses() if logging else {}
+            if (last or progress.step % training.sample_every == 0) and self.accelerator.is_main_process:
+                self.exporter.show(progress.step)
+            if saving:
+                self._save()  # before an evaluation, which may be long
+            if due and not stopped:
+                stopped = not self._evaluated(stop, bar, losses)
                 if saving:
-                    self._save()  # before an evaluation, which may be long
-                if due and not stopped:
-                    stopped = not self._evaluated(stop, bar, losses)
-                    if saving:
-                        self._note_progress()
-                    elif stopped:
-                        self._save()
-                elif losses:
-                    self._log(bar, losses)
-                if stopped and (not last or self._due(progress.step)):
-                    return "preempted"
+                    self._note_progress()
+                elif stopped:
+                    self._save()
+            elif losses:
+                self._log(bar, losses)
+            if stopped and (not last or self._due(progress.step)):
+                return "preempted"
         return "finished"
 
     def _step(self, step: int) -> None:
         """One turn of every phase. Each micro-batch draws from (seed, step, phase, repeat, micro-batch)."""
         draws = self.batches.of_step(step)
         self.method.begin_step(step)
-        seed, share = self.config.training.seed, 1 / len(self.mine)
+        seed, share = self.seed, 1 / len(self.mine)
         for active in self.phases:
             active.take_turn(self.method)
             name = active.phase.name
             for repeat in range(active.phase.repeats):
+                before = [buffer.clone() for buffer in self.buffers]
                 statistics: list[Losses] = []
                 for part, batch in zip(self.mine, draws[repeat], strict=True):
                     seed_draws(seed_for("draws", seed, step, name, repeat, part), self.accelerator.device)
                     losses = active.backward(batch, share, reduce=part == self.mine[-1])
                     self.meter.add(name, {key: value for key, value in losses.items() if value.dim() == 0})
                     statistics.append({key: value.detach() for key, value in losses.items() if value.dim() > 0})
-                norm = active.step()
-                if norm is not None:
-                    self.meter.add(f"{name}/gradient", {"norm": norm})
+                norm, skipped = active.step()
+                self.meter.add(f"{name}/gradient", {"norm": norm})
                 self.method.after_update(name, self._joined(statistics))
+                restore_where(skipped, self.buffers, before)
+                self.skipped.note(name, step, skipped)
 
     def _joined(self, statistics: list[Losses]) -> Losses:
         """Those of all micro-batches of all processes, in the micro-batches' order."""
         mine = {key: torch.cat([part[key] for part in statistics]) for key in statistics[0]}
         return {key: self.accelerator.gather(value) for key, value in mine.items()}
 
+    def _went_well(self) -> bool:
+        """The verdict on a window of steps; a new one begins if it is good."""
+        progress = self.progress
+        skipped = len(any_phase(progress.recently_skipped))
+        if too_many(skipped, progress.step, self.config.training.bad_steps):
+            return False
+        progress.skipped += skipped
+        progress.recently_skipped = {}
+        self.skipped.start()
+        self.good_until = progress.step
+        return True
+
+    def _roll_back(self) -> None:
+        """Return to the newest checkpoint from before the bad steps; raises Diverged after too many returns."""
+        left, run = self.progress, self.run_folder
+        self.clock.stop()
+        bad = any_phase(left.recently_skipped)
+        what = (
+            f"{len(bad)} steps from {bad[0]} to {bad[-1]} had a loss or gradient that is no number, in phase "
+            f"{' and '.join(left.recently_skipped)}"
+        )
+        if len(left.rollbacks) == self.config.training.rollbacks:
+            again = f" again, after {len(left.rollbacks)} rollbacks" if left.rollbacks else ""
+            raise Diverged(f"{what}{again}; lower the learning rate, or set training.gradient_clip.")
+        self.writer.wait()
+        checkpoint = on_main(self.accelerator, lambda: newest_until(run.checkpoints, bad[0], self.warn))
+        if checkpoint is None:
+            raise Diverged(f"{what}, and there is no checkpoint to go back to; lower the learning rate.")
+        self._load(checkpoint)
+        evidence = {"at": left.step, "back_to": self.progress.step, "skipped_steps": extents(left.recently_skipped)}
+        self.progress.rollbacks = [*left.rollbacks, evidence]
+        self.progress.skipped, self.progress.seconds = left.skipped + len(bad), left.seconds
+        self._begin_course(self.progress)
+        if self.accelerator.is_main_process:
+            self.warn(f"{what}: back to the checkpoint of step {self.progress.step}, with other data and draws.")
+            note_progress(checkpoint, self.progress)
+            self.metrics.forget()
+            run.keep_metrics_until(self.progress.step)
+
     def _losses(self) -> dict[str, float]:
-        """Their means since the last call, and the speed; the only wait for the device. Raises Diverged."""
-        names, means = self.meter.means()
-        means = self.accelerator.reduce(means, reduction="mean")
-        values = dict(zip(names, means.tolist(), strict=True))
-        broken = [name for name, value in values.items() if not math.isfinite(value)]
-        if broken:
-            raise Diverged(
-                f"{broken[0]} is {values[broken[0]]} at step {self.progress.step}; "
-                "lower the learning rate, or set training.gradient_clip."
-            )
-        return {"images_per_second": round(self.clock.lap(), 1), **values}
+        """Their means since the last call, and the speed; one of the few waits for the device."""
+        names, found = self.meter.sums()
+        sums, counts = self.accelerator.reduce(found, reduction="sum").tolist()
+        means = {name: total / count for name, total, count in zip(names, sums, counts, strict=True) if count}
+        skipped = self.progress.skipped + len(any_phase(self.progress.recently_skipped))
+        finite = {name: mean for name, mean in means.items() if math.isfinite(mean)}
+        return {"images_per_second": round(self.clock.lap(), 1), "skipped_steps": skipped, **finite}
 
     def _log(self, bar: tqdm, values: dict[str, float]) -> None:
-        """Write a line of metrics."""
-        if not self.accelerator.is_main_process:
-            return
+        """Write a line of metrics; raises Diverged where they show a collapse that is to end the run."""
         progress = self.progress
-        line = {"step": progress.step, "images": progress.images, "seconds": round(progress.seconds, 3)}
-        with self.run_folder.metrics_file.open("a") as file:
-            file.write(json.dumps(line | values) + "\n")
-        rate = f"{values['images_per_second']:,.0f} images/s  " if "images_per_second" in values else ""
-        telling = [name for name in values if name.startswith(tuple(self.optimizers)) or name == self._gate]
-        shown = "  ".join(f"{name} {values[name]:.4g}" for name in telling)
-        if bar.disable:
-            print(f"step {progress.step}/{self.config.training.steps}  {rate}{shown}", flush=True)
-        else:
-            bar.set_postfix_str(shown)
+        collapse = "; ".join(self.sentinel.look(progress.step, values))
+        if self.accelerator.is_main_process:
+            line = {"step": progress.step, "images": progress.images, "seconds": round(progress.seconds, 3)}
+            self.metrics.write(line | values | self.writer.costs())
+            rate = f"{values['images_per_second']:,.0f} images/s  " if "images_per_second" in values else ""
+            telling = [name for name in values if name.endswith(("/total", "_score")) or name == self._gate]
+            shown = "  ".join(f"{name} {values[name]:.4g}" for name in telling)
+            if bar.disable:
+                print(f"step {progress.step}/{self.config.training.steps}  {rate}{shown}", flush=True)
+            else:
+                bar.set_postfix_str(shown)
+            if collapse:
+                self.warn(f"{collapse}.")
+        if collapse and self.config.training.on_collapse == "stop":
+            raise Diverged(f"{collapse}; training.on_collapse is 'stop'.")
 
     def _due(self, step: int) -> bool:
         """Whether the step is to be evaluated and has not been, by the metric that counts now."""
@@ -218,8 +300,10 @@ class Trainer:
                 progress.metric, progress.best_value = metric, None
             progress.evaluated, progress.last_value = progress.step, values.get(metric)
             if self._is_best(progress.last_value):
+                former = progress.best_step, progress.best_value
                 progress.best_step, progress.best_value = progress.step, progress.last_value
-                self._keep_best()
+                if not self._best_kept():
+                    progress.best_step, progress.best_value = former
         self._log(bar, losses | {f"evaluation/{name}": value for name, value in values.items()})
         return True
 
@@ -229,80 +313,35 @@ class Trainer:
             return value is not None
         return value < best if METRICS[self.config.registry.metric] == "lower" else value > best
 
-    def _keep_best(self) -> None:
+    def _best_kept(self) -> bool:
         """The checkpoint in a folder of its own, where no later one takes its place but a better one."""
-        if self.accelerator.is_main_process:
-            self._write_checkpoint(self.run_folder.best, keep=1)
-            self._export(self.run_folder.best / "sampler")
 
-    def _sample(self) -> None:
-        """A picture from the same latents every time; of a conditional sampler a column for each label."""
-        if self.accelerator.is_main_process:
-            shown = self._sampler().exhibit(GRID, self.config.training.seed)
-            real = torch.tensor(self.dataset.images("test")[:REAL_POINTS]) if self.dataset.is_points else None
-            picture_of = picture(shown.images, real, columns=shown.columns)
-            write_png(self.run_folder.samples / f"step-{self.progress.step:08d}.png", picture_of)
+        def keep() -> None:
+            save_checkpoint(self.run_folder.best, self._snapshot(), keep=1)
+            self.exporter.export(self.run_folder.best / "sampler", self.progress)
 
-    def _sampler(self) -> TrainedSampler:
-        model = self.average.current()
-        settle(model, self.dataset, self.config.data)
-        return TrainedSampler(model.sampler, spec_of(self.dataset).shape, self.dataset.label_shares())
+        return not self.accelerator.is_main_process or attempt("the best model so far", keep, self.warn)
 
     def _save(self) -> None:
         self.clock.stop()
         if self.accelerator.is_main_process:
-            self._write_checkpoint(self.run_folder.checkpoints, self.config.training.keep_checkpoints)
+            keep = self.config.training.keep_checkpoints
+            self.writer.save(self.run_folder.checkpoints, self._snapshot, keep, self.good_until)
+
+    def _snapshot(self) -> Snapshot:
+        return take_snapshot(self.progress, self.method, self.average.current(), self.optimizers)
 
     def _note_progress(self) -> None:
         """What an evaluation found, into the checkpoint of this step."""
-        if self.accelerator.is_main_process:
-            note_progress(self.run_folder.checkpoints, self.progress)
-
-    def _write_checkpoint(self, folder: Path, keep: int) -> None:
-        save_checkpoint(folder, self.progress, self.method, self.average.current(), self.optimizers, keep)
+        if self.accelerator.is_main_process and self.writer.wait():
+            checkpoint = checkpoint_path(self.run_folder.checkpoints, self.progress.step)
+            attempt("the evaluation's outcome", lambda: note_progress(checkpoint, self.progress), self.warn)
 
     def export(self) -> None:
-        """Write the averaged sampler, its batch-norm statistics re-estimated."""
+        """Write the averaged sampler; OSError where the disk does not take it."""
         if self.accelerator.is_main_process:
-            self._export(self.run_folder.sampler)
-
-    def _export(self, folder: Path) -> None:
-        info = {
-            "model": self.config.registry.model,
-            "step": self.progress.step,
-            "images": self.progress.images,
-            "ema_half_life": self.config.training.ema_half_life,
-            "dataset_hash": self.dataset.manifest.content_hash,
-        }
-        export_sampler(folder, self._sampler(), self.config, self.dataset.manifest.label_names, info)
+            self.exporter.export(self.run_folder.sampler, self.progress)
 
     def _progress_bar(self) -> tqdm:
         hidden = True if not self.accelerator.is_main_process else None  # None: hidden where there is no terminal
         return tqdm(total=self.config.training.steps, initial=self.progress.step, unit="step", disable=hidden)
-
-
-class Clock:
-    """Seconds of the run, carried on from the checkpoint, and images per second since the last lap."""
-
-    def __init__(self, progress: Progress) -> None:
-        self.progress = progress
-        self.began = time.perf_counter() - progress.seconds
-        self.stop()
-        self.lap_images, self.lap_seconds = progress.images, progress.seconds
-
-    def stop(self) -> None:
-        self.progress.seconds = time.perf_counter() - self.began
-
-    @contextmanager
-    def paused(self) -> Iterator[None]:
-        """What happens meanwhile is no training."""
-        began = time.perf_counter()
-        yield
-        self.began += time.perf_counter() - began
-
-    def lap(self) -> float:
-        self.stop()
-        progress = self.progress
-        rate = (progress.images - self.lap_images) / max(progress.seconds - self.lap_seconds, 1e-9)
-        self.lap_images, self.lap_seconds = progress.images, progress.seconds
-        return rate

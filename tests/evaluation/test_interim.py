@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -19,8 +20,9 @@ from genlib.errors import UserError
 from genlib.evaluation.evaluate import evaluate
 from genlib.evaluation.interim import make_evaluate
 from genlib.evaluation.measures import values_of
-from genlib.files import read_json, write_json
+from genlib.files import read_json
 from genlib.sampling import load_sampler
+from genlib.training.checkpoint import Progress, note_progress
 from genlib.training.run_folder import RunFolder
 from genlib.training.signals import Interrupted
 from genlib.training.train import train
@@ -144,8 +146,9 @@ def test_a_run_cut_after_its_best_finds_it_again(genlib_home: Path, tmp_path: Pa
     run = RunFolder(tmp_path / "run")
     assert train(config, run.path, made_up({0: 5.0, 1: 2.0, 2: 7.0}, set())) == 0
     shutil.copytree(run.best / "step-00000080", run.checkpoints / "step-00000080")
-    state = run.checkpoints / "step-00000080" / "state.json"
-    write_json(state, read_json(state) | {"evaluated": 80, "best_step": 40, "best_value": 1.0})  # its best is gone
+    checkpoint = run.checkpoints / "step-00000080"
+    there = Progress(**read_json(checkpoint / "state.json")["progress"])
+    note_progress(checkpoint, replace(there, evaluated=80, best_step=40, best_value=1.0))  # its best is gone
     shutil.rmtree(run.checkpoints / "step-00000110")
     assert train(config, run.path, made_up({0: 3.0}, set())) == 0
     assert (run.result()["best"]["step"], run.result()["best"]["value"]) == (110, 3.0)

@@ -1,0 +1,53 @@
+"""The averaged model on its way out of training: as pictures of its samples, and as a sampler to be kept."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+
+from genlib.config import RunConfig
+from genlib.data.folder import DatasetFolder
+from genlib.pixels import picture, write_png
+from genlib.sampling import TrainedSampler, export_sampler
+from genlib.training.checkpoint import Progress
+from genlib.training.ema import MovingAverage
+from genlib.training.outputs import Warn, attempt
+from genlib.training.run_folder import RunFolder
+from genlib.training.settle import settle, spec_of
+
+GRID, REAL_POINTS = 64, 2000  # images of a sample grid; points of the data below those of a sample
+
+
+class Exporter:
+    """Of one run, on its main process."""
+
+    def __init__(
+        self, config: RunConfig, run: RunFolder, dataset: DatasetFolder, average: MovingAverage, warn: Warn
+    ) -> None:
+        self.config, self.run_folder, self.dataset, self.average, self.warn = config, run, dataset, average, warn
+
+    def sampler(self) -> TrainedSampler:
+        """Settled: batch-norm statistics re-estimated, latents fitted."""
+        model = self.average.current()
+        settle(model, self.dataset, self.config.data)
+        return TrainedSampler(model.sampler, spec_of(self.dataset).shape, self.dataset.label_shares())
+
+    def show(self, step: int) -> None:
+        """A picture from the same latents every time; of a conditional sampler a column for each label."""
+        shown = self.sampler().exhibit(GRID, self.config.training.seed)
+        real = torch.tensor(self.dataset.images("test")[:REAL_POINTS]) if self.dataset.is_points else None
+        grid = picture(shown.images, real, columns=shown.columns)
+        file = self.run_folder.samples / f"step-{step:08d}.png"
+        attempt(f"samples/{file.name}", lambda: write_png(file, grid), self.warn)
+
+    def export(self, folder: Path, progress: Progress) -> None:
+        """OSError where the disk does not take it."""
+        info = {
+            "model": self.config.registry.model,
+            "step": progress.step,
+            "images": progress.images,
+            "ema_half_life": self.config.training.ema_half_life,
+            "dataset_hash": self.dataset.manifest.content_hash,
+        }
+        export_sampler(folder, self.sampler(), self.config, self.dataset.manifest.label_names, info)
