@@ -1,4 +1,4 @@
-"""The command line: python -m pipelines run | promote | rollback | compare | demo | ui. Heavy imports wait."""
+"""The command line: python -m pipelines run | promote | rollback | compare | sync | demo | ui. Heavy imports wait."""
 
 from __future__ import annotations
 
@@ -43,6 +43,8 @@ def parser() -> argparse.ArgumentParser:
         added.add_argument("model", metavar="MODEL", help="a registered model, such as vae-digits")
         if function is promote:
             added.add_argument("version", metavar="VERSION")
+    added = command(sync, "send MLflow what it did not take while it was away")
+    added.add_argument("run_dirs", type=Path, metavar="RUN_DIR", nargs="*", help="default: all under GENLIB_HOME/runs")
     command(demo, "train, evaluate and register the two small models on real digits")
     added = command(ui, "serve MLflow's and Prefect's interfaces on loopback")
     added.add_argument("--mlflow-port", type=int, default=MLFLOW_PORT)
@@ -74,18 +76,16 @@ def demo(options: argparse.Namespace) -> int:
 def run_flows(work: Callable[[], str]) -> int:
     """Run flows in this process and print their report. What stops one ends its training and tells MLflow."""
     environment.configure()
-    environment.check_servers()
+    environment.check_servers(mlflow_may_be_away=True)
     signal.signal(signal.SIGTERM, leave)
     server = start_local_prefect()
-    from mlflow.exceptions import MlflowException  # heavy, all of these: they load while the server starts
-
-    from pipelines.tasks import Preempted, StageFailed
+    from pipelines.tasks import Preempted, StageFailed  # heavy: they load while the server starts
 
     if server:
         server.wait_until_up()
     try:
         print("\n" + work())
-    except (StageFailed, MlflowException, Preempted) as error:
+    except (StageFailed, Preempted) as error:
         print(f"error: {error}", file=sys.stderr)
         return 128 + signal.SIGTERM if isinstance(error, Preempted) else 1
     except KeyboardInterrupt:
@@ -114,6 +114,16 @@ def compare(options: argparse.Namespace) -> int:
     registry = connected_registry()
     print(registry.compare(options.model))
     return 0
+
+
+def sync(options: argparse.Namespace) -> int:
+    environment.configure()
+    environment.check_servers()
+    from pipelines.sync import sync
+
+    lines = sync(options.run_dirs, lambda warning: print(f"warning: {warning}", file=sys.stderr))
+    print("\n".join(lines) or "MLflow has everything.")
+    return 1 if any("not all sent" in line for line in lines) else 0
 
 
 def connected_registry() -> ModuleType:

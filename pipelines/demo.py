@@ -6,6 +6,7 @@ import os
 from typing import Any
 
 from genlib.config import load_config
+from pipelines.environment import redacted
 from pipelines.provenance import PROJECT
 from pipelines.text import text_table
 
@@ -43,7 +44,7 @@ def report(summaries: list[dict[str, Any]]) -> str:
     grids += [f"report on {summary['model']}: {summary['run_folder']}/report.html" for summary in summaries]
     closing = [
         "Open the interfaces with `make ui`: metrics and models in MLflow, the flow runs in Prefect.",
-        f"The models are in MLflow at {os.environ['MLFLOW_TRACKING_URI']}",
+        f"The models are in MLflow at {redacted(os.environ['MLFLOW_TRACKING_URI'])}",
     ]
     return "\n".join([text_table(rows), "", *gate, "", *grids, "", *closing])
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import re
 import socket
+import sys
 import urllib.error
 import urllib.request
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit, urlunsplit
 
 from genlib.errors import UserError
 from genlib.home import home
@@ -23,6 +25,7 @@ def configure() -> None:
         "DO_NOT_TRACK": "true",
         "PREFECT_HOME": str(folder / "prefect"),
         "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",  # two busy cores need more than 20
+        "PREFECT_CLIENT_MAX_RETRIES": "8",  # waiting twice as long each time: a server may be away for eight minutes
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",  # its first write meets a locked database
         "MLFLOW_TRACKING_URI": default_tracking_uri(),
         "MLFLOW_LOGGING_LEVEL": "WARNING",
@@ -32,6 +35,30 @@ def configure() -> None:
     }
     for name, value in defaults.items():
         os.environ.setdefault(name, value)
+    hide_credentials()
+
+
+def hide_credentials() -> None:
+    """Take user and password out of the servers' addresses, which are shown and logged, to where their clients look."""
+    uri = os.environ["MLFLOW_TRACKING_URI"]
+    if uri.startswith("http") and (found := urlsplit(uri)).username:
+        os.environ.setdefault("MLFLOW_TRACKING_USERNAME", unquote(found.username))
+        os.environ.setdefault("MLFLOW_TRACKING_PASSWORD", unquote(found.password or ""))
+        os.environ["MLFLOW_TRACKING_URI"] = without_credentials(uri)
+    api = os.environ.get("PREFECT_API_URL", "")
+    if (found := urlsplit(api)).username:
+        os.environ.setdefault("PREFECT_API_AUTH_STRING", f"{unquote(found.username)}:{unquote(found.password or '')}")
+        os.environ["PREFECT_API_URL"] = without_credentials(api)
+
+
+def without_credentials(address: str) -> str:
+    parts = urlsplit(address)
+    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
+
+
+def redacted(text: str) -> str:
+    """With the passwords of all addresses in it made unreadable."""
+    return re.sub(r"(?<=://)([^/@\s:]*):[^/@\s]+@", r"\1:***@", text)
 
 
 def default_tracking_uri() -> str:
@@ -44,24 +71,33 @@ def artifact_root() -> str | None:
     return (home() / "mlartifacts").as_uri() if ours else None
 
 
-def check_servers(timeout: float = 5.0) -> None:
-    """UserError, naming the address and what to start, where MLflow or Prefect does not answer."""
-    prefect, mlflow = os.environ.get("PREFECT_API_URL"), os.environ["MLFLOW_TRACKING_URI"]
-    if prefect:
+def check_servers(timeout: float = 5.0, mlflow_may_be_away: bool = False) -> None:
+    """UserError, naming the address and what to start, where MLflow or Prefect does not answer.
+
+    A training can wait for MLflow: where it `may_be_away`, that is a warning.
+    """
+    if prefect := os.environ.get("PREFECT_API_URL"):
         check_http("PREFECT_API_URL", prefect, "start `prefect server start`", timeout)
-    address = urlsplit(mlflow)
-    if address.scheme in ("http", "https"):
-        check_http("MLFLOW_TRACKING_URI", mlflow, "start `mlflow server`", timeout)
-    elif address.scheme.startswith("sqlite"):
-        check_sqlite(mlflow, Path(address.path[1:]))
-    elif address.hostname:
-        port = address.port or DATABASE_PORTS.get(address.scheme.partition("+")[0], 0)
-        check_database(mlflow, address.hostname, port, timeout)
-    else:
+    uri = os.environ["MLFLOW_TRACKING_URI"]
+    address = urlsplit(uri)
+    is_remote = address.scheme in ("http", "https") or (address.hostname and not address.scheme.startswith("sqlite"))
+    if address.scheme.startswith("sqlite"):
+        check_sqlite(uri, Path(address.path[1:]))
+    elif not is_remote:
         raise UserError(
-            f"MLFLOW_TRACKING_URI ({mlflow}) is no address that MLflow can use; give http://HOST:PORT of an "
+            f"MLFLOW_TRACKING_URI ({redacted(uri)}) is no address that MLflow can use; give http://HOST:PORT of an "
             "`mlflow server`, sqlite:////ABSOLUTE/PATH, or unset it for a database under GENLIB_HOME."
         )
+    try:
+        if address.scheme in ("http", "https"):
+            check_http("MLFLOW_TRACKING_URI", uri, "start `mlflow server`", timeout)
+        elif is_remote:
+            port = address.port or DATABASE_PORTS.get(address.scheme.partition("+")[0], 0)
+            check_database(str(address.hostname), port, timeout)
+    except UserError as error:
+        if not mlflow_may_be_away:
+            raise
+        print(f"warning: {error} The run goes on meanwhile, and MLflow is told once it answers.", file=sys.stderr)
 
 
 def check_http(variable: str, address: str, remedy: str, timeout: float) -> None:
@@ -74,7 +110,8 @@ def check_http(variable: str, address: str, remedy: str, timeout: float) -> None
     except (OSError, ValueError) as error:
         reason = getattr(error, "reason", error)
         raise UserError(
-            f"{variable} ({address}) cannot be reached ({reason}); {remedy} there, or unset {variable} to work locally."
+            f"{variable} ({redacted(address)}) cannot be reached ({reason}); {remedy} there, or unset {variable} to "
+            "work locally."
         ) from error
 
 
@@ -83,7 +120,7 @@ def check_sqlite(uri: str, path: Path) -> None:
         raise UserError(f"MLFLOW_TRACKING_URI ({uri}): its folder {path.parent} does not exist; make it first.")
 
 
-def check_database(uri: str, host: str, port: int, timeout: float) -> None:
+def check_database(host: str, port: int, timeout: float) -> None:
     try:
         socket.create_connection((host, port), timeout).close()
     except OSError as error:

@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from mlflow.exceptions import MlflowException
 from prefect import flow, get_run_logger, runtime
 from prefect.artifacts import create_link_artifact, create_table_artifact
 
@@ -18,11 +17,11 @@ from genlib.config import RunConfig
 from genlib.errors import UserError
 from genlib.evaluation.measures import floors_of, values_of
 from genlib.home import runs_folder
-from genlib.provenance import git_state
+from genlib.locks import held
 from genlib.training.run_folder import RunFolder
 from pipelines import environment, tasks
-from pipelines.provenance import constraints_hash
 from pipelines.servers import MLFLOW_PORT, address
+from pipelines.sync import PIPELINE
 from pipelines.tracking import tracked
 
 
@@ -30,7 +29,7 @@ class WithoutTraceback(logging.Filter):
     """Errors that say what to do need no traceback; Prefect logs one with every exception."""
 
     def filter(self, record: logging.LogRecord) -> bool:
-        if record.exc_info and isinstance(record.exc_info[1], UserError | tasks.StageFailed | MlflowException):
+        if record.exc_info and isinstance(record.exc_info[1], UserError | tasks.StageFailed):
             record.exc_info = None
         return True
 
@@ -49,22 +48,21 @@ def retrain(config: RunConfig, run_dir: str | None = None) -> dict[str, Any]:
     environment.configure()
     model = config.registry.model
     folder = RunFolder(run_dir or runs_folder() / f"{model}-{runtime.flow_run.id}")
+    folder.make()
     seconds: dict[str, float] = {}
-    with timed(seconds, "prepare"):
-        dataset = tasks.prepare(config)
-    with tracked(config, dataset, folder, get_run_logger().warning) as mirror:
-        # Called, not submitted: SIGTERM reaches the main thread only, which must be the one that holds the process.
-        with timed(seconds, "train"):
-            result = tasks.train(config, folder, mirror)
-        with timed(seconds, "evaluate"):
-            evaluation = tasks.evaluate(config, folder, mirror)
-        with timed(seconds, "register"):
-            tags = git_state() | {
-                "constraints_hash": constraints_hash(),
-                "dataset_hash": dataset.manifest.content_hash,
-                "run_folder": str(folder.path),
-            }
-            registered = tasks.register(config, folder, mirror, evaluation, tags)
+    with held(folder.path, PIPELINE):
+        with timed(seconds, "prepare"):
+            dataset = tasks.prepare(config)
+        tags = {"prefect.flow_run_id": str(runtime.flow_run.id)}
+        with tracked(config, dataset, folder, get_run_logger().warning, tags) as mirror:
+            # Called, not submitted: SIGTERM reaches the main thread only, which must be the one that holds the process.
+            with timed(seconds, "train"):
+                result = tasks.train(config, folder, mirror)
+            with timed(seconds, "evaluate"):
+                evaluation = tasks.evaluate(config, folder, mirror)
+            with timed(seconds, "register"):
+                registered = tasks.register(config, folder, mirror)
+    run_page = mlflow_link(str(mirror.ledger.experiment_id), mirror.run_id)
     grids = sorted(folder.samples.glob("step-*.png"))
     summary = {
         "model": model,
@@ -77,8 +75,8 @@ def retrain(config: RunConfig, run_dir: str | None = None) -> dict[str, Any]:
         "seconds": seconds,
         "run_folder": str(folder.path),
         "samples": str(grids[-1]) if grids else None,
-        "mlflow_run": mlflow_link(mirror.experiment_id, mirror.run_id),
-        "report": f"{mlflow_link(mirror.experiment_id, mirror.run_id)}/artifacts/{folder.report_file.name}",
+        "mlflow_run": run_page,
+        "report": f"{run_page}/artifacts/{folder.report_file.name}",
     }
     publish(summary)
     return summary

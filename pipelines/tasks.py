@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import sys
 import tempfile
+from collections.abc import Callable
+from logging import Logger, LoggerAdapter
 from pathlib import Path
 from typing import Any
 
-from mlflow.exceptions import MlflowException
 from prefect import get_run_logger, task
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State, TaskRun
@@ -21,7 +22,9 @@ from genlib.evaluation.preflight import check_counts, check_metric, check_weight
 from genlib.files import write_json
 from genlib.training.run_folder import RunFolder
 from pipelines import registry
+from pipelines.environment import redacted
 from pipelines.launch import Ended, evaluate_command, run_process, train_command, train_environment
+from pipelines.sync import register_run
 from pipelines.tracking import Mirror
 
 
@@ -60,15 +63,27 @@ def prepare(config: RunConfig) -> DatasetFolder:
 
 @task(task_run_name="train {config.registry.model}", cache_policy=NO_CACHE)
 def train(config: RunConfig, folder: RunFolder, mirror: Mirror) -> dict[str, Any]:
-    """Train in a process of its own, mirrored into MLflow; returns result.json. Continues what the folder holds."""
-    folder.result_file.unlink(missing_ok=True)
+    """Train in a process of its own, mirrored into MLflow; returns result.json. Continues what the folder holds.
+
+    A training that dies (a process killed, a machine's fault) is started again from its last checkpoint, up to
+    training.max_restarts times.
+    """
+    training, log = config.training, get_run_logger()
     with tempfile.TemporaryDirectory() as scratch, mirror.following():
         config_file = Path(scratch) / "config.yaml"
         config_file.write_text(to_yaml(config))
-        command = train_command(config_file, folder.path, config.training.processes)
-        ended = run_process(command, get_run_logger().info, train_environment(config.training.processes))
-    result = folder.result()
-    status = result.get("status", "failed")
+        command = train_command(config_file, folder.path, training.processes)
+        for restarts in range(training.max_restarts + 1):
+            folder.result_file.unlink(missing_ok=True)
+            ended = run_process(command, passed_on(log), train_environment(training.processes))
+            result = folder.result()
+            status = result.get("status", "failed")
+            if status != "failed" or ended.blamed or restarts == training.max_restarts:
+                break
+            log.warning(
+                "training died (exit code %s): restart %s of %s, from its last checkpoint",
+                *(ended.code, restarts + 1, training.max_restarts),
+            )
     if status == "preempted":
         raise Preempted(
             f"training was told to stop at step {result['step']} and saved a checkpoint; "
@@ -77,9 +92,15 @@ def train(config: RunConfig, folder: RunFolder, mirror: Mirror) -> dict[str, Any
     if ended.code != 0 or status != "finished":
         where = f" at step {result['step']}" if "step" in result else ""
         raise failure(f"training {status}{where}", ended)
-    if "note" in result:
-        get_run_logger().warning("%s", result["note"])
+    for sentence in (result.get("note"), *result.get("collapse", [])):
+        if sentence:
+            log.warning("%s", sentence)
     return result
+
+
+def passed_on(log: Logger | LoggerAdapter[Logger]) -> Callable[[str], None]:
+    """The engine's lines as log records of their weight."""
+    return lambda line: (log.warning if line.startswith("warning: ") else log.info)("%s", line)
 
 
 @task(task_run_name="evaluate {config.registry.model}", cache_policy=NO_CACHE)
@@ -88,9 +109,10 @@ def evaluate(config: RunConfig, folder: RunFolder, mirror: Mirror) -> dict[str, 
     try:
         champion = registry.champion_for_report(config.registry.model)
         write_json(folder.champion_file, champion)
-    except MlflowException as error:
-        get_run_logger().warning("the report has no champion beside it, since MLflow does not answer (%s)", error)
-    ended = run_process(evaluate_command(folder.path), get_run_logger().info)
+    except Exception as error:  # whatever MLflow's trouble is, a report can do without
+        reason = redacted(str(error).partition("\n")[0])
+        get_run_logger().warning("the report has no champion beside it, since MLflow does not answer (%s)", reason)
+    ended = run_process(evaluate_command(folder.path), passed_on(get_run_logger()))
     if ended.code != 0:
         raise failure("evaluation failed", ended)
     mirror.log_results()
@@ -99,17 +121,23 @@ def evaluate(config: RunConfig, folder: RunFolder, mirror: Mirror) -> dict[str, 
 
 @task(
     task_run_name="register {config.registry.model}",
-    retries=2,
-    retry_delay_seconds=[2, 10],
+    retries=3,
+    retry_delay_seconds=[2, 10, 60],
     retry_condition_fn=not_bad_input,
     cache_policy=NO_CACHE,
 )
-def register(
-    config: RunConfig, folder: RunFolder, mirror: Mirror, evaluation: dict[str, Any], tags: dict[str, str]
-) -> registry.Registered:
+def register(config: RunConfig, folder: RunFolder, mirror: Mirror) -> registry.Registered:
     """A new version of the model, and its alias by the gate."""
-    sampler = folder.best / "sampler" if config.evaluation.checkpoint == "best" else folder.sampler
-    registered = registry.register(config.registry, mirror.run_id, sampler, evaluation, tags)
+    try:
+        registered = register_run(config, folder, mirror)
+    except UserError:
+        raise
+    except Exception as error:
+        reason = redacted(str(error).partition("\n")[0])
+        raise StageFailed(
+            f"MLflow did not take the model ({reason}); once it is back, python -m pipelines sync {folder.path} "
+            "registers it."
+        ) from None
     get_run_logger().info(
         "%s version %s is %s: %s", config.registry.model, registered.version, registered.alias, registered.reason
     )

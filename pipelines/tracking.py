@@ -8,7 +8,6 @@ import platform
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import psutil
@@ -19,27 +18,52 @@ from PIL import Image
 from genlib.config import RunConfig
 from genlib.data.folder import DatasetFolder
 from genlib.evaluation.measures import floors_of, values_of
-from genlib.provenance import git_state
-from genlib.training.run_folder import RunFolder, flatten
-from pipelines.environment import artifact_root
-from pipelines.provenance import constraints_hash, processor_name
+from genlib.training.run_folder import RunFolder
+from pipelines.environment import artifact_root, redacted
+from pipelines.ledger import Ledger, Status, begin_ledger
+from pipelines.provenance import processor_name
 
 INTERVAL = 2.0  # seconds between two looks at the run folder
-METRICS_PER_BATCH, PARAMS_PER_BATCH, VALUE_LENGTH, DIGEST_LENGTH = 1000, 100, 6000, 36  # MLflow's limits
+METRICS_PER_BATCH, PARAMS_PER_BATCH, VALUE_LENGTH = 1000, 100, 6000  # MLflow's limits
 
 Warn = Callable[[str], None]
 
 
 class Mirror:
-    """One MLflow run that follows one run folder. What could not be sent is sent the next time."""
+    """One MLflow run that follows one run folder. What could not be sent is sent the next time.
 
-    def __init__(self, client: MlflowClient, run: Run, folder: RunFolder, warn: Warn) -> None:
-        self.client, self.folder, self.warn = client, folder, warn
-        self.run_id, self.experiment_id = run.info.run_id, run.info.experiment_id
-        self._start = run.info.start_time  # milliseconds
+    Nothing is sent twice: of each metric only steps later than those that MLflow has. So the steps that a run repeats,
+    having gone back to a checkpoint, are there once.
+    """
+
+    def __init__(self, folder: RunFolder, ledger: Ledger, warn: Warn) -> None:
+        self.folder, self.ledger, self.warn = folder, ledger, warn
+        self._client: MlflowClient | None = None
         self._offset = 0  # bytes of metrics.jsonl that MLflow has
+        self._latest: dict[str, int] = {}  # steps that MLflow has come to, by metric
+        self._is_new = False  # whether MLflow knows no more of the run than it has from here
         self._sampled: set[int] | None = None  # steps whose grids MLflow has; None: ask it
         self._behind = False
+        self._lock = threading.Lock()
+
+    @property
+    def run_id(self) -> str:
+        """Of the MLflow run; call `connect` before."""
+        assert self.ledger.run_id is not None
+        return self.ledger.run_id
+
+    def connect(self) -> MlflowClient:
+        """MLflow's client, once the run is there and described; raises what MLflow raises."""
+        if self._client is None:
+            client = MlflowClient()
+            experiment = experiment_of(client, self.ledger.model)
+            end_abandoned_runs(client, experiment)
+            run, self._is_new = open_run(client, experiment, self.folder, self.ledger.started)
+            self.ledger.experiment_id, self.ledger.run_id = experiment, run.info.run_id
+            describe(client, run.info.run_id, self.folder, self.ledger)
+            self.ledger.write(self.folder)
+            self._client = client
+        return self._client
 
     @contextmanager
     def following(self, interval: float = INTERVAL) -> Iterator[None]:
@@ -68,32 +92,44 @@ class Mirror:
         """Send the files that describe the finished run, and the numbers in them."""
         self._attempt("the run's results", self._send_results)
 
-    def close(self, status: str) -> None:
-        """Send what is missing and end the MLflow run as FINISHED, FAILED or KILLED."""
-        self._attempt("all of the run's progress", self._send_progress)
-        self.log_results()
-        self._attempt(f"the run's status {status}", lambda: self.client.set_terminated(self.run_id, status))
+    def close(self, status: Status) -> bool:
+        """Send what is missing and end the MLflow run; whether MLflow has everything."""
+        self.ledger.status = status
+        self.ledger.write(self.folder)
+
+        def send() -> None:
+            self._send_progress()
+            self._send_results()
+            self.connect().set_terminated(self.run_id, status)
+
+        self.ledger.complete = self._attempt("all of the run", send) and self.ledger.to_register is None
+        self.ledger.write(self.folder)
+        if not self.ledger.complete:
+            self.warn(f"once MLflow is back, send what is missing: python -m pipelines sync {self.folder.path}")
+        return self.ledger.complete
 
     def _attempt(self, what: str, send: Callable[[], None], silent: bool = False) -> bool:
         try:
-            send()
+            with self._lock:
+                send()
         except Exception as error:  # whatever MLflow's trouble is, the training matters more
             if not silent:
-                reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+                reason = redacted((str(error).strip() or type(error).__name__).splitlines()[0])
                 self.warn(f"MLflow did not take {what} ({reason}); the run goes on, and its folder has everything.")
             return False
         return True
 
     def _send_progress(self) -> None:
+        client = self.connect()
         self._send_metrics()
         if self._sampled is None:
-            images = self.client.list_artifacts(self.run_id, "images")
+            images = client.list_artifacts(self.run_id, "images")
             self._sampled = {int(image.path.split("+")[2]) for image in images}
         for path in sorted(self.folder.samples.glob("step-*.png")):
             step = int(path.stem.removeprefix("step-"))
             if step not in self._sampled:
                 with Image.open(path) as image:
-                    self.client.log_image(self.run_id, image, key="samples", step=step)
+                    client.log_image(self.run_id, image, key="samples", step=step)
                 self._sampled.add(step)
 
     def _send_metrics(self) -> None:
@@ -107,47 +143,59 @@ class Mirror:
             lines.seek(self._offset)
             content = lines.read()
         whole = content[: content.rfind(b"\n") + 1]
-        self._log_metrics([metric for line in whole.splitlines() for metric in self._metrics_of(json.loads(line))])
+        found = [metric for line in whole.splitlines() for metric in self._metrics_of(json.loads(line))]
+        new = [metric for metric in found if metric.step > self._latest_step(metric.key)]
+        self._log_metrics(new)
+        for metric in new:
+            self._latest[metric.key] = max(metric.step, self._latest[metric.key])
         self._offset += len(whole)
 
+    def _latest_step(self, name: str) -> int:
+        if name not in self._latest:
+            known = [] if self._is_new else self.connect().get_metric_history(self.run_id, name)
+            self._latest[name] = max((metric.step for metric in known), default=-1)
+        return self._latest[name]
+
     def _metrics_of(self, line: dict[str, float]) -> list[Metric]:
-        time, step = self._start + round(1000 * line["seconds"]), int(line["step"])
+        time, step = self.ledger.started + round(1000 * line["seconds"]), int(line["step"])
         return [Metric(name, value, time, step) for name, value in line.items() if name != "step"]
 
     def _send_results(self) -> None:
-        folder = self.folder
-        for file in (folder.config_file, folder.result_file, folder.evaluation_file, folder.report_file):
+        client, folder = self.connect(), self.folder
+        files = (folder.config_file, folder.metrics_file, folder.result_file, folder.evaluation_file)
+        for file in (*files, folder.report_file):
             if file.exists():
-                self.client.log_artifact(self.run_id, str(file))
+                client.log_artifact(self.run_id, str(file))
         result, evaluation = folder.result(), folder.evaluation()
-        numbers = {f"result/{name}": value for name, value in result.items() if is_number(value)}
-        numbers |= values_of(evaluation)
+        numbers = values_of(evaluation)
         numbers |= {f"floor/{name}": value for name, value in floors_of(evaluation).items()}
         entries = evaluation.get("metrics", {}).items()
         numbers |= {f"std/{name}": entry["std"] for name, entry in entries if entry["std"] is not None}
-        time, step = self._start + round(1000 * result.get("seconds", 0)), result.get("step", 0)
+        if result.get("status") == "finished":  # of an attempt that another one follows they would say little
+            numbers |= {f"result/{name}": value for name, value in result.items() if is_number(value)}
+        time, step = self.ledger.started + round(1000 * result.get("seconds", 0)), result.get("step", 0)
         self._log_metrics([Metric(name, value, time, step) for name, value in numbers.items()])
         if result:
-            self.client.set_tag(self.run_id, "result.status", result["status"])
-            self.client.set_tag(self.run_id, "device", device_of(result))
+            client.log_batch(self.run_id, tags=[RunTag(*tag) for tag in tags_of(result).items()])
 
     def _log_metrics(self, metrics: list[Metric]) -> None:
         finite = [metric for metric in metrics if math.isfinite(metric.value)]  # SQL stores would alter the others
         for first in range(0, len(finite), METRICS_PER_BATCH):
-            self.client.log_batch(self.run_id, metrics=finite[first : first + METRICS_PER_BATCH])
+            self.connect().log_batch(self.run_id, metrics=finite[first : first + METRICS_PER_BATCH])
 
 
 @contextmanager
-def tracked(config: RunConfig, dataset: DatasetFolder, folder: RunFolder, warn: Warn) -> Iterator[Mirror]:
-    """The run folder's MLflow run, whose status is the truth however the body ends."""
-    client = MlflowClient()
-    experiment = experiment_of(client, config.registry.model)
-    end_abandoned_runs(client, experiment)
-    run = open_run(client, experiment, folder)
-    mirror = Mirror(client, run, folder, warn)
-    status = "KILLED"  # by SIGTERM, Ctrl-C, preemption: none of them is an Exception
+def tracked(
+    config: RunConfig, dataset: DatasetFolder, folder: RunFolder, warn: Warn, tags: dict[str, str]
+) -> Iterator[Mirror]:
+    """The run folder's MLflow run, whose status is the truth however the body ends.
+
+    MLflow may be away all the while: the run folder keeps what it is to know.
+    """
+    mirror = Mirror(folder, begin_ledger(folder, dataset, config, tags), warn)
+    mirror.sync()
+    status: Status = "KILLED"  # by SIGTERM, Ctrl-C, preemption: none of them is an Exception
     try:
-        describe(client, run.info.run_id, config, dataset)
         yield mirror
         status = "FINISHED"
     except Exception:
@@ -166,8 +214,8 @@ def experiment_of(client: MlflowClient, name: str) -> str:
     return client.create_experiment(name, artifact_location=root and f"{root}/{name}")
 
 
-def open_run(client: MlflowClient, experiment: str, folder: RunFolder) -> Run:
-    """The MLflow run of a run folder: new, or the one that an earlier attempt began."""
+def open_run(client: MlflowClient, experiment: str, folder: RunFolder, started: int) -> tuple[Run, bool]:
+    """The MLflow run of a run folder, and whether it is new; an earlier attempt may have begun it."""
     process = psutil.Process()
     owner = {"owner.host": platform.node(), "owner.process": f"{process.pid} {process.create_time():.0f}"}
     earlier = client.search_runs([experiment], filter_string=f"tags.run_folder = '{folder.path}'", max_results=1)
@@ -175,9 +223,9 @@ def open_run(client: MlflowClient, experiment: str, folder: RunFolder) -> Run:
         run = earlier[0]
         client.log_batch(run.info.run_id, tags=[RunTag(*tag) for tag in owner.items()])
         client.update_run(run.info.run_id, status="RUNNING")
-        return run
+        return run, False
     tags = {"run_folder": str(folder.path)} | owner
-    return client.create_run(experiment, run_name=folder.path.name, tags=tags)
+    return client.create_run(experiment, start_time=started, run_name=folder.path.name, tags=tags), True
 
 
 def end_abandoned_runs(client: MlflowClient, experiment: str) -> None:
@@ -193,31 +241,28 @@ def end_abandoned_runs(client: MlflowClient, experiment: str) -> None:
             client.set_terminated(run.info.run_id, "KILLED")
 
 
-def describe(client: MlflowClient, run_id: str, config: RunConfig, dataset: DatasetFolder) -> None:
+def describe(client: MlflowClient, run_id: str, folder: RunFolder, ledger: Ledger) -> None:
     """Everything that is known before the first step: parameters, code, environment, data."""
-    values = flatten(config.model_dump(mode="json"))
-    params = [Param(name, str(value)[:VALUE_LENGTH]) for name, value in values.items()]
+    params = [Param(name, value[:VALUE_LENGTH]) for name, value in ledger.params.items()]
     for first in range(0, len(params), PARAMS_PER_BATCH):
         client.log_batch(run_id, params=params[first : first + PARAMS_PER_BATCH])
-    tags = {**git_state(), "constraints_hash": constraints_hash(), "dataset_hash": dataset.manifest.content_hash}
+    tags = dict(ledger.tags)
     if tags["git.commit"] != "unknown":
         tags["mlflow.source.git.commit"] = tags["git.commit"]  # where MLflow's own pages look
     client.log_batch(run_id, tags=[RunTag(*tag) for tag in tags.items()])
-    client.log_inputs(run_id, [dataset_input(dataset)])
-    client.log_artifact(run_id, str(dataset.path / "manifest.json"), "dataset")
+    dataset = DatasetInput(Dataset(**ledger.dataset), [InputTag("mlflow.data.context", "training")])
+    client.log_inputs(run_id, [dataset])
+    client.log_dict(run_id, ledger.manifest, "dataset/manifest.json")
 
 
-def dataset_input(dataset: DatasetFolder) -> DatasetInput:
-    """The dataset folder as MLflow knows datasets; its digest is the start of the content hash."""
-    manifest = dataset.manifest
-    entity = Dataset(
-        name=Path(manifest.source).name,
-        digest=manifest.content_hash[:DIGEST_LENGTH],
-        source_type="local",
-        source=json.dumps({"uri": str(dataset.path), "made_from": manifest.source, "revision": manifest.revision}),
-        profile=json.dumps({"counts": manifest.counts, "shape": manifest.shape, "content_hash": manifest.content_hash}),
-    )
-    return DatasetInput(entity, [InputTag("mlflow.data.context", "training")])
+def tags_of(result: dict[str, Any]) -> dict[str, str]:
+    """What result.json says in words, as MLflow keeps it."""
+    return {
+        "result.status": result["status"],
+        "device": device_of(result),
+        "rollbacks": str(len(result.get("rollbacks", []))),
+        "collapse": "; ".join(result.get("collapse", []))[:VALUE_LENGTH] or "none",
+    }
 
 
 def device_of(result: dict[str, Any]) -> str:

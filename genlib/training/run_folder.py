@@ -128,7 +128,8 @@ class RunFolder:
 
     def _is_ours(self, path: Path) -> bool:
         """What a run that was killed while it began may have left."""
-        return path in (self.dataset_file, self.checkpoints, self.samples) or path.name.startswith(".training.")
+        ours = (self.dataset_file, self.checkpoints, self.samples, self.path / "tracking.json")
+        return path in ours or path.name.endswith(".partial") or path.name.startswith((".training.", ".pipeline."))
 
     def _refuse_another(self, there: RunConfig, asked: RunConfig, free: Container[str]) -> None:
         old, new = identity(there), identity(asked)

@@ -89,10 +89,10 @@ def sampler_folder(tmp_path: Path, config: RunConfig) -> Path:
 def write_metrics(run_folder: RunFolder) -> Callable[..., None]:
     """Append lines to metrics.jsonl as the trainer does."""
 
-    def write(*steps: int, loss: float = 1.5, end: str = "\n") -> None:
+    def write(*steps: int, loss: float = 1.5, end: str = "\n", later: float = 0.0) -> None:
         with run_folder.metrics_file.open("a") as file:
             for step in steps:
-                file.write(json.dumps({"step": step, "seconds": step / 10, "vae/total": loss}) + end)
+                file.write(json.dumps({"step": step, "seconds": step / 10 + later, "vae/total": loss}) + end)
 
     return write
 

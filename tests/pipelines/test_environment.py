@@ -82,3 +82,25 @@ def test_a_tracking_address_that_mlflow_cannot_use_is_refused(uri: str) -> None:
     environment.configure()
     with pytest.raises(UserError, match="MLFLOW_TRACKING_URI"):
         environment.check_servers()
+
+
+def test_credentials_go_from_the_addresses_to_where_the_clients_look() -> None:
+    os.environ["MLFLOW_TRACKING_URI"] = "https://me:se%40cret@tracking.example:5000/base"
+    os.environ["PREFECT_API_URL"] = "http://you:hidden@flows.example:4200/api"
+    environment.configure()
+    assert os.environ["MLFLOW_TRACKING_URI"] == "https://tracking.example:5000/base"
+    assert (os.environ["MLFLOW_TRACKING_USERNAME"], os.environ["MLFLOW_TRACKING_PASSWORD"]) == ("me", "se@cret")
+    assert os.environ["PREFECT_API_URL"] == "http://flows.example:4200/api"
+    assert os.environ["PREFECT_API_AUTH_STRING"] == "you:hidden"
+
+
+def test_passwords_in_messages_are_made_unreadable() -> None:
+    said = environment.redacted("(postgresql+psycopg2://me:pa$s.w0rd@db:5432/x) and http://h:80/a@b cannot be reached")
+    assert said == "(postgresql+psycopg2://me:***@db:5432/x) and http://h:80/a@b cannot be reached"
+
+
+def test_a_training_may_begin_while_mlflow_is_away(closed_port: int, capsys: pytest.CaptureFixture[str]) -> None:
+    os.environ["MLFLOW_TRACKING_URI"] = f"http://127.0.0.1:{closed_port}"
+    environment.configure()
+    environment.check_servers(mlflow_may_be_away=True)
+    assert "cannot be reached" in capsys.readouterr().err

@@ -4,7 +4,6 @@ import logging
 import sys
 
 import pytest
-from mlflow.exceptions import MlflowException
 
 from genlib.errors import UserError
 from pipelines.flow import WithoutTraceback
@@ -13,7 +12,7 @@ from pipelines.tasks import StageFailed
 
 @pytest.mark.parametrize(
     ("error", "traced"),
-    [(UserError(), False), (StageFailed(), False), (MlflowException("away"), False), (OSError(), True)],
+    [(UserError(), False), (StageFailed(), False), (OSError(), True)],
 )
 def test_errors_that_say_what_to_do_are_logged_without_a_traceback(error: Exception, traced: bool) -> None:
     try:

@@ -14,19 +14,23 @@ def test_the_command_line_imports_nothing_heavy(command: Command) -> None:
     imported = {line.rsplit("|", 1)[1].strip() for line in done.stderr.splitlines() if line.startswith("import time:")}
     assert "pipelines.environment" in imported
     assert not imported & {"torch", "prefect", "mlflow", "pandas", "datasets", "genlib.sampling"}
-    for name in ("run", "promote", "rollback", "compare", "demo", "ui"):
+    for name in ("run", "promote", "rollback", "compare", "sync", "demo", "ui"):
         assert f"\n    {name}" in done.stdout
 
 
 @pytest.mark.parametrize(
-    ("variable", "address"),
-    [("PREFECT_API_URL", "http://127.0.0.1:1/api"), ("MLFLOW_TRACKING_URI", "http://127.0.0.1:1")],
+    ("name", "variable", "address"),
+    [
+        ("run", "PREFECT_API_URL", "http://127.0.0.1:1/api"),
+        ("demo", "PREFECT_API_URL", "http://127.0.0.1:1/api"),
+        ("compare", "MLFLOW_TRACKING_URI", "http://127.0.0.1:1"),
+        ("sync", "MLFLOW_TRACKING_URI", "http://127.0.0.1:1"),
+    ],
 )
-@pytest.mark.parametrize("name", ["run", "demo", "compare"])
 def test_an_unreachable_server_is_one_line_before_any_work(
     command: Command, tiny: Callable[..., list[str]], name: str, variable: str, address: str
 ) -> None:
-    arguments = {"run": tiny("vae"), "demo": [], "compare": ["vae-digits"]}[name]
+    arguments = {"run": tiny("vae"), "demo": [], "compare": ["vae-digits"], "sync": []}[name]
     done = command("pipelines", name, *arguments, **{variable: address})
     assert done.returncode == 2
     assert done.stdout == ""

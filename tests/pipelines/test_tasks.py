@@ -76,9 +76,39 @@ def test_the_result_of_an_earlier_attempt_is_not_taken_for_this_one(train: Train
 
 def test_preparing_and_registering_are_tried_again_unless_the_input_is_bad() -> None:
     for stage in (tasks.prepare, tasks.register):
-        assert stage.retries == 2
+        assert stage.retries >= 2
         assert stage.retry_condition_fn is tasks.not_bad_input
     assert tasks.train.retries == tasks.evaluate.retries == 0
     task, run = tasks.prepare, None
     assert tasks.not_bad_input(task, run, SimpleNamespace(data=ConnectionError()))  # type: ignore[arg-type]
     assert not tasks.not_bad_input(task, run, SimpleNamespace(data=UserError()))  # type: ignore[arg-type]
+
+
+def test_a_training_that_dies_is_started_again_and_one_that_diverges_is_not(
+    config: RunConfig, run_folder: RunFolder, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    attempts = run_folder.path / "attempts"
+    script = f"""
+import os, sys
+with open({str(attempts)!r}, "a") as file:
+    file.write("x")
+if os.path.getsize({str(attempts)!r}) < 3:
+    os.kill(os.getpid(), 9)
+open({str(run_folder.result_file)!r}, "w").write('{{"status": "STATUS", "step": 3}}')
+sys.exit(CODE)
+"""
+    mirror: Any = SimpleNamespace(following=nullcontext)
+    monkeypatch.setattr(tasks, "get_run_logger", lambda: logging.getLogger("test"))
+
+    def engine(status: str, code: int) -> None:
+        attempts.unlink(missing_ok=True)
+        program = script.replace("STATUS", status).replace("CODE", str(code))
+        monkeypatch.setattr(tasks, "train_command", lambda *_: [sys.executable, "-c", program])
+
+    engine("finished", 0)
+    assert tasks.train.fn(config, run_folder, mirror)["step"] == 3
+    assert "restart 2 of 3" in caplog.text and "exit code -9" in caplog.text
+    engine("diverged", 1)
+    with pytest.raises(StageFailed, match="training diverged at step 3"):
+        tasks.train.fn(config, run_folder, mirror)
+    assert attempts.read_text() == "xxx"

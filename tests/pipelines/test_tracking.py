@@ -14,8 +14,11 @@ from prefect.exceptions import TerminationSignal
 
 from genlib.config import RunConfig
 from genlib.data.folder import DatasetFolder
+from genlib.errors import UserError
 from genlib.files import write_json
 from genlib.training.run_folder import RunFolder
+from pipelines.ledger import begin_ledger
+from pipelines.sync import register_run, sync
 from pipelines.tracking import Mirror, experiment_of, open_run, tracked
 from tests.pipelines.conftest import evaluation_of
 
@@ -29,14 +32,13 @@ def warnings() -> list[str]:
 
 
 @pytest.fixture
-def mirror(config: RunConfig, run_folder: RunFolder, warnings: list[str]) -> Mirror:
-    client = MlflowClient()
-    run = open_run(client, experiment_of(client, config.registry.model), run_folder)
-    return Mirror(client, run, run_folder, warnings.append)
+def mirror(config: RunConfig, dataset: DatasetFolder, run_folder: RunFolder, warnings: list[str]) -> Mirror:
+    return Mirror(run_folder, begin_ledger(run_folder, dataset, config, {}), warnings.append)
 
 
 def values(mirror: Mirror, name: str) -> list[tuple[int, float]]:
-    return [(metric.step, metric.value) for metric in mirror.client.get_metric_history(mirror.run_id, name)]
+    history = mirror.connect().get_metric_history(mirror.run_id, name)
+    return [(metric.step, metric.value) for metric in history]
 
 
 def test_metrics_arrive_by_step_as_they_are_written_and_half_a_line_waits(mirror: Mirror, write_metrics: Write) -> None:
@@ -71,14 +73,86 @@ def test_a_run_that_went_back_to_its_checkpoint_is_followed_from_there(mirror: M
     assert values(mirror, "vae/total") == [(step, 1.5) for step in (1, 2, 3, 4, 5)]
 
 
+def test_steps_that_a_run_repeats_are_there_once_though_their_times_differ(
+    mirror: Mirror, config: RunConfig, dataset: DatasetFolder, write_metrics: Write
+) -> None:
+    write_metrics(1, 2, 3, 4)
+    mirror.sync()
+    mirror.folder.metrics_file.unlink()
+    write_metrics(1, 2)
+    write_metrics(3, 4, 5, loss=2.5, later=7.0)  # after a rollback even the values differ
+    Mirror(mirror.folder, begin_ledger(mirror.folder, dataset, config, {}), pytest.fail).sync()  # another process
+    assert values(mirror, "vae/total") == [(1, 1.5), (2, 1.5), (3, 1.5), (4, 1.5), (5, 2.5)]
+    assert [step for step, _ in values(mirror, "seconds")] == [1, 2, 3, 4, 5]
+
+
+def test_what_mlflow_did_not_take_while_it_was_away_is_sent_by_another_process_later(
+    config: RunConfig,
+    dataset: DatasetFolder,
+    run_folder: RunFolder,
+    write_metrics: Write,
+    warnings: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def away(*_: object, **__: object) -> None:
+        raise MlflowException("https://me:secret@server:5000 is away")
+
+    with monkeypatch.context() as broken:
+        broken.setattr("pipelines.tracking.MlflowClient", away)
+        with tracked(config, dataset, run_folder, warnings.append, {}):
+            write_metrics(1, 2)
+    assert not any("secret" in warning for warning in warnings)
+    assert warnings[-1].endswith(f"python -m pipelines sync {run_folder.path}")
+    assert not MlflowClient().get_experiment_by_name(config.registry.model)
+    assert sync([run_folder.path], pytest.fail) == ["run: sent"]
+    assert run_of(config).info.status == "FINISHED"
+    history = MlflowClient().get_metric_history(run_of(config).info.run_id, "vae/total")
+    assert [point.step for point in history] == [1, 2]
+    assert sync([run_folder.path], pytest.fail) == []
+
+
+def test_a_run_that_was_not_registered_is_registered_by_sync(
+    config: RunConfig,
+    dataset: DatasetFolder,
+    run_folder: RunFolder,
+    sampler_folder: Path,
+    warnings: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def away(*_: object, **__: object) -> None:
+        raise MlflowException("away")
+
+    sampler_folder.rename(run_folder.sampler)
+    write_json(run_folder.evaluation_file, evaluation_of(0.5))
+    with monkeypatch.context() as broken:
+        broken.setattr("pipelines.registry.register", away)
+        with (
+            pytest.raises(MlflowException),
+            tracked(config, dataset, run_folder, warnings.append, {}) as mirror,
+        ):
+            register_run(config, run_folder, mirror)
+    assert run_of(config).info.status == "FAILED"
+    assert sync([run_folder.path], pytest.fail) == ["run: sent, version 1 is champion"]
+    assert run_of(config).info.status == "FINISHED"
+    tags = MlflowClient().get_model_version(config.registry.model, "1").tags
+    assert tags["run_folder"] == str(run_folder.path) and tags["dataset_hash"] == dataset.manifest.content_hash
+
+
+def test_a_run_folder_that_no_pipeline_has_tracked_is_named(run_folder: RunFolder) -> None:
+    with pytest.raises(UserError, match="no tracking.json"):
+        sync([run_folder.path], pytest.fail)
+
+
 def test_each_sample_grid_is_logged_once_with_its_step(mirror: Mirror) -> None:
     for step in (10, 20):
         Image.new("L", (8, 8)).save(mirror.folder.samples / f"step-{step:08d}.png")
         (mirror.folder.samples / f".step-{step:08d}.png.1.partial").write_bytes(b"half a picture")
         mirror.sync()
-    again = Mirror(mirror.client, mirror.client.get_run(mirror.run_id), mirror.folder, pytest.fail)
+    again = Mirror(mirror.folder, mirror.ledger, pytest.fail)
     again.sync()
-    images = [file.path for file in mirror.client.list_artifacts(mirror.run_id, "images") if file.path.endswith(".png")]
+    images = [
+        file.path for file in mirror.connect().list_artifacts(mirror.run_id, "images") if file.path.endswith(".png")
+    ]
     assert sorted(path.split("+")[:3] for path in images) == [["images/samples", "step", step] for step in ("10", "20")]
 
 
@@ -91,7 +165,7 @@ def test_mlflow_failing_in_the_middle_is_one_warning_and_what_is_missing_follows
     write_metrics(1)
     mirror.sync()
     with monkeypatch.context() as broken:
-        broken.setattr(mirror.client, "log_batch", fail)
+        broken.setattr(mirror.connect(), "log_batch", fail)
         write_metrics(2)
         mirror.sync()
         write_metrics(3)
@@ -129,7 +203,7 @@ def test_the_status_is_the_truth_however_the_run_ends(
     config: RunConfig, dataset: DatasetFolder, run_folder: RunFolder, ending: BaseException | None, status: str
 ) -> None:
     def run() -> None:
-        with tracked(config, dataset, run_folder, pytest.fail):
+        with tracked(config, dataset, run_folder, pytest.fail, {}):
             assert run_of(config).info.status == "RUNNING"
             if ending:
                 raise ending
@@ -145,9 +219,9 @@ def test_the_status_is_the_truth_however_the_run_ends(
 def test_a_run_folder_that_is_continued_goes_on_with_its_mlflow_run(
     config: RunConfig, dataset: DatasetFolder, run_folder: RunFolder
 ) -> None:
-    with pytest.raises(KeyboardInterrupt), tracked(config, dataset, run_folder, pytest.fail):
+    with pytest.raises(KeyboardInterrupt), tracked(config, dataset, run_folder, pytest.fail, {}):
         raise KeyboardInterrupt
-    with tracked(config, dataset, run_folder, pytest.fail):
+    with tracked(config, dataset, run_folder, pytest.fail, {}):
         pass
     assert run_of(config).info.status == "FINISHED"
 
@@ -157,16 +231,16 @@ def test_a_run_whose_process_is_gone_is_marked_killed_by_the_next(
 ) -> None:
     client = MlflowClient()
     elsewhere = RunFolder(run_folder.path.with_name("elsewhere"))
-    gone = open_run(client, experiment_of(client, config.registry.model), elsewhere)
+    gone, _ = open_run(client, experiment_of(client, config.registry.model), elsewhere, started=0)
     client.set_tag(gone.info.run_id, "owner.process", "999999999 0")
-    with tracked(config, dataset, run_folder, pytest.fail):
+    with tracked(config, dataset, run_folder, pytest.fail, {}):
         assert client.get_run(gone.info.run_id).info.status == "KILLED"
 
 
 def test_a_run_tells_its_parameters_data_code_evaluation_and_files(
     config: RunConfig, dataset: DatasetFolder, run_folder: RunFolder
 ) -> None:
-    with tracked(config, dataset, run_folder, pytest.fail):
+    with tracked(config, dataset, run_folder, pytest.fail, {}):
         run_folder.write_result(
             status="finished", step=7, images=70, seconds=3.5, images_per_second=20.0, device="cpu", processes=2
         )

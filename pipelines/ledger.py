@@ -1,0 +1,80 @@
+"""tracking.json in a run folder: what MLflow is to know of the run and genlib's files do not say, and what it has."""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from genlib.config import RunConfig
+from genlib.data.folder import DatasetFolder
+from genlib.files import read_json, write_json
+from genlib.provenance import git_state
+from genlib.training.run_folder import RunFolder, flatten
+from pipelines.provenance import constraints_hash
+
+DIGEST_LENGTH = 36  # MLflow's limit
+
+Status = Literal["RUNNING", "FINISHED", "FAILED", "KILLED"]  # MLflow's
+
+
+@dataclass
+class Ledger:
+    """Kept on disk: another process can send what this one could not."""
+
+    model: str  # of the registry, which names the experiment too
+    params: dict[str, str] = field(default_factory=dict)  # the configuration, by dotted key
+    started: int = field(default_factory=lambda: round(1000 * time.time()))  # milliseconds
+    tags: dict[str, str] = field(default_factory=dict)
+    dataset: dict[str, str] = field(default_factory=dict)  # as MLflow describes datasets
+    manifest: dict[str, Any] = field(default_factory=dict)
+    experiment_id: str | None = None
+    run_id: str | None = None
+    status: Status = "RUNNING"
+    to_register: dict[str, str] | None = None  # the tags of the model's version, as long as it is not registered
+    complete: bool = False  # MLflow has everything
+
+    def write(self, folder: RunFolder) -> None:
+        write_json(ledger_file(folder), asdict(self))
+
+
+def ledger_file(folder: RunFolder) -> Path:
+    return folder.path / "tracking.json"
+
+
+def read_ledger(folder: RunFolder) -> Ledger | None:
+    """None where no pipeline has tracked the run."""
+    file = ledger_file(folder)
+    return Ledger(**read_json(file)) if file.exists() else None
+
+
+def begin_ledger(folder: RunFolder, dataset: DatasetFolder, config: RunConfig, tags: dict[str, str]) -> Ledger:
+    """The run's ledger, new or gone on with, saying what this attempt is made from."""
+    ledger = read_ledger(folder) or Ledger(config.registry.model)
+    ledger.params = {name: str(value) for name, value in flatten(config.model_dump(mode="json")).items()}
+    ledger.status, ledger.complete = "RUNNING", False
+    ledger.tags = {
+        **git_state(),
+        "constraints_hash": constraints_hash(),
+        "dataset_hash": dataset.manifest.content_hash,
+        **tags,
+    }
+    ledger.dataset, ledger.manifest = description_of(dataset), asdict(dataset.manifest)
+    ledger.write(folder)
+    return ledger
+
+
+def description_of(dataset: DatasetFolder) -> dict[str, str]:
+    """The dataset folder as MLflow knows datasets; its digest is the start of the content hash."""
+    manifest = dataset.manifest
+    source = {"uri": str(dataset.path), "made_from": manifest.source, "revision": manifest.revision}
+    profile = {"counts": manifest.counts, "shape": manifest.shape, "content_hash": manifest.content_hash}
+    return {
+        "name": Path(manifest.source).name,
+        "digest": manifest.content_hash[:DIGEST_LENGTH],
+        "source_type": "local",
+        "source": json.dumps(source),
+        "profile": json.dumps(profile),
+    }

@@ -1,0 +1,60 @@
+"""What MLflow is to get of a run after all: registration, and the catching up once MLflow is back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from genlib.config import RunConfig
+from genlib.errors import UserError
+from genlib.home import runs_folder
+from genlib.locks import held
+from genlib.training.run_folder import RunFolder
+from pipelines import registry
+from pipelines.ledger import ledger_file, read_ledger
+from pipelines.tracking import Mirror
+
+PIPELINE = "pipeline"  # the work that a run folder is locked for
+
+
+def register_run(config: RunConfig, folder: RunFolder, mirror: Mirror) -> registry.Registered:
+    """Register an evaluated run's sampler. What the ledger says of it stays until MLflow has taken it."""
+    ledger = mirror.ledger
+    ledger.to_register = {**ledger.tags, "run_folder": str(folder.path)}
+    ledger.write(folder)
+    mirror.connect()
+    sampler = folder.best / "sampler" if config.evaluation.checkpoint == "best" else folder.sampler
+    registered = registry.register(config.registry, mirror.run_id, sampler, folder.evaluation(), ledger.to_register)
+    ledger.to_register = None
+    ledger.write(folder)
+    return registered
+
+
+def catch_up(folder: RunFolder, warn: Callable[[str], None]) -> str | None:
+    """Send what MLflow lacks of a run; says what came of it, or None where MLflow has everything."""
+    ledger = read_ledger(folder)
+    if ledger is None:
+        raise UserError(f"{folder.path} has no tracking.json: no pipeline has tracked it; name a run that one made.")
+    if ledger.complete:
+        return None
+    try:
+        with held(folder.path, PIPELINE):
+            mirror = Mirror(folder, ledger, warn)
+            status = "KILLED" if ledger.status == "RUNNING" else ledger.status  # its process died without a word
+            done = "sent"
+            if ledger.to_register is not None:
+                registered = register_run(folder.config(), folder, mirror)
+                done, status = f"sent, version {registered.version} is {registered.alias}", "FINISHED"
+            if not mirror.close(status):
+                return f"{folder.path.name}: not all sent"
+            return f"{folder.path.name}: {done}"
+    except UserError as error:
+        return f"{folder.path.name}: {error}"
+
+
+def sync(paths: list[Path], warn: Callable[[str], None]) -> list[str]:
+    """Catch up with these run folders, or with all under GENLIB_HOME; a line for each that lacked something."""
+    chosen = [path.absolute() for path in paths] or sorted(runs_folder().iterdir())
+    folders = [RunFolder(path) for path in chosen]
+    tracked = [folder for folder in folders if paths or ledger_file(folder).exists()]
+    return [line for folder in tracked if (line := catch_up(folder, warn)) is not None]
