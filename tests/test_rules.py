@@ -21,7 +21,7 @@ BAD = {
         ("vq_vae_digits", ["data.image_size=9"], "divisible by 2 to the power of method.downsamplings (1); use 8"),
     ],
     "points_take_networks_for_vectors": [
-        ("r3gan_ring8", ["method.network={name: dcgan}"], "dcgan is made of convolutions; use method.network.name=mlp"),
+        ("r3gan_ring8", ["method.network={name: dcgan}"], "is made of convolutions; use method.network={name: mlp}"),
         ("vq_vae_digits", ["data.source=ring8"], "vq_vae's convolutions need images"),
         ("r3gan_ring8", ["method.augmentation.name=ada"], "alters pixels, and data.source ring8 has none"),
     ],
@@ -43,6 +43,13 @@ BAD = {
             "r3gan network has none there; use",
         ),
     ],
+    "labels_stay_out_of_latents": [
+        ("rae_digits", ["method.conditioning=concat"], "whose samples would not follow it; use vae"),
+        ("cvae_digits", ["method.divergence={name: mmd}"], "set method.divergence.kl_weight"),
+    ],
+    "adaptive_augmentation_reads_signs": [
+        ("ada_dcgan_cifar10", ["method.loss=relativistic"], "sees only differences of scores"),
+    ],
     "projection_needs_labels": [
         ("dcgan_digits", ["method.discriminator_conditioning=projection"], "but method.conditioning is none"),
         ("cgan_mnist", ["method.pack=2"], "a projection is onto one label; use method.pack=1"),
@@ -57,12 +64,23 @@ BAD = {
     ],
     "spectral_norms_need_weights": [
         ("r3gan_cifar10", ["method.spectral_norm=true"], "r3gan's residual branches begin at 0; use a penalty"),
+        (
+            "wgan_gp_cifar10",
+            ["method.spectral_norm=true", "method.penalty={name: weight_clipping}"],
+            "limits nothing; use one of the two",
+        ),
     ],
     "wasserstein_needs_a_limit": [
         ("dcgan_digits", ["method.loss=wasserstein"], "grows without end unless its slope is limited"),
+        ("dcgan_digits", ["method.loss=wasserstein", "method.spectral_norm=true"], "batch norm undoes what"),
     ],
     "decompositions_need_company": [
         ("beta_tc_vae_digits", ["training.batch_size=4", "training.micro_batches=4"], "of a micro-batch, which has 1"),
+        (
+            "vae_digits",
+            ["method.network.norm=batch", "training.batch_size=2", "training.micro_batches=2"],
+            "is over a micro-batch, which has 1",
+        ),
     ],
     "inception_names_its_file": [
         (

@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING
 
 from genlib.config.data import MIXTURES
 from genlib.config.methods import (
+    AutoencoderConfig,
     GANConfig,
     GradientPenaltySection,
+    MMDConfig,
     VAEConfig,
     VQVAEConfig,
 )
@@ -64,7 +66,7 @@ def points_take_networks_for_vectors(config: RunConfig) -> str | None:
         if network.name != "mlp":
             return (
                 f"data.source {config.data.source} is points in the plane, and {network.name} is made of "
-                "convolutions; use method.network.name=mlp."
+                "convolutions; use method.network={name: mlp}."
             )
     if isinstance(method, GANConfig) and method.augmentation.name != "none":
         return (
@@ -122,8 +124,24 @@ def labels_need_a_place(config: RunConfig) -> str | None:
     )
 
 
+def labels_stay_out_of_latents(config: RunConfig) -> str | None:
+    """conditioning needs a KL that keeps the label out of an image's latents: not autoencoder, nor mmd alone."""
+    method = config.method
+    if not isinstance(method, AutoencoderConfig | VAEConfig) or method.conditioning == "none":
+        return None
+    divergence = method.divergence if isinstance(method, VAEConfig) else None
+    unbound = isinstance(divergence, MMDConfig) and not divergence.kl_weight
+    if isinstance(method, VAEConfig) and not unbound:
+        return None
+    remedy = "set method.divergence.kl_weight" if unbound else "use vae"
+    return (
+        f"method.conditioning is {method.conditioning}, but nothing keeps the label out of the latents of this "
+        f"{method.name}, whose samples would not follow it; {remedy}, or set method.conditioning=none."
+    )
+
+
 def projection_needs_labels(config: RunConfig) -> str | None:
-    """discriminator_conditioning: projection needs a conditional generator."""
+    """discriminator_conditioning: projection needs a conditional generator, and images judged one by one: no pack."""
     method = config.method
     if not isinstance(method, GANConfig) or method.discriminator_conditioning != "projection":
         return None
@@ -168,10 +186,30 @@ def gradient_norms_are_per_image(config: RunConfig) -> str | None:
     return None
 
 
-def spectral_norms_need_weights(config: RunConfig) -> str | None:
-    """spectral_norm divides by a weight's largest singular value, and r3gan's last convolutions begin at 0."""
+def adaptive_augmentation_reads_signs(config: RunConfig) -> str | None:
+    """augmentation: ada goes by the sign of the reals' scores, which relativistic and wasserstein leave open."""
     method = config.method
-    if not isinstance(method, GANConfig) or not method.spectral_norm or method.judging_network.name != "r3gan":
+    if not isinstance(method, GANConfig) or method.augmentation.name != "ada":
+        return None
+    if method.loss not in ("relativistic", "wasserstein"):
+        return None
+    return (
+        f"method.augmentation (ada) goes by the sign of the reals' scores, and method.loss ({method.loss}) sees only "
+        "differences of scores; use method.augmentation={name: diffaugment}."
+    )
+
+
+def spectral_norms_need_weights(config: RunConfig) -> str | None:
+    """spectral_norm divides by a weight's largest singular value: not r3gan's, which begin at 0, nor clipped ones."""
+    method = config.method
+    if not isinstance(method, GANConfig) or not method.spectral_norm:
+        return None
+    if method.penalty.name == "weight_clipping":
+        return (
+            "method.spectral_norm rescales weights, so that method.penalty (weight_clipping) limits nothing; use one "
+            "of the two."
+        )
+    if method.judging_network.name != "r3gan":
         return None
     return (
         "method.spectral_norm divides weights by their largest singular value, and r3gan's residual branches begin at "
@@ -180,12 +218,19 @@ def spectral_norms_need_weights(config: RunConfig) -> str | None:
 
 
 def wasserstein_needs_a_limit(config: RunConfig) -> str | None:
-    """loss: wasserstein needs a discriminator of limited slope: a penalty, or spectral norm."""
+    """loss: wasserstein needs a discriminator of limited slope: a penalty, or spectral norm without batch norm."""
     method = config.method
-    if not isinstance(method, GANConfig) or method.loss != "wasserstein":
+    if not isinstance(method, GANConfig) or method.loss != "wasserstein" or method.penalty.name != "none":
         return None
-    if method.penalty.name != "none" or method.spectral_norm:
+    network = method.judging_network
+    has_batch_norm = isinstance(network, DCGANConfig) and network.discriminator_norm == "batch"
+    if method.spectral_norm and not has_batch_norm:
         return None
+    if method.spectral_norm:
+        return (
+            "method.loss is wasserstein, whose discriminator must be of limited slope, and batch norm undoes what "
+            "method.spectral_norm limits; use discriminator_norm: none."
+        )
     return (
         "method.loss is wasserstein, whose discriminator grows without end unless its slope is limited; set "
         "method.penalty.name=gradient_penalty, method.penalty.name=weight_clipping or method.spectral_norm=true."
@@ -193,12 +238,14 @@ def wasserstein_needs_a_limit(config: RunConfig) -> str | None:
 
 
 def decompositions_need_company(config: RunConfig) -> str | None:
-    """beta_tc estimates the aggregate posterior from the other images of a micro-batch, mmd too."""
+    """beta_tc, mmd and norm: batch compare an image with the others of its micro-batch."""
     method, training = config.method, config.training
-    if not isinstance(method, VAEConfig) or method.divergence.name == "kl":
-        return None
     part = training.batch_size // (training.micro_batches or training.processes)
     if part >= 2:
+        return None
+    if any(network.name == "mlp" and network.norm == "batch" for network in networks_of(config)):
+        return f"method.network.norm (batch) is over a micro-batch, which has {part}; use a larger training.batch_size."
+    if not isinstance(method, VAEConfig) or method.divergence.name == "kl":
         return None
     return (
         f"method.divergence ({method.divergence.name}) compares the images of a micro-batch, which has {part}; "
@@ -282,9 +329,11 @@ RULES: tuple[Rule, ...] = (
     only_images_are_stacked_or_binarized,
     densities_are_not_of_binary_pixels,
     labels_need_a_place,
+    labels_stay_out_of_latents,
     projection_needs_labels,
     packs_fill_micro_batches,
     gradient_norms_are_per_image,
+    adaptive_augmentation_reads_signs,
     spectral_norms_need_weights,
     wasserstein_needs_a_limit,
     decompositions_need_company,

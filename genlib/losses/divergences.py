@@ -34,7 +34,7 @@ def kl_between_normals(mean: Tensor, log_variance: Tensor, prior_mean: Tensor, p
 
 def free_bits(kl_by_dimension: Tensor, least: float) -> Tensor:
     """The KL of which the first `least` nats of each dimension cost nothing: the batch's mean of a dimension counts, or
-    `least` if that is more (Kingma et al. 2016, section 4 and appendix C.8); (B, d) => ().
+    `least` if that is more (Kingma et al. 2016, appendix C.8); (B, d) => ().
     """
     return kl_by_dimension.mean(0).clamp_min(least).sum()
 

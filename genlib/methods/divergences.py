@@ -28,7 +28,7 @@ class Divergence(nn.Module, ABC):
 
 class KL(Divergence):
     """beta * KL (Higgins et al. 2017), or beta * |KL - capacity| (Burgess et al. 2018, eq. 8); beta and capacity rise
-    from 0 over the first steps; each dimension's first nats may be free (Kingma et al. 2016, section 2.3).
+    from 0 over the first steps; each dimension's first nats may be free (Kingma et al. 2016, appendix C.8).
     """
 
     def __init__(

@@ -23,7 +23,7 @@ class VectorQuantizer(nn.Module):
     """`codes` vectors of `code_size` numbers. Nothing of it is learned by gradients: all is in buffers.
 
     A code that is used less than `least_usage` times as often as under even use is dead, and starts anew at an
-    encoding of the last batch. At first all are dead.
+    encoding of the last batch.
     """
 
     def __init__(self, codes: int, code_size: int, decay: float = 0.99, least_usage: float = 0.1) -> None:

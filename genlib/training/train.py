@@ -18,7 +18,7 @@ from accelerate import Accelerator
 from accelerate.utils import DistributedDataParallelKwargs, InitProcessGroupKwargs
 from torch import distributed
 
-from genlib.config import RunConfig, check_divisible
+from genlib.config import RULES, RunConfig, check_divisible
 from genlib.data.folder import DatasetFolder
 from genlib.data.integrity import check_contents
 from genlib.data.prepare import prepare
@@ -121,9 +121,12 @@ def open_run(
         check_divisible(config.training.batch_size, micro_batches, processes)
     except ValueError as error:
         raise UserError(str(error)) from error
-    settled = config.training.model_copy(update={"micro_batches": micro_batches, "processes": processes})
+    training = config.training.model_copy(update={"micro_batches": micro_batches, "processes": processes})
+    settled = config.model_copy(update={"training": training})
+    if broken := next((broken for rule in RULES if (broken := rule(settled))), None):
+        raise UserError(broken)
     run.start(
-        config.model_copy(update={"training": settled}),
+        settled,
         {"folder": dataset.path.name, "content_hash": dataset.manifest.content_hash},
         free=() if asked else ("training.micro_batches",),
     )

@@ -78,7 +78,7 @@ def rows(found: dict[str, list[Found]]) -> list[Row]:
         for method in ("gan_minimax", "pacgan", "r3gan"):
             runs, loses = found.get(f"{method} {points}", []), method == "gan_minimax"
             wanted = ("modes are lost", "") if loses else (modes, share if method == "r3gan" else "")
-            table += of_runs(f"{method} on {points}: modes", runs, itemgetter("modes"), wanted[0])
+            table += of_runs(f"{method} on {points}: modes", runs, itemgetter("modes"), wanted[0], most=loses)
             table += of_runs(f"{method} on {points}: high quality", runs, itemgetter("high_quality"), wanted[1])
     needed = ("vae", "autoencoder", "autoencoder, mixture")
     if all(name in found for name in needed):
