@@ -49,6 +49,7 @@ class Progress:
     skipped: int = 0  # steps with an update that was left out, in windows that have ended, of abandoned courses too
     recently_skipped: dict[str, list[int]] = field(default_factory=dict)  # those of the present window, by phase
     rollbacks: list[dict[str, Any]] = field(default_factory=list)  # each with its evidence
+    unlogged: dict[str, list[float]] = field(default_factory=dict)  # sums and counts of losses between two log lines
     signs: dict[str, list[int]] = field(default_factory=dict)  # of collapse, to the steps from and to which each stood
 
 

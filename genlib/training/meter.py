@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 import torch
 from torch import Tensor
 
@@ -45,6 +47,13 @@ class LossMeter:
         found = torch.stack([torch.stack([of[name].float() for name in names]) for of in (self._sums, self._counts)])
         self.clear()
         return names, found
+
+    def start(self, sums: Mapping[str, Sequence[float]], share: float, device: torch.device) -> None:
+        """Begin with a share of these sums and counts, by name."""
+        self.clear()
+        for name, (total, count) in sums.items():
+            self._sums[name] = torch.tensor(share * total, device=device)
+            self._counts[name] = torch.tensor(share * count, device=device)
 
     def clear(self) -> None:
         for kept in (self._readings, self._sums, self._counts):

@@ -48,6 +48,14 @@ def extents(steps: Steps) -> dict[str, dict[str, int]]:
     return {phase: {"count": len(of), "first": of[0], "last": of[-1]} for phase, of in steps.items()}
 
 
+def sentence(steps: Steps) -> str:
+    bad = any_phase(steps)
+    return (
+        f"{len(bad)} steps from {bad[0]} to {bad[-1]} had a loss or gradient that is no number, in phase "
+        f"{' and '.join(steps)}"
+    )
+
+
 def too_many(skipped: int, steps_done: int, allowed: int) -> bool:
     """Whether more than `allowed` of 100 steps were skipped, or that share of a window that has not ended."""
     return skipped * WINDOW > allowed * ((steps_done - 1) % WINDOW + 1)

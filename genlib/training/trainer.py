@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from copy import deepcopy
+from math import isfinite
 from pathlib import Path
 
 import torch
@@ -39,7 +39,7 @@ from genlib.training.run_folder import RunFolder
 from genlib.training.sentinel import Sentinel
 from genlib.training.settle import spec_of
 from genlib.training.signals import Interrupted, StopRequest
-from genlib.training.skipped import WINDOW, SkippedSteps, any_phase, extents, restore_where, too_many
+from genlib.training.skipped import WINDOW, SkippedSteps, any_phase, extents, restore_where, sentence, too_many
 
 # The metrics of a model, which may be altered, asking the function before every chunk of work whether to stop.
 Evaluate = Callable[[GenerativeModel, Callable[[], bool]], dict[str, float]]
@@ -125,7 +125,8 @@ class Trainer:
         self.batches.begin(self.seed)
         for active in self.phases:
             active.slow_down(training.rollback_learning_rate**times)
-        self.meter.clear()
+        main_alone = float(self.accelerator.is_main_process)
+        self.meter.start(progress.unlogged, main_alone, self.accelerator.device)
         self.good_until = progress.step // WINDOW * WINDOW  # what no verdict can find bad any more
         self.skipped.start(progress.recently_skipped)
         self.sentinel = Sentinel(self.method.symptoms, training.collapse_steps, progress.signs)
@@ -154,20 +155,21 @@ class Trainer:
             last, stopped = progress.step == training.steps, stop.agreed()
             self.average.update(progress.step, self.batches.images_per_step, last)
             bar.update()
-            saving = last or stopped or progress.step % training.checkpoint_every == 0
+            saving = last or progress.step % training.checkpoint_every == 0
             due = self._due(progress.step)
             logging = saving or due or progress.step % training.log_every == 0
             judged = last or progress.step % WINDOW == 0
-            if logging or judged:
+            if logging or judged or stopped:
                 progress.recently_skipped = self.skipped.read(progress.step)
             if judged and not self._went_well():
                 self._roll_back()
                 bar.update(self.progress.step - progress.step)
                 continue
+            progress.unlogged = self._sums() if logging or stopped else {}
             losses = self._losses() if logging else {}
             if (last or progress.step % training.sample_every == 0) and self.accelerator.is_main_process:
                 self.exporter.show(progress.step)
-            if saving:
+            if saving or stopped:
                 self._save()  # before an evaluation, which may be long
             if due and not stopped:
                 stopped = not self._evaluated(stop, bar, losses)
@@ -224,11 +226,7 @@ class Trainer:
         """Return to the newest checkpoint from before the bad steps; raises Diverged after too many returns."""
         left, run = self.progress, self.run_folder
         self.clock.stop()
-        bad = any_phase(left.recently_skipped)
-        what = (
-            f"{len(bad)} steps from {bad[0]} to {bad[-1]} had a loss or gradient that is no number, in phase "
-            f"{' and '.join(left.recently_skipped)}"
-        )
+        bad, what = any_phase(left.recently_skipped), sentence(left.recently_skipped)
         if len(left.rollbacks) == self.config.training.rollbacks:
             again = f" again, after {len(left.rollbacks)} rollbacks" if left.rollbacks else ""
             raise Diverged(f"{what}{again}; lower the learning rate, or set training.gradient_clip.")
@@ -247,14 +245,18 @@ class Trainer:
             self.metrics.forget()
             run.keep_metrics_until(self.progress.step)
 
-    def _losses(self) -> dict[str, float]:
-        """Their means since the last call, and the speed; one of the few waits for the device."""
+    def _sums(self) -> dict[str, list[float]]:
+        """Sums and counts of the losses since the last call, over all processes; a wait for the device."""
         names, found = self.meter.sums()
         sums, counts = self.accelerator.reduce(found, reduction="sum").tolist()
-        means = {name: total / count for name, total, count in zip(names, sums, counts, strict=True) if count}
+        return {name: [total, count] for name, total, count in zip(names, sums, counts, strict=True) if isfinite(total)}
+
+    def _losses(self) -> dict[str, float]:
+        """Their means since the last line of metrics, and the speed."""
+        sums, self.progress.unlogged = self.progress.unlogged, {}
+        means = {name: total / count for name, (total, count) in sums.items() if count}
         skipped = self.progress.skipped + len(any_phase(self.progress.recently_skipped))
-        finite = {name: mean for name, mean in means.items() if math.isfinite(mean)}
-        return {"images_per_second": round(self.clock.lap(), 1), "skipped_steps": skipped, **finite}
+        return {"images_per_second": round(self.clock.lap(), 1), "skipped_steps": skipped, **means}
 
     def _log(self, bar: tqdm, values: dict[str, float]) -> None:
         """Write a line of metrics; raises Diverged where they show a collapse that is to end the run."""

@@ -15,26 +15,27 @@ TORCHRUN = ["torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("method", ["vae", "gan"])
-def test_two_processes_train_the_model_of_one_with_two_micro_batches(method, tiny, command, tmp_path):
+@pytest.mark.parametrize(
+    ("method", "name", "launcher"), [("vae", "accelerate", ACCELERATE), ("gan", "torchrun", TORCHRUN)]
+)
+def test_two_processes_train_the_model_of_one_with_two_micro_batches(method, name, launcher, tiny, command, tmp_path):
     # Batch norm in both: it sees a micro-batch at a time.
     settings = ["training.device=cpu", "training.micro_batches=2", "training.ema_half_life=100", "training.log_every=5"]
     network = ["method.network={name: dcgan, width: 4}"] if method == "vae" else ["evaluation.every=7"]
     arguments = ["train", *tiny(method, *settings, *network)]
     alone = command("genlib", *arguments, "--run-dir", tmp_path / "alone")
     assert alone.returncode == 0, alone.stderr
-    for name, launcher in (("accelerate", ACCELERATE), ("torchrun", TORCHRUN)):
-        pair = command(launcher[0], *launcher[1:], *arguments, "--run-dir", tmp_path / name)
-        assert pair.returncode == 0, pair.stderr
-        assert RunFolder(tmp_path / name).result()["processes"] == 2
-        assert pair.stdout.count("step 10/10") == 1, "only one process speaks"
-        expected = load_file(tmp_path / "alone" / "sampler" / "weights.safetensors")
-        actual = load_file(tmp_path / name / "sampler" / "weights.safetensors")
-        assert_close(actual, expected, rtol=1e-4, atol=1e-4)
-        ours, theirs = (RunFolder(tmp_path / run).metrics()[-1] for run in ("alone", name))
-        for key in ours:
-            if "/" in key:
-                assert theirs[key] == pytest.approx(ours[key], rel=1e-3, abs=1e-4), key
+    pair = command(launcher[0], *launcher[1:], *arguments, "--run-dir", tmp_path / name)
+    assert pair.returncode == 0, pair.stderr
+    assert RunFolder(tmp_path / name).result()["processes"] == 2
+    assert pair.stdout.count("step 10/10") == 1, "only one process speaks"
+    expected = load_file(tmp_path / "alone" / "sampler" / "weights.safetensors")
+    actual = load_file(tmp_path / name / "sampler" / "weights.safetensors")
+    assert_close(actual, expected, rtol=1e-4, atol=1e-4)
+    ours, theirs = (RunFolder(tmp_path / run).metrics()[-1] for run in ("alone", name))
+    for key in ours:
+        if "/" in key:
+            assert theirs[key] == pytest.approx(ours[key], rel=1e-3, abs=1e-4), key
 
 
 def test_micro_batches_that_do_not_share_out_over_the_processes_are_refused(tiny, command, tmp_path):

@@ -1,55 +1,16 @@
-"""A run that was cut equals one that was not, bit for bit."""
+"""Signals, and run folders that are gone on with. What else may happen to a run: test_faults.py."""
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 import sys
-import time
 
 import pytest
 
-from genlib.files import sha256_of_file
 from genlib.training.checkpoint import finished_checkpoints, step_of
 from genlib.training.run_folder import RunFolder
 from tests.conftest import PROJECT
-
-OFTEN = ["training.checkpoint_every=50", "training.log_every=5", "training.ema_half_life=100"]
-
-
-def weights_hash(run_dir):
-    return sha256_of_file(RunFolder(run_dir).sampler / "weights.safetensors")
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("method", ["vae", "gan"])
-def test_a_killed_run_ends_with_the_same_bits_as_one_never_killed(method, tiny, command, tmp_path):
-    arguments = ["train", *tiny(method, "training.steps=1000", *OFTEN)]
-    whole = command("genlib", *arguments, "--run-dir", tmp_path / "whole")
-    assert whole.returncode == 0, whole.stderr
-
-    killed = tmp_path / "killed"
-    process = subprocess.Popen(
-        [sys.executable, "-m", "genlib", *map(str, arguments), "--run-dir", str(killed)],
-        cwd=PROJECT,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    for line in process.stdout:  # kill it somewhere after its first lines, wherever that is
-        if line.startswith("step 100/"):
-            break
-    time.sleep(os.getpid() % 10 / 100)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
-    assert not RunFolder(killed).result(), "it was meant to be killed before its end"
-
-    again = command("genlib", *arguments, "--run-dir", killed)
-    assert again.returncode == 0, again.stderr
-    assert "from step " in again.stdout
-    assert weights_hash(killed) == weights_hash(tmp_path / "whole")
-    steps = [line["step"] for line in RunFolder(killed).metrics()]
-    assert steps == list(range(5, 1001, 5))
 
 
 @pytest.mark.slow
