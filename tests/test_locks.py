@@ -76,8 +76,9 @@ def test_a_killed_owners_lock_is_taken_over_and_its_name_with_it(tmp_path, holde
 
 
 def test_one_that_fails_gives_the_folder_back(tmp_path):
-    with pytest.raises(ZeroDivisionError), held(tmp_path, "training"):
+    with pytest.raises(ZeroDivisionError) as failed, held(tmp_path, "training"):
         raise ZeroDivisionError
+    assert failed.traceback  # it holds on to the lock's object, as a handler further out would
     assert not (tmp_path / ".training.owner.json").exists()
     with held(tmp_path, "training"), held(tmp_path, "pipeline"):
         pass

@@ -200,7 +200,7 @@ def spread(images):
 @pytest.mark.parametrize("shape", [(5, 2), (5, 3, 2, 2)])
 def test_diversity_is_the_fakes_spread_over_the_reals(shape):
     torch.manual_seed(0)
-    reals, fakes = torch.randn(shape), 0.3 * torch.randn(shape) + 2
+    reals, fakes = torch.randn(shape), 0.3 * torch.randn(7, *shape[1:]) + 2
     assert_close(diversity(fakes, reals).item(), spread(fakes) / spread(reals), rtol=1e-5, atol=0)
     assert_close(diversity(3 * reals + 1, reals), torch.tensor(3.0))
 
