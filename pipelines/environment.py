@@ -29,6 +29,7 @@ def configure() -> None:
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",  # its first write meets a locked database
         "MLFLOW_TRACKING_URI": default_tracking_uri(),
         "MLFLOW_LOGGING_LEVEL": "WARNING",
+        "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
         "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
         "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "3",  # the mirror tries again by itself
         "MLFLOW_HTTP_REQUEST_TIMEOUT": "30",
