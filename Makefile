@@ -3,7 +3,7 @@ PYTHON ?= python3
 ENVIRONMENT := .venv
 RUN := $(ENVIRONMENT)/bin/python
 
-.PHONY: demo test ui bench clean
+.PHONY: demo test audit ui bench clean
 
 demo: $(ENVIRONMENT)/ready  ## train, evaluate and register two models on real digits
 	$(RUN) -m pipelines demo
@@ -13,6 +13,9 @@ test: $(ENVIRONMENT)/ready  ## lint, format check, types, tests
 	$(ENVIRONMENT)/bin/ruff format --check .
 	$(ENVIRONMENT)/bin/mypy
 	$(ENVIRONMENT)/bin/pytest
+
+audit: $(ENVIRONMENT)/ready  ## known vulnerabilities of the dependencies
+	infra/audit.sh
 
 ui: $(ENVIRONMENT)/ready  ## the MLflow and Prefect interfaces, on this machine only
 	$(RUN) -m pipelines ui

@@ -211,12 +211,18 @@ def export_sampler(
         raise
 
 
+def load_tensors(file: Path, device: str = "cpu") -> dict[str, Tensor]:
+    """UserError where the file is something else; nothing is ever unpickled."""
+    try:
+        return load_file(file, device=device)
+    except SafetensorError as error:
+        raise UserError(f"{file} is no safetensors file ({error}); restore the one that genlib wrote.") from error
+
+
 def load_weights(module: nn.Module, file: Path, device: str = "cpu") -> None:
     """Put a file's tensors into a module; UserError if they are those of another one, or none."""
     try:
-        module.load_state_dict(load_file(file, device=device))
-    except SafetensorError as error:
-        raise UserError(f"{file} is no safetensors file ({error}); restore the one that genlib wrote.") from error
+        module.load_state_dict(load_tensors(file, device))
     except RuntimeError as error:
         raise UserError(
             f"{file} does not fit the method that its configuration describes: it was made by another version of "

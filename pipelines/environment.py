@@ -103,8 +103,10 @@ def check_servers(timeout: float = 5.0, mlflow_may_be_away: bool = False) -> Non
 
 def check_http(variable: str, address: str, remedy: str, timeout: float) -> None:
     """Any answer will do, a refusal included: what is asked is whether a server is there."""
+    if urlsplit(address).scheme not in ("http", "https"):
+        raise UserError(f"{variable} ({redacted(address)}) is no http address; give http://HOST:PORT.")
     try:
-        with urllib.request.urlopen(f"{address.rstrip('/')}/health", timeout=timeout):
+        with urllib.request.urlopen(f"{address.rstrip('/')}/health", timeout=timeout):  # noqa: S310 - http, as checked
             pass
     except urllib.error.HTTPError:
         pass

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Literal, Self
 
@@ -89,9 +90,18 @@ class EvaluationConfig(Section):
 
 
 class RegistryConfig(Section):
-    model: str = Field(min_length=1, pattern=r"^[^/:]+$", description="Registered model and MLflow experiment")
+    model: str = Field(max_length=100, description="Registered model and MLflow experiment; names the run folders")
     metric: str = Field("fd_classifier", description="What decides between champion and challenger")
     margin: float = Field(0.0, ge=0, description="How much better a challenger must be")
+
+    @field_validator("model")
+    @classmethod
+    def names_a_folder(cls, model: str) -> str:
+        if not re.fullmatch(r"\w[\w .-]*", model, re.ASCII):
+            raise ValueError(
+                f"'{model}' must be letters, digits, '_', '-', '.' and spaces, the first a letter or digit"
+            )
+        return model
 
     @field_validator("metric")
     @classmethod

@@ -85,7 +85,7 @@ class Workers:
         try:
             pickle.dump(job, requests, pickle.HIGHEST_PROTOCOL)
             requests.flush()
-            return pickle.load(replies)
+            return pickle.load(replies)  # noqa: S301 - from a process of ours, over a pipe of ours
         except (OSError, EOFError) as error:
             raise RuntimeError(f"a decoding process ended early (exit code {worker.wait()})") from error
         finally:
@@ -107,7 +107,7 @@ def serve() -> None:
     os.dup2(2, 1)  # what a library prints must not get between the replies
     while True:
         try:
-            job = pickle.load(sys.stdin.buffer)
+            job = pickle.load(sys.stdin.buffer)  # noqa: S301 - see run
         except (EOFError, pickle.UnpicklingError):
             return
         try:

@@ -24,7 +24,7 @@ from genlib.data.prepare import prepare
 from genlib.errors import UserError
 from genlib.files import read_json, rename_into_place, sha256_of_file, sha256_of_json, sync, write_json
 from genlib.methods import GenerativeModel, Method, build_method
-from genlib.sampling import load_weights
+from genlib.sampling import load_tensors, load_weights
 from genlib.training.run_folder import RunFolder
 from genlib.training.settle import spec_of
 
@@ -113,9 +113,12 @@ def save_checkpoint(folder: Path, snapshot: Snapshot, keep: int, last_good: int 
         partial.mkdir(parents=True)
         digests = {name: write_tensors(partial / name, tensors) for name, tensors in snapshot.tensors.items()}
         write_state(partial, snapshot.progress, digests)
+        former = final.with_name(f".{final.name}.removed")
+        shutil.rmtree(former, ignore_errors=True)
         if final.exists():  # the same step, reached once more after a stop
-            shutil.rmtree(final)
+            os.replace(final, former)
         rename_into_place(partial, final)
+        shutil.rmtree(former, ignore_errors=True)
     except OSError:
         shutil.rmtree(partial, ignore_errors=True)
         raise
@@ -208,7 +211,7 @@ def load_checkpoint(path: Path, method: Method, average: nn.Module, optimizers: 
     device = str(next(method.parameters()).device)
     load_weights(method, path / METHOD, device)
     load_weights(average, path / AVERAGE, device)
-    saved = safetensors.torch.load_file(path / OPTIMIZERS, device=device)
+    saved = load_tensors(path / OPTIMIZERS, device)
     for phase, optimizer in optimizers.items():
         state: dict[int, dict[str, Tensor]] = {}
         for key, value in saved.items():
