@@ -1,8 +1,8 @@
 """make bench: every figure a ratio within one run where there is something to compare with.
 
-`python -m tests.benchmarks [speed] [properties] [directions]` measures these parts, all by default, and writes them
-into RESULTS.json and RESULTS.md beside this file; what is not measured keeps its figures and their commit. MNIST's real
-files are used where `MNIST` names their folder.
+`python -m tests.benchmarks [speed] [properties] [faults] [directions]` measures these parts, all by default, and writes
+them into RESULTS.json and RESULTS.md beside this file; what is not measured keeps its figures and their commit. MNIST's
+real files are used where `MNIST` names their folder.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ import torch
 from genlib.files import write_json
 from tests.benchmarks.commands import measure_flow, measure_prepare, measure_start
 from tests.benchmarks.evaluation import measure_directions, measure_evaluation
+from tests.benchmarks.faults import measure_faults
 from tests.benchmarks.properties import measure_properties
 from tests.benchmarks.training import measure
 
@@ -57,6 +58,12 @@ PARTS: dict[str, tuple[str, str, Callable[[], Any], Callable[[Any], list[str]]]]
         "The shipped configurations, trained and judged with seeds 0 to 2.",
         measure_properties,
         properties_table,
+    ),
+    "faults": (
+        "Ready for faults",
+        "Ratios of runs that alternate, and trainings that were killed at random.",
+        measure_faults,
+        speed_table,
     ),
     "directions": (
         "Metrics of images that were spoilt in known ways",

@@ -70,8 +70,9 @@ def genlib_rate(config: RunConfig, images: np.ndarray) -> float:
     with tempfile.TemporaryDirectory() as folder:
         run = RunFolder(folder)
         trainer = Trainer(config, run, dataset, Accelerator(cpu=True))
-        trainer._sample = trainer._save = lambda: None  # type: ignore[method-assign]
-        with StopRequest() as stop:
+        trainer._save = lambda: None  # type: ignore[method-assign]
+        trainer.exporter.show = lambda step: None  # type: ignore[method-assign]
+        with StopRequest(timeout=60) as stop:
             trainer._step(0)  # the first step pays for memory
             began = time.perf_counter()
             trainer.train(stop)

@@ -207,3 +207,48 @@ def test_a_model_carries_the_modules_it_needs_and_no_training_code(tmp_path: Pat
 
 def test_requirements_are_pinned_to_versions_that_an_index_knows() -> None:
     assert all(line.count("==") == 1 and "+" not in line for line in requirements())
+
+
+TWICE = """
+import sys
+from pathlib import Path
+from pipelines import environment
+environment.configure()
+from mlflow import MlflowClient
+from genlib.config import RegistryConfig
+from pipelines import registry
+from tests.pipelines.conftest import evaluation_of
+model, sampler, first, ready, other = sys.argv[1:]
+experiment = MlflowClient().get_experiment_by_name(model).experiment_id
+Path(ready).touch()
+while not Path(other).exists():
+    pass
+for value in (float(first), float(first) - 0.25, float(first) - 0.5):
+    run = MlflowClient().create_run(experiment)
+    registry.register(RegistryConfig(model=model), run.info.run_id, Path(sampler), evaluation_of(value), {})
+"""
+
+
+def test_two_processes_that_promote_one_model_at_once_leave_one_champion_and_an_unbroken_history(
+    add: Registrar, config: RunConfig, sampler_folder: Path, tmp_path: Path
+) -> None:
+    model = config.registry.model
+    add(100.0)
+    marks = [str(tmp_path / name) for name in ("one", "two")]
+    arguments = [("9.1", *marks), ("9.0", *reversed(marks))]
+    both = [
+        subprocess.Popen([sys.executable, "-c", TWICE, model, str(sampler_folder), *each], stderr=subprocess.PIPE)
+        for each in arguments
+    ]
+    for process in both:
+        _, error = process.communicate(timeout=200)
+        assert process.returncode == 0, error.decode()
+    versions = {str(version.version): version for version in registry.versions_of(MlflowClient(), model)}
+    values = {name: registry.scores_of(version).metrics["fd_classifier"] for name, version in versions.items()}
+    assert sorted(values.values()) == [8.5, 8.6, 8.75, 8.85, 9.0, 9.1, 100.0]
+    assert values[aliases(config)["champion"]] == 8.5
+    history = registry.history_of(MlflowClient().get_registered_model(model))
+    assert [entry["previous"] for entry in history] == [None, *(entry["version"] for entry in history[:-1])]
+    promoted = [values[entry["version"]] for entry in history]
+    assert promoted == sorted(promoted, reverse=True)
+    assert all("gate" in version.tags for version in versions.values())

@@ -1,0 +1,141 @@
+"""What being ready for faults costs, and whether a training that is killed again and again ends as if it were not."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from contextlib import contextmanager
+from typing import Any
+from unittest import mock
+
+import torch
+from accelerate import Accelerator
+from torch import Tensor
+
+from genlib.config import load_config
+from genlib.data.prepare import prepare
+from genlib.files import sha256_of_file
+from genlib.training import phases, trainer
+from genlib.training.run_folder import RunFolder
+from genlib.training.signals import StopRequest
+from genlib.training.trainer import Trainer
+from tests.benchmarks.commands import PROJECT, own_home, row
+
+KILLS, SEED, ROUNDS, STEPS = 30, 20261123, 9, 600
+NEVER = 10**9
+
+
+def measure_faults() -> list[dict[str, Any]]:
+    return measure_costs() + [soak(name) for name in ("vae_digits", "dcgan_digits")]
+
+
+def steps_per_second(checkpoint_every: int) -> float:
+    """Of dcgan_digits, as genlib train runs it, the writing of the last checkpoint included."""
+    overrides = [f"training.checkpoint_every={checkpoint_every}", f"training.steps={STEPS}", "evaluation.every=null"]
+    config = load_config(PROJECT / "configs" / "dcgan_digits.yaml", [*overrides, f"training.sample_every={NEVER}"])
+    with tempfile.TemporaryDirectory() as folder:
+        run = RunFolder(folder)
+        run.make()
+        training = Trainer(config, run, prepare(config.data), Accelerator(cpu=True), warn=print)
+        training.exporter.show = lambda step: None  # type: ignore[method-assign]
+        with StopRequest(timeout=60) as stop:
+            training._step(0)  # the first step pays for memory
+            began = time.perf_counter()
+            training.train(stop)
+            return STEPS / (time.perf_counter() - began)
+
+
+@contextmanager
+def unguarded() -> Any:
+    """Without the look at gradients and losses, and without what a bad step would have to restore."""
+
+    def step(self: phases.ActivePhase) -> tuple[Tensor, Tensor]:
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+        return NOTHING
+
+    def backward(self: phases.ActivePhase, batch: Any, share: float) -> Any:
+        losses = self.wrapped(batch)
+        self.accelerator.backward(losses["total"] if share == 1 else losses["total"] * share)
+        return losses
+
+    with (
+        mock.patch.object(phases.ActivePhase, "step", step),
+        mock.patch.object(phases.ActivePhase, "_backward", backward),
+        mock.patch.object(trainer, "restore_where", lambda *_: None),
+        mock.patch.object(trainer.SkippedSteps, "note", lambda *_: None),
+        mock.patch.object(torch.nn.Module, "buffers", lambda self, recurse=True: iter(())),
+    ):
+        yield
+
+
+NOTHING = (torch.zeros(()), torch.zeros((), dtype=torch.bool))
+
+
+def measure_costs() -> list[dict[str, Any]]:
+    """Ratios of neighbouring runs, alternating."""
+    with own_home() as home, mock.patch.dict(os.environ, {"GENLIB_HOME": str(home)}):
+        steps_per_second(NEVER)  # warm-up
+
+        def bare() -> float:
+            with unguarded():
+                return steps_per_second(NEVER)
+
+        kinds: dict[str, Callable[[], float]] = {
+            "saving": lambda: steps_per_second(200),
+            "guarded": lambda: steps_per_second(NEVER),
+            "bare": bare,
+        }
+        rounds = [{name: measure() for name, measure in kinds.items()} for _ in range(ROUNDS)]
+    saving = [found["saving"] / found["guarded"] for found in rounds]
+    guarded = [found["guarded"] / found["bare"] for found in rounds]
+    return [
+        row("dcgan_digits: a checkpoint every 200 steps / none", statistics.median(saving), ">= 0.97", saving),
+        row("dcgan_digits: with the finite check / without", statistics.median(guarded), ">= 0.99", guarded),
+    ]
+
+
+def soak(name: str) -> dict[str, Any]:
+    """Kill a training KILLS times at random steps; whether its sampler has the bits of one that was left alone."""
+    draw = random.Random(SEED)
+    with own_home() as home:
+        environment = os.environ | {"GENLIB_HOME": str(home), "OMP_NUM_THREADS": "1"}
+        few = ["training.log_every=10", "training.checkpoint_every=40", "evaluation.every=null"]
+        words = [word for setting in few for word in ("--set", setting)]
+        command = [sys.executable, "-m", "genlib", "train", f"configs/{name}.yaml", *words, "--run-dir"]
+        subprocess.run([*command, str(home / "whole")], cwd=PROJECT, env=environment, check=True, capture_output=True)
+        steps = RunFolder(home / "whole").result()["step"]
+        for _ in range(KILLS):
+            killed_after([*command, str(home / "killed")], environment, draw.randrange(1, 2 * steps // (KILLS + 5)))
+        subprocess.run([*command, str(home / "killed")], cwd=PROJECT, env=environment, check=True, capture_output=True)
+        hashes = [sha256_of_file(home / run / "sampler" / "weights.safetensors") for run in ("whole", "killed")]
+        logged = [line["step"] for line in RunFolder(home / "killed").metrics()]
+        same = hashes[0] == hashes[1] and logged == sorted(set(logged))
+    return row(f"{name}: killed {KILLS} times, the same bits and each step once (1: yes)", float(same), "1")
+
+
+def killed_after(command: list[str], environment: dict[str, str], steps: int) -> None:
+    """SIGKILL a moment after a training has come so many steps further than it began."""
+    process = subprocess.Popen(command, cwd=PROJECT, env=environment, stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    first = None
+    for line in process.stdout:
+        if line.startswith("step "):
+            step = int(line.split("/")[0].removeprefix("step "))
+            first = step if first is None else first
+            if step >= first + steps:
+                break
+    time.sleep(random.random() / 50)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+
+
+if __name__ == "__main__":
+    print(*measure_faults(), sep="\n")
