@@ -100,7 +100,7 @@ def train(options: argparse.Namespace) -> int:
 
 
 def evaluate(options: argparse.Namespace) -> int:
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1):
         signal.signal(number, interrupted)
     if bool(options.run_dir) == bool(options.images):
         raise UserError("evaluate takes either RUN_DIR, or --images DIR with --data CONFIG.")

@@ -77,7 +77,8 @@ def run_flows(work: Callable[[], str]) -> int:
     """Run flows in this process and print their report. What stops one ends its training and tells MLflow."""
     environment.configure()
     environment.check_servers(mlflow_may_be_away=True)
-    signal.signal(signal.SIGTERM, leave)
+    for number in (signal.SIGTERM, signal.SIGUSR1):  # the second is Slurm's warning
+        signal.signal(number, leave)
     server = start_local_prefect()
     from pipelines.tasks import Preempted, StageFailed  # heavy: they load while the server starts
 

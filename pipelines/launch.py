@@ -18,6 +18,7 @@ from genlib.data.workers import cores
 TETHER = Path(__file__).with_name("tether.py")
 GRACE = 25.0  # seconds from SIGTERM to SIGKILL; a Prefect worker leaves us 30
 ELASTIC_GRACE = 20  # the same of torchrun and its workers, which must end first
+PASSED_ON = "SIGTERM,SIGINT,SIGHUP,SIGQUIT,SIGUSR1"  # from torchrun to its workers; the last is Slurm's warning
 TAIL = 15  # lines kept for an error's message
 
 
@@ -31,6 +32,7 @@ def train_command(config_file: Path, run_dir: Path, processes: int) -> list[str]
     """`python -m genlib train`, under torchrun for several processes."""
     engine = ["-m", "genlib", "train", str(config_file), "--run-dir", str(run_dir)]
     torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes)]
+    torchrun += ["--signals-to-handle", PASSED_ON]
     return [sys.executable, *(torchrun if processes > 1 else []), *engine]
 
 

@@ -26,7 +26,8 @@ SETTINGS = [
     *("training.ema_half_life=100", "training.timeout=30"),
 ]
 SINGLE: list[str] = []
-PAIR = ["torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m"]
+PAIR = ["torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+PAIR += ["--signals-to-handle", "SIGTERM,SIGINT,SIGUSR1", "-m"]
 random_steps = random.Random(20261123)
 
 pytestmark = pytest.mark.slow
@@ -158,7 +159,7 @@ def test_two_processes_told_to_stop_then_one_killed_then_their_launcher(start, u
     run_dir, words = tmp_path / "run", arguments("gan")
     training = start(run_dir, words, "slow:0.01", launcher=PAIR)
     training.until(30)
-    training.process.send_signal(signal.SIGTERM)
+    training.process.send_signal(signal.SIGUSR1)
     training.end()
     stopped = RunFolder(run_dir).result()
     assert stopped["status"] == "preempted" and 30 <= stopped["step"] < STEPS
