@@ -12,7 +12,7 @@ test: $(ENVIRONMENT)/ready  ## lint, format check, types, tests
 	$(ENVIRONMENT)/bin/ruff check .
 	$(ENVIRONMENT)/bin/ruff format --check .
 	$(ENVIRONMENT)/bin/mypy
-	$(ENVIRONMENT)/bin/pytest
+	$(ENVIRONMENT)/bin/pytest --numprocesses 2 --dist loadfile
 
 audit: $(ENVIRONMENT)/ready  ## known vulnerabilities of the dependencies
 	infra/audit.sh

@@ -24,6 +24,12 @@ TINY = {
 FILES = {"vae": CONFIGS / "vae_digits.yaml", "gan": CONFIGS / "dcgan_digits.yaml"}
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files with slow tests first, so that no process is left with one of them when the others are done."""
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)
+
+
 @pytest.fixture(scope="session")
 def genlib_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """One GENLIB_HOME for the whole session, so that the digits are prepared once."""

@@ -1,4 +1,4 @@
-"""The whole flow as a user runs it, on one process and on two, with a model that trains in a moment."""
+"""The whole flow as a user runs it, on two processes, with a model that trains in a moment. On one: test_faults.py."""
 
 from __future__ import annotations
 
@@ -25,12 +25,14 @@ QUICK = (
 
 
 @pytest.mark.slow
-def test_the_flow_takes_a_dataset_to_registered_versions_on_one_process_and_on_two(
+def test_the_flow_takes_a_dataset_to_a_registered_version_on_two_processes(
     tracking: Path, command: Command, tiny: Callable[..., list[str]]
 ) -> None:
-    alone = command("pipelines", "run", *tiny("vae", *QUICK))
-    assert alone.returncode == 0, alone.stderr
-    assert no_noise(alone)
+    both = ["training.processes=2", "training.micro_batches=2"]
+    done = command("pipelines", "run", *tiny("vae", *QUICK, *both))
+    assert done.returncode == 0, done.stderr
+    assert no_noise(done)
+    assert " on 2 x " in done.stderr and f"{MODEL} version 1" in done.stdout
     client = MlflowClient()
     version = client.get_model_version_by_alias(MODEL, "champion")
     assert str(version.version) == "1"
@@ -43,16 +45,6 @@ def test_the_flow_takes_a_dataset_to_registered_versions_on_one_process_and_on_t
     evaluation = json.loads((folder / "evaluation.json").read_text())
     assert run.data.metrics["fd_random"] == pytest.approx(evaluation["metrics"]["fd_random"]["value"])
     assert version.tags["metric.fd_random"] == repr(evaluation["metrics"]["fd_random"]["value"])
-
-    both = ["training.processes=2", "training.micro_batches=2"]
-    together = command("pipelines", "run", *tiny("vae", *QUICK, *both))
-    assert together.returncode == 0, together.stderr
-    assert no_noise(together)
-    assert " on 2 x " in together.stderr
-    assert f"{MODEL} version 2" in together.stdout
-    second = client.get_model_version(MODEL, "2")
-    assert re.search("better|comparable", second.tags["gate"])
-    assert client.get_run(second.run_id).info.status == "FINISHED"
 
 
 def no_noise(done: subprocess.CompletedProcess[str]) -> bool:
