@@ -14,6 +14,13 @@ from pydantic.fields import FieldInfo
 from genlib.errors import UserError
 
 Model = TypeVar("Model", bound=BaseModel)
+# What PyYAML raises: for text that is no YAML, for tags that their values do not fit, and for nesting without end.
+NOT_YAML = (yaml.YAMLError, ValueError, KeyError, TypeError, AttributeError, RecursionError)
+
+
+def one_line(message: str) -> str:
+    """A message with whatever line breaks the given values had as spaces."""
+    return " ".join(message.split())
 
 
 def apply_override(content: dict[str, Any], override: str) -> None:
@@ -25,11 +32,12 @@ def apply_override(content: dict[str, Any], override: str) -> None:
     for position, name in enumerate(sections):
         content = content.setdefault(name, {})
         if not isinstance(content, dict):
-            raise UserError(f"--set {key}: {'.'.join(sections[: position + 1])} is a value, not a section.")
+            section = ".".join(sections[: position + 1])
+            raise UserError(one_line(f"--set {key}: {section} is a value, not a section."))
     try:
         content[last] = yaml.safe_load(value)
-    except yaml.YAMLError as error:
-        raise UserError(f"--set {key}: {value!r} is no YAML value: {' '.join(str(error).split())}.") from error
+    except NOT_YAML as error:
+        raise UserError(one_line(f"--set {key}: {value!r} is no YAML value: {error}.")) from error
 
 
 def validated(model: type[Model], content: dict[str, Any], origin: str) -> Model:
@@ -38,7 +46,7 @@ def validated(model: type[Model], content: dict[str, Any], origin: str) -> Model
         return model.model_validate(content)
     except ValidationError as error:
         problems = "; ".join(describe(model, problem) for problem in error.errors())
-        raise UserError(f"{origin}: {problems}") from error
+        raise UserError(one_line(f"{origin}: {problems}")) from error
 
 
 def describe(model: type[BaseModel], problem: Any) -> str:

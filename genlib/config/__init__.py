@@ -38,7 +38,7 @@ from genlib.config.networks import DCGANConfig, MLPConfig, NetworkConfig, R3GANC
 from genlib.config.rules import RULES
 from genlib.config.training import EvaluationConfig, RegistryConfig, TrainingConfig, check_divisible
 from genlib.errors import UserError
-from genlib.validation import apply_override, validated
+from genlib.validation import NOT_YAML, apply_override, one_line, validated
 
 __all__ = [
     "ADAConfig",
@@ -107,12 +107,13 @@ def load_config(path: str | Path, overrides: list[str] | None = None) -> RunConf
         content = yaml.safe_load(path.read_text())
     except OSError as error:
         raise UserError(
-            f"configuration {path}: {error.strerror}; name a YAML file, such as configs/vae_digits.yaml."
+            one_line(f"configuration {path}: {error.strerror}; name a YAML file, such as configs/vae_digits.yaml.")
         ) from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UserError(f"configuration {path} is no YAML: {' '.join(str(error).split())}.") from error
+    except NOT_YAML as error:
+        raise UserError(one_line(f"configuration {path} is no YAML: {error}.")) from error
     if not isinstance(content, dict):
-        raise UserError(f"configuration {path} must hold sections such as data and method, not {content!r}.")
+        given = one_line(f"configuration {path} must hold sections such as data and method, not {content!r:.200}.")
+        raise UserError(given)
     for override in overrides or []:
         apply_override(content, override)
     return validated(RunConfig, content, str(path))
