@@ -15,6 +15,7 @@ from genlib.config import RunConfig, load_config
 from genlib.errors import UserError
 from genlib.evaluation.preflight import check_weights
 from genlib.listing import listing
+from genlib.validation import one_line
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -29,8 +30,11 @@ def report_user_errors(command: Callable[[], int]) -> int:
         return command()
     except UserError as error:
         if int(os.environ.get("RANK", "0")) == 0:
-            print(f"error: {error}", file=sys.stderr)
+            print(f"error: {one_line(str(error))}", file=sys.stderr)
         return 2
+    except OSError as error:
+        print(f"error: {one_line(str(error))}", file=sys.stderr)
+        return 1
 
 
 def parser() -> argparse.ArgumentParser:
