@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+import os
 from typing import Literal
 
 from pydantic import Field, field_validator
@@ -48,5 +48,5 @@ class DataConfig(Section):
     @field_validator("source")
     @classmethod
     def absolute_if_local(cls, source: str) -> str:
-        path = Path(source).expanduser()
-        return str(path.resolve()) if source not in BUILT_IN and path.exists() else source
+        path = os.path.expanduser(source)  # os.path: a name that no file can have is none, not an error
+        return os.path.realpath(path) if source not in BUILT_IN and os.path.exists(path) else source
