@@ -63,7 +63,7 @@ class RunFolder:
         if self.metrics_file.exists():
             for line in self.metrics_file.read_bytes().splitlines(keepends=True):
                 with suppress(ValueError):
-                    if line.endswith(b"\n") and "step" in (content := json.loads(line)):
+                    if line.endswith(b"\n") and is_logged(content := json.loads(line)):
                         yield content
 
     def keep_metrics_until(self, step: int) -> None:
@@ -119,12 +119,12 @@ class RunFolder:
                 f"run folder {self.path} cannot be written ({error.strerror}); make room, or name another --run-dir."
             ) from error
 
-    def _dataset_hash(self) -> Any:
+    def _dataset_hash(self) -> str | None:
         """Of the data that the run began with, if that is known."""
         if not self.dataset_file.exists():
             return None
         content = read_json(self.dataset_file)
-        return content.get("content_hash") if isinstance(content, dict) else None
+        return str(content["content_hash"]) if isinstance(content, dict) and "content_hash" in content else None
 
     def _is_ours(self, path: Path) -> bool:
         """What a run that was killed while it began may have left."""
@@ -137,6 +137,11 @@ class RunFolder:
         if differing:
             changes = ", ".join(f"{key} ({old.get(key)!r} there, {new.get(key)!r} asked)" for key in differing)
             raise UserError(f"{self.path} holds a run of another configuration: {changes}; name another --run-dir.")
+
+
+def is_logged(content: Any) -> bool:
+    """Whether it is a line of metrics, of a step."""
+    return isinstance(content, dict) and isinstance(content.get("step"), int)
 
 
 def identity(config: RunConfig) -> dict[str, Any]:
