@@ -71,7 +71,8 @@ def step_of(checkpoint: Path) -> int:
 
 def finished_checkpoints(folder: Path) -> list[Path]:
     """Oldest first; half-written ones are not among them."""
-    return sorted(path.parent for path in folder.glob(f"step-*/{STATE}"))
+    found = (path.parent for path in folder.glob(f"step-*/{STATE}"))
+    return sorted((path for path in found if path.name[5:].isdecimal()), key=step_of)
 
 
 def take_snapshot(progress: Progress, method: Method, average: nn.Module, optimizers: Optimizers) -> Snapshot:
