@@ -6,10 +6,10 @@ import hashlib
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 
 import torch
-from pydantic import TypeAdapter
+from pydantic import BaseModel, Field, PositiveInt
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
@@ -22,7 +22,7 @@ from genlib.networks.base import DataSpec, ImageShape
 from genlib.networks.batch_norm import reestimate_batch_norm
 from genlib.pixels import to_stored
 from genlib.randomness import generator_for
-from genlib.validation import did_you_mean
+from genlib.validation import did_you_mean, validated
 
 CHUNK = 256  # images whose latents come from one generator
 NORM_BATCHES = 16  # chunks of fixed latents that batch-norm statistics are estimated from
@@ -211,6 +211,26 @@ def export_sampler(
         raise
 
 
+class SamplerInfo(BaseModel, extra="allow"):
+    """Where a sampler comes from; one that was made by hand need not know."""
+
+    weights_sha256: str
+    step: int | None = None
+    images: int | None = None
+    ema_half_life: float | None = None
+    dataset_hash: str | None = None
+
+
+class SamplerDescription(BaseModel):
+    """What config.json beside a sampler's weights says."""
+
+    method: MethodConfig
+    image_shape: tuple[Literal[1, 3], PositiveInt, PositiveInt] | tuple[Literal[2]]  # images, or points in the plane
+    label_names: list[str] | None
+    label_shares: list[Annotated[float, Field(ge=0, allow_inf_nan=False)]] | None = None
+    info: SamplerInfo
+
+
 def load_tensors(file: Path, device: str = "cpu") -> dict[str, Tensor]:
     """UserError where the file is something else; nothing is ever unpickled."""
     try:
@@ -236,17 +256,22 @@ def load_sampler(folder: str | Path, device: str | torch.device = "cpu") -> Trai
     weights = folder / "weights.safetensors"
     if not (folder / "config.json").exists() or not weights.exists():
         raise UserError(f"{folder} holds no sampler (config.json and weights.safetensors); train the run to its end.")
-    description = read_json(folder / "config.json")
-    expected, actual = description["info"]["weights_sha256"], sha256_of_file(weights)
+    file = folder / "config.json"
+    description = validated(SamplerDescription, read_json(file), f"{file} is damaged, export it anew")
+    expected, actual = description.info.weights_sha256, sha256_of_file(weights)
     if actual != expected:
         raise UserError(
             f"{weights} has changed since it was exported (SHA-256 {actual[:12]}, config.json says {expected[:12]}); "
             "restore it, or export the run anew with genlib train."
         )
-    shape, shares = tuple(description["image_shape"]), description.get("label_shares")
-    with torch.random.fork_rng(devices=[]):
-        config = TypeAdapter(MethodConfig).validate_python(description["method"])
-        module = build_method(config, DataSpec(shape, len(shares or ()))).model.sampler
+    shape, shares = description.image_shape, description.label_shares
+    try:
+        with torch.random.fork_rng(devices=[]):
+            module = build_method(description.method, DataSpec(shape, len(shares or ()))).model.sampler
+    except (ValueError, RuntimeError) as error:
+        raise UserError(f"{file} describes no sampler ({error}); export it anew.") from error
     load_weights(module, weights)
     module.to(device).requires_grad_(False)
-    return TrainedSampler(module, shape, shares, description["label_names"], description["info"])
+    return TrainedSampler(
+        module, shape, shares, description.label_names, description.info.model_dump(exclude_unset=True)
+    )

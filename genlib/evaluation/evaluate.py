@@ -163,6 +163,8 @@ def judged_part(run: RunFolder, asked: EvaluationConfig) -> tuple[Path, Path | N
 def check_fit(sampler: TrainedSampler, dataset: DatasetFolder, asked: EvaluationConfig) -> None:
     """UserError unless sampler, dataset and counts go together."""
     manifest = dataset.manifest
+    if not sampler.info.keys() >= {"dataset_hash", "step", "images", "ema_half_life"}:
+        raise UserError("the sampler's config.json does not say what it was trained on; export it anew: genlib train.")
     if sampler.info["dataset_hash"] != manifest.content_hash:
         raise UserError(
             f"the sampler was trained on the dataset {sampler.info['dataset_hash'][:12]}, but {dataset.path} is "
