@@ -12,7 +12,7 @@ from typing import Any
 
 from genlib.config import RunConfig, load_config, to_yaml
 from genlib.errors import UserError
-from genlib.files import read_json, write_bytes, write_json
+from genlib.files import Damaged, read_json, write_bytes, write_json
 
 # Keys that steer how a run is carried out and judged, not which model comes out of it.
 OPERATIONAL = {
@@ -73,11 +73,11 @@ class RunFolder:
 
     def result(self) -> dict[str, Any]:
         """{} while the run goes on."""
-        return read_json(self.result_file) if self.result_file.exists() else {}
+        return read_section(self.result_file)
 
     def evaluation(self) -> dict[str, Any]:
         """{} before the evaluation."""
-        return read_json(self.evaluation_file) if self.evaluation_file.exists() else {}
+        return read_section(self.evaluation_file)
 
     def write_result(self, **content: Any) -> None:
         write_json(self.result_file, content)
@@ -139,9 +139,19 @@ class RunFolder:
             raise UserError(f"{self.path} holds a run of another configuration: {changes}; name another --run-dir.")
 
 
+def read_section(file: Path) -> dict[str, Any]:
+    """A file's JSON object; {} where there is no file; Damaged where it is something else."""
+    content = read_json(file) if file.exists() else {}
+    if not isinstance(content, dict):
+        raise Damaged(f"{file} is damaged (it holds no object); delete it and make it again.")
+    return content
+
+
 def is_logged(content: Any) -> bool:
-    """Whether it is a line of metrics, of a step."""
-    return isinstance(content, dict) and isinstance(content.get("step"), int)
+    """Whether it is a line of metrics: of a step, and with nothing but numbers."""
+    if not isinstance(content, dict) or not isinstance(content.get("step"), int):
+        return False
+    return all(isinstance(value, int | float) and not abs(value) > 1e300 for value in content.values())
 
 
 def identity(config: RunConfig) -> dict[str, Any]:
