@@ -41,6 +41,7 @@ class ActivePhase:
         self.take_turn(method)
         self.parameters = [parameter for parameter in phase.trains.parameters() if parameter.requires_grad]
         self.optimizer = build_optimizer(phase.optimizer, self.parameters)
+        self._one = torch.ones((), device=accelerator.device)
         self.wrapped = accelerator.prepare_model(PhaseLoss(method, phase, compiled))
 
     def take_turn(self, method: Method) -> None:
@@ -59,21 +60,22 @@ class ActivePhase:
         losses: Losses = self.wrapped(batch)
         total = losses["total"]
         # A loss that is no number makes gradients that are none: so all processes hear of it, where they reduce them.
-        self.accelerator.backward(total * torch.where(total.detach().isfinite(), share, torch.nan))
+        self.accelerator.backward(total * (0 * total.detach() + share))
         return losses
 
-    def step(self) -> tuple[Tensor, Tensor]:
-        """Update the parameters, unless a gradient is no number; the gradients' norm, (), and whether it was so,
-        bool ().
+    def step(self) -> tuple[Tensor, Tensor | None]:
+        """Update the parameters, unless a gradient is no number: 1 if so, or 0, (). And the gradients' norm, (), if it
+        is clipped.
         """
         gradients = [parameter.grad for parameter in self.parameters if parameter.grad is not None]
-        norm = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(gradients)))
+        skipped, norm = torch.zeros_like(self._one), None
+        # What torch.amp.GradScaler looks with: one kernel for all gradients, which it multiplies by 1 here.
+        torch._amp_foreach_non_finite_check_and_unscale_(gradients, skipped, self._one)
         if self.gradient_clip is not None:
-            nn.utils.clip_grads_with_norm_(self.parameters, self.gradient_clip, norm)
-        skipped = ~norm.isfinite()
+            norm = nn.utils.clip_grad_norm_(self.parameters, self.gradient_clip)
         step_unless(skipped, self.optimizer)
         self.optimizer.zero_grad(set_to_none=True)
-        return norm, skipped
+        return skipped, norm
 
     def slow_down(self, factor: float) -> None:
         """Learn at `factor` times the configured rate."""

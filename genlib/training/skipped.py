@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 WINDOW = 100  # steps between two verdicts
 
@@ -17,11 +18,12 @@ class SkippedSteps:
 
     def __init__(self, phases: Sequence[str], device: torch.device) -> None:
         self.phases = list(phases)
-        self._flags = torch.zeros(len(phases), WINDOW, dtype=torch.bool, device=device)
+        self._flags = torch.zeros(len(phases), WINDOW, device=device)
+        self._flag = {phase: of.unbind() for phase, of in zip(phases, self._flags, strict=True)}
 
     def note(self, phase: str, step: int, skipped: Tensor) -> None:
-        """`skipped`, bool (), of an update in step `step` (from 0)."""
-        self._flags[self.phases.index(phase), step % WINDOW].logical_or_(skipped)
+        """`skipped`, 0 or 1, (), of an update in step `step` (from 0)."""
+        self._flag[phase][step % WINDOW].add_(skipped)
 
     def read(self, steps_done: int) -> Steps:
         """Those of the window so far, by phase, oldest first; waits for the device."""
@@ -35,7 +37,7 @@ class SkippedSteps:
         self._flags.zero_()
         for phase, of_phase in (steps or {}).items():
             for step in of_phase:
-                self._flags[self.phases.index(phase), step % WINDOW] = True
+                self._flag[phase][step % WINDOW].fill_(1)
 
 
 def any_phase(steps: Steps) -> list[int]:
@@ -63,9 +65,9 @@ def too_many(skipped: int, steps_done: int, allowed: int) -> bool:
 
 @torch.no_grad()
 def step_unless(skip: Tensor, optimizer: torch.optim.Optimizer) -> None:
-    """Update the parameters, or change nothing at all where `skip`, bool (), says so. The device is not waited for."""
+    """Update the parameters, or change nothing where `skip`, 0 or 1, (), says so. The device is not waited for."""
     if getattr(optimizer, "_step_supports_amp_scaling", False):  # its kernel leaves the update out by itself
-        optimizer.found_inf = skip.float()  # type: ignore[attr-defined]
+        optimizer.found_inf = skip  # type: ignore[attr-defined]
         optimizer.step()
         return
     parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
@@ -83,7 +85,14 @@ def kept(optimizer: torch.optim.Optimizer, parameter: nn.Parameter) -> dict[str,
     return {key: value for key, value in optimizer.state.get(parameter, {}).items() if isinstance(value, Tensor)}
 
 
+def state_buffers(module: nn.Module) -> list[Tensor]:
+    """All but running statistics, which are no state: they are re-estimated wherever a model is used."""
+    kept = [part for part in module.modules() if not isinstance(part, _BatchNorm)]
+    return [buffer for part in kept for buffer in part.buffers(recurse=False)]
+
+
 @torch.no_grad()
 def restore_where(skip: Tensor, tensors: Iterable[Tensor], before: Iterable[Tensor]) -> None:
+    """Give tensors their former values back where `skip`, 0 or 1, (), says so."""
     for tensor, was in zip(tensors, before, strict=True):
-        tensor.copy_(torch.where(skip.to(tensor.device), was, tensor))
+        torch.where(skip.to(tensor.device) > 0, was, tensor, out=tensor)

@@ -16,6 +16,7 @@ from genlib.data.batches import Batches
 from genlib.data.folder import DatasetFolder
 from genlib.methods import GenerativeModel, Losses, build_method
 from genlib.randomness import seed_draws, seed_for
+from genlib.training import skipped as bad_steps
 from genlib.training.checkpoint import (
     Progress,
     Snapshot,
@@ -39,7 +40,6 @@ from genlib.training.run_folder import RunFolder
 from genlib.training.sentinel import Sentinel
 from genlib.training.settle import spec_of
 from genlib.training.signals import Interrupted, StopRequest
-from genlib.training.skipped import WINDOW, SkippedSteps, any_phase, extents, restore_where, sentence, too_many
 
 # The metrics of a model, which may be altered, asking the function before every chunk of work whether to stop.
 Evaluate = Callable[[GenerativeModel, Callable[[], bool]], dict[str, float]]
@@ -72,7 +72,7 @@ class Trainer:
         self.method = build_method(config.method, spec_of(dataset)).to(accelerator.device).train()
         layout = torch.channels_last if training.channels_last else torch.contiguous_format
         self.method.to(memory_format=layout)  # type: ignore[call-overload]
-        self.buffers = list(self.method.buffers())
+        self.buffers = bad_steps.state_buffers(self.method)
         self.average = MovingAverage(self.method.model, training.ema_half_life)
         self.phases = [
             ActivePhase(accelerator, self.method, phase, training.compile, training.gradient_clip)
@@ -94,7 +94,7 @@ class Trainer:
         )
         self._gate = f"evaluation/{config.registry.metric}"
         self.meter = LossMeter()
-        self.skipped = SkippedSteps(list(self.optimizers), accelerator.device)
+        self.skipped = bad_steps.SkippedSteps(list(self.optimizers), accelerator.device)
         self.exporter = Exporter(config, run, dataset, self.average, warn)
         self.writer = CheckpointWriter(warn)
         self.metrics = MetricsLog(run.metrics_file, warn)
@@ -127,7 +127,7 @@ class Trainer:
             active.slow_down(training.rollback_learning_rate**times)
         main_alone = float(self.accelerator.is_main_process)
         self.meter.start(progress.unlogged, main_alone, self.accelerator.device)
-        self.good_until = progress.step // WINDOW * WINDOW  # what no verdict can find bad any more
+        self.good_until = progress.step // bad_steps.WINDOW * bad_steps.WINDOW  # what no verdict can find bad any more
         self.skipped.start(progress.recently_skipped)
         self.sentinel = Sentinel(self.method.symptoms, training.collapse_steps, progress.signs)
         self.clock = Clock(progress)
@@ -158,7 +158,7 @@ class Trainer:
             saving = last or progress.step % training.checkpoint_every == 0
             due = self._due(progress.step)
             logging = saving or due or progress.step % training.log_every == 0
-            judged = last or progress.step % WINDOW == 0
+            judged = last or progress.step % bad_steps.WINDOW == 0
             if logging or judged or stopped:
                 progress.recently_skipped = self.skipped.read(progress.step)
             if judged and not self._went_well():
@@ -199,22 +199,23 @@ class Trainer:
                     losses = active.backward(batch, share, reduce=part == self.mine[-1])
                     self.meter.add(name, {key: value for key, value in losses.items() if value.dim() == 0})
                     statistics.append({key: value.detach() for key, value in losses.items() if value.dim() > 0})
-                norm, skipped = active.step()
-                self.meter.add(f"{name}/gradient", {"norm": norm})
+                skipped, norm = active.step()
+                if norm is not None:
+                    self.meter.add(f"{name}/gradient", {"norm": norm})
                 self.method.after_update(name, self._joined(statistics))
-                restore_where(skipped, self.buffers, before)
+                bad_steps.restore_where(skipped, self.buffers, before)
                 self.skipped.note(name, step, skipped)
 
     def _joined(self, statistics: list[Losses]) -> Losses:
-        """Those of all micro-batches of all processes, in the micro-batches' order."""
+        """Those of all processes' micro-batches, in their order."""
         mine = {key: torch.cat([part[key] for part in statistics]) for key in statistics[0]}
         return {key: self.accelerator.gather(value) for key, value in mine.items()}
 
     def _went_well(self) -> bool:
         """The verdict on a window of steps; a new one begins if it is good."""
         progress = self.progress
-        skipped = len(any_phase(progress.recently_skipped))
-        if too_many(skipped, progress.step, self.config.training.bad_steps):
+        skipped = len(bad_steps.any_phase(progress.recently_skipped))
+        if bad_steps.too_many(skipped, progress.step, self.config.training.bad_steps):
             return False
         progress.skipped += skipped
         progress.recently_skipped = {}
@@ -224,9 +225,9 @@ class Trainer:
 
     def _roll_back(self) -> None:
         """Return to the newest checkpoint from before the bad steps; raises Diverged after too many returns."""
-        left, run = self.progress, self.run_folder
+        left, run, steps = self.progress, self.run_folder, self.progress.recently_skipped
         self.clock.stop()
-        bad, what = any_phase(left.recently_skipped), sentence(left.recently_skipped)
+        bad, what = bad_steps.any_phase(steps), bad_steps.sentence(steps)
         if len(left.rollbacks) == self.config.training.rollbacks:
             again = f" again, after {len(left.rollbacks)} rollbacks" if left.rollbacks else ""
             raise Diverged(f"{what}{again}; lower the learning rate, or set training.gradient_clip.")
@@ -235,7 +236,7 @@ class Trainer:
         if checkpoint is None:
             raise Diverged(f"{what}, and there is no checkpoint to go back to; lower the learning rate.")
         self._load(checkpoint)
-        evidence = {"at": left.step, "back_to": self.progress.step, "skipped_steps": extents(left.recently_skipped)}
+        evidence = {"at": left.step, "back_to": self.progress.step, "skipped_steps": bad_steps.extents(steps)}
         self.progress.rollbacks = [*left.rollbacks, evidence]
         self.progress.skipped, self.progress.seconds = left.skipped + len(bad), left.seconds
         self._begin_course(self.progress)
@@ -255,7 +256,7 @@ class Trainer:
         """Their means since the last line of metrics, and the speed."""
         sums, self.progress.unlogged = self.progress.unlogged, {}
         means = {name: total / count for name, (total, count) in sums.items() if count}
-        skipped = self.progress.skipped + len(any_phase(self.progress.recently_skipped))
+        skipped = self.progress.skipped + len(bad_steps.any_phase(self.progress.recently_skipped))
         return {"images_per_second": round(self.clock.lap(), 1), "skipped_steps": skipped, **means}
 
     def _log(self, bar: tqdm, values: dict[str, float]) -> None:

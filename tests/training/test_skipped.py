@@ -45,7 +45,7 @@ def plainly(optimizer):
 
 
 def unless(skip):
-    return lambda optimizer: step_unless(torch.tensor(skip), optimizer)
+    return lambda optimizer: step_unless(torch.tensor(float(skip)), optimizer)
 
 
 def assert_same(found, expected):
@@ -98,14 +98,14 @@ def test_training_goes_on_as_if_the_steps_that_were_left_out_had_not_been(algori
 def test_restoring_takes_what_was_and_no_mixture_with_what_is_no_number():
     tensors = [torch.tensor([1.0, math.nan]), torch.tensor(5)]
     before = [torch.tensor([7.0, 8.0]), torch.tensor(4)]
-    restore_where(torch.tensor(False), tensors, [torch.full((2,), math.nan), torch.tensor(0)])
+    restore_where(torch.tensor(0.0), tensors, [torch.full((2,), math.nan), torch.tensor(0)])
     assert tensors[0][0] == 1 and tensors[0][1].isnan() and tensors[1] == 5
-    restore_where(torch.tensor(True), tensors, before)
+    restore_where(torch.tensor(1.0), tensors, before)
     assert torch.equal(tensors[0], before[0]) and torch.equal(tensors[1], before[1])
 
 
 def noted(skipped, phase, step, value=True):
-    skipped.note(phase, step, torch.tensor(value))
+    skipped.note(phase, step, torch.tensor(float(value)))
 
 
 def test_steps_are_read_by_phase_in_order_and_by_their_numbers_in_the_run():
