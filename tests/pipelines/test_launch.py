@@ -104,4 +104,5 @@ def test_several_processes_are_started_by_torchrun_and_one_without() -> None:
     assert alone == [sys.executable, "-m", "genlib", "train", "c.yaml", "--run-dir", "run"]
     several = train_command(Path("c.yaml"), Path("run"), 2)
     assert several[1:6] == ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    assert several[6:] == alone[1:]
+    assert several[6] == "--signals-to-handle" and several[7].split(",")[-1] == "SIGUSR1"
+    assert several[8:] == alone[1:]

@@ -1,0 +1,129 @@
+"""What may stand where something else should, as strategies of hypothesis.
+
+GENLIB_FUZZ=20 tries twenty times as many examples.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from copy import deepcopy
+from datetime import date, datetime
+from typing import Any
+
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+
+TIMES = float(os.environ.get("GENLIB_FUZZ", "1"))
+LARGEST = 64  # of a size: what is tested is whether networks fit together, not whether memory suffices
+
+Place = tuple[str | int, ...]  # the keys to a place in nested dicts and lists
+
+
+def examples(count: int) -> settings:
+    return settings(
+        max_examples=max(1, round(count * TIMES)),
+        deadline=None,
+        derandomize=True,
+        database=None,
+        suppress_health_check=list(HealthCheck),
+    )
+
+
+TEXTS = st.one_of(
+    st.text(max_size=12),
+    st.sampled_from(
+        [
+            "",
+            " ",
+            "\n",
+            "a\nb",
+            "\x00",
+            "a\x00b",
+            "\ud800",
+            "é☃\u2028",
+            "~",
+            "~nobody-of-this-name/x",
+            "..",
+            "../x",
+            "/",
+        ]
+        + ["nan", "1e309", "0x10", "1_000", "null", "on", "{}", "[", "step-1", "a" * 300, "a/" * 3000, "x" * 100_000]
+    ),
+)
+NUMBERS = st.one_of(
+    st.sampled_from([0, -1, 1, 2, 3, 0.5, -0.0, 1e-300, 1e300, 2**31, 2**63, 2**64, 10**30, 10**400]),
+    st.sampled_from([float("nan"), float("inf"), float("-inf")]),
+    st.integers(),
+    st.floats(),
+)
+JSON_LEAVES = st.one_of(st.none(), st.booleans(), NUMBERS, TEXTS)
+LEAVES = st.one_of(
+    JSON_LEAVES, st.binary(max_size=6), st.sampled_from([date(2020, 1, 2), datetime(2020, 1, 2, 3, 4), {1, 2}])
+)
+KEYS = st.one_of(
+    TEXTS, st.sampled_from(["name", "data", "method", "steps", "network"]), st.integers(0, 3), st.none(), st.booleans()
+)
+
+
+def nested(leaves: st.SearchStrategy[Any], keys: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
+    return st.recursive(
+        leaves, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(keys, inner, max_size=3), max_leaves=5
+    )
+
+
+ANYTHING = nested(LEAVES, KEYS)
+JSON = nested(JSON_LEAVES, TEXTS)
+
+
+def places(content: Any, path: Place = ()) -> Iterator[Place]:
+    """Every path in nested dicts and lists, the root's left out."""
+    pairs = content.items() if isinstance(content, dict) else enumerate(content) if isinstance(content, list) else ()
+    for key, value in pairs:
+        yield (*path, key)
+        yield from places(value, (*path, key))
+
+
+@st.composite
+def mutated(draw: st.DrawFn, original: Any, values: st.SearchStrategy[Any], keys: st.SearchStrategy[Any]) -> Any:
+    """`original` with one to three places replaced, deleted, wrapped, or given a neighbour."""
+    content = deepcopy(original)
+    for _ in range(draw(st.integers(1, 3))):
+        *parents, key = draw(st.sampled_from(list(places(content)) or [(0,)]))
+        holder = content
+        for parent in parents:
+            holder = holder[parent]
+        match draw(st.sampled_from(["replace", "replace", "replace", "delete", "wrap", "neighbour"])):
+            case "delete" if holder:
+                del holder[key]
+            case "wrap" if holder:
+                holder[key] = draw(st.sampled_from([[holder[key]], {"name": holder[key]}, [[holder[key]]]]))
+            case "neighbour" if isinstance(holder, dict):
+                holder[draw(keys)] = draw(values)
+            case _ if holder:
+                holder[key] = draw(values)
+    return content
+
+
+def is_small(content: Any) -> bool:
+    """Whether the method, if there is one, is one that memory suffices for."""
+    method = content.get("method") if isinstance(content, dict) else None
+    return not any(isinstance(value, int | float) and value > LARGEST for value in leaves([method]))
+
+
+def leaves(content: Any) -> Iterator[Any]:
+    values = content.values() if isinstance(content, dict) else content if isinstance(content, list) else ()
+    for value in values:
+        yield from leaves(value) if isinstance(value, dict | list) else [value]
+
+
+@st.composite
+def corrupted(draw: st.DrawFn, original: bytes) -> bytes:
+    """The bytes with some cut out of the middle and others in their place."""
+    start = draw(st.integers(0, len(original)))
+    end = draw(st.integers(start, min(start + 12, len(original))))
+    return (
+        original[:start]
+        + draw(st.binary(max_size=6) | TEXTS.map(lambda t: t.encode(errors="replace")))
+        + original[end:]
+    )
