@@ -50,7 +50,7 @@ SHIPPED = {name: yaml.safe_load((CONFIGS / f"{name}.yaml").read_text()) for name
 
 
 @given(st.sampled_from(NAMES).flatmap(lambda name: mutated(SHIPPED[name], ANYTHING, KEYS)))
-@examples(60)
+@examples(200)
 def test_a_shipped_configuration_with_anything_in_any_place_is_taken_or_refused_in_one_line(
     folder: Path, content: Any
 ) -> None:
@@ -59,7 +59,7 @@ def test_a_shipped_configuration_with_anything_in_any_place_is_taken_or_refused_
 
 
 @given(st.one_of(st.sampled_from(BROKEN), st.binary(max_size=40), corrupted(VALID)))
-@examples(60)
+@examples(200)
 def test_a_file_of_any_bytes_is_taken_or_refused_in_one_line(folder: Path, content: bytes) -> None:
     (folder / "config.yaml").write_bytes(content)
     one_line_or_config(folder / "config.yaml")
@@ -82,7 +82,7 @@ OVERRIDES = st.one_of(
 
 
 @given(st.lists(OVERRIDES, min_size=1, max_size=2))
-@examples(60)
+@examples(200)
 def test_an_override_of_any_text_is_taken_or_refused_in_one_line(overrides: list[str]) -> None:
     one_line_or_config(CONFIGS / "cgan_digits.yaml", overrides)
 
@@ -106,7 +106,7 @@ LARGEST = 64  # of a size: what is tested is whether networks fit together, not 
 
 
 @given(st.sampled_from(NAMES).flatmap(lambda name: mutated(TINY[name], PLAUSIBLE, st.sampled_from(["name", "width"]))))
-@examples(60)
+@examples(200)
 def test_a_configuration_that_is_taken_can_be_built(content: dict[str, Any]) -> None:
     try:
         config = RunConfig.model_validate(content)
@@ -132,7 +132,7 @@ NAMES_OF_FILES = st.one_of(
 
 @given(NAMES_OF_FILES)
 @example("..")
-@examples(60)
+@examples(200)
 def test_the_name_of_a_model_never_leads_out_of_the_runs_folder(genlib_home: Path, name: str) -> None:
     try:
         model = TypeAdapter(RegistryConfig).validate_python({"model": name}).model
