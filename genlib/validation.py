@@ -23,21 +23,26 @@ def one_line(message: str) -> str:
     return " ".join(message.split())
 
 
-def apply_override(content: dict[str, Any], override: str) -> None:
-    """Set one dotted key, in place."""
+def parsed_override(override: str) -> tuple[str, Any]:
+    """The dotted key and the value of `key=value`, which is YAML."""
     key, equals, value = override.partition("=")
     if not (key and equals):
         raise UserError(f"--set {override!r} must look like key=value, for example training.steps=100.")
-    *sections, last = key.strip().split(".")
+    try:
+        return key.strip(), yaml.safe_load(value)
+    except NOT_YAML as error:
+        raise UserError(one_line(f"--set {key}: {value!r} is no YAML value: {error}.")) from error
+
+
+def set_key(content: dict[str, Any], key: str, value: Any) -> None:
+    """Set one dotted key, in place."""
+    *sections, last = key.split(".")
     for position, name in enumerate(sections):
         content = content.setdefault(name, {})
         if not isinstance(content, dict):
             section = ".".join(sections[: position + 1])
-            raise UserError(one_line(f"--set {key}: {section} is a value, not a section."))
-    try:
-        content[last] = yaml.safe_load(value)
-    except NOT_YAML as error:
-        raise UserError(one_line(f"--set {key}: {value!r} is no YAML value: {error}.")) from error
+            raise UserError(one_line(f"override {key}: {section} is a value, not a section."))
+    content[last] = value
 
 
 def validated(model: type[Model], content: dict[str, Any], origin: str) -> Model:

@@ -10,6 +10,7 @@ from pathlib import Path
 from types import FrameType, ModuleType
 
 from genlib.cli import add_configuration, configuration, report_user_errors
+from genlib.validation import parsed_override
 from pipelines import environment
 from pipelines.servers import MLFLOW_PORT, PREFECT_PORT, start_local_prefect
 
@@ -34,6 +35,10 @@ def parser() -> argparse.ArgumentParser:
     added = command(run, "run the flow retrain on a configuration")
     add_configuration(added)
     added.add_argument("--run-dir", type=Path, help="go on with this run folder, whichever stage it is in")
+    added.add_argument("--new", action="store_true", help="begin anew where a run of the same kind was cut off")
+    added.add_argument(
+        "--only-if-data-changed", action="store_true", help="nothing, where the champion was trained on the same data"
+    )
     for function, summary in (
         (promote, "make a version champion by hand"),
         (rollback, "make the former champion champion again"),
@@ -53,13 +58,16 @@ def parser() -> argparse.ArgumentParser:
 
 
 def run(options: argparse.Namespace) -> int:
-    config = configuration(options)
+    configuration(options)  # bad input is answered before any server is asked
+    overrides = dict(map(parsed_override, options.set))
+    file, folder = str(Path(options.config).absolute()), options.run_dir and str(options.run_dir.absolute())
 
     def work() -> str:
         from pipelines.demo import report
         from pipelines.flow import retrain
 
-        return report([retrain(config, options.run_dir and str(options.run_dir.absolute()))])
+        summary = retrain(file, overrides, folder, not options.new, options.only_if_data_changed)
+        return summary.get("unchanged") or report([summary])
 
     return run_flows(work)
 

@@ -5,9 +5,7 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from genlib.config import load_config
 from pipelines.environment import redacted
-from pipelines.provenance import PROJECT
 from pipelines.text import text_table
 
 CONFIGURATIONS = ("vae_digits", "dcgan_digits")
@@ -15,10 +13,9 @@ CONFIGURATIONS = ("vae_digits", "dcgan_digits")
 
 def demo() -> str:
     """Run the demonstration; returns the closing table."""
-    configs = [load_config(PROJECT / "configs" / f"{name}.yaml") for name in CONFIGURATIONS]
     from pipelines.flow import retrain
 
-    return report([retrain(config) for config in configs])
+    return report([retrain(name) for name in CONFIGURATIONS])
 
 
 def report(summaries: list[dict[str, Any]]) -> str:

@@ -8,20 +8,23 @@ import re
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from prefect import flow, get_run_logger, runtime
 from prefect.artifacts import create_link_artifact, create_table_artifact
+from prefect.states import Completed
 
-from genlib.config import RunConfig
+from genlib.config import load_config
 from genlib.errors import UserError
 from genlib.evaluation.measures import floors_of, values_of
+from genlib.evaluation.preflight import check_weights
 from genlib.home import runs_folder
-from genlib.locks import held
-from genlib.training.run_folder import RunFolder
+from genlib.provenance import PROJECT
 from pipelines import environment, tasks
+from pipelines.configurations import configuration_file
+from pipelines.folders import run_folder
 from pipelines.servers import MLFLOW_PORT, address
-from pipelines.sync import PIPELINE
 from pipelines.tracking import tracked
 
 
@@ -38,36 +41,57 @@ for name in ("prefect.flow_runs", "prefect.task_runs"):
     logging.getLogger(name).addFilter(WithoutTraceback())
 
 
-@flow(name="retrain", flow_run_name="{config.registry.model}")
-def retrain(config: RunConfig, run_dir: str | None = None) -> dict[str, Any]:
+def model_name() -> str:
+    """The flow run's name: the configuration's."""
+    return Path(str(runtime.flow_run.parameters["config"])).stem.replace("_", "-")
+
+
+@flow(name="retrain", flow_run_name=model_name)
+def retrain(
+    config: str,
+    overrides: dict[str, Any] | None = None,
+    run_dir: str | None = None,
+    resume: bool = True,
+    only_if_data_changed: bool = False,
+) -> dict[str, Any]:
     """Take a configuration's dataset to a trained, evaluated, gated and registered model; returns what came out.
 
-    With `run_dir` it goes on with that run folder, from its last checkpoint and in its MLflow run. A folder of its own
-    is named by the flow run, so that one that was cut off and runs again goes on too.
+    Args:
+        config: Name of a shipped configuration, such as vae_digits, or the path of a YAML file.
+        overrides: What differs from it, by dotted key: {"training.steps": 2000}.
+        run_dir: Go on with this run folder, from its last checkpoint and in its MLflow run.
+        resume: Go on with the newest run of the same configuration, data and code that was cut off, if there is one.
+        only_if_data_changed: Finish at once where the champion was trained on the data as they are now.
     """
+    if runtime.deployment.id:  # a worker runs flows in a folder that it removes
+        os.environ.setdefault("GENLIB_HOME", str(PROJECT / ".genlib"))
     environment.configure()
-    model = config.registry.model
-    folder = RunFolder(run_dir or runs_folder() / f"{model}-{runtime.flow_run.id}")
-    folder.make()
+    settings = load_config(configuration_file(config), overrides or {})
+    check_weights(settings.evaluation)
+    log = get_run_logger()
     seconds: dict[str, float] = {}
-    with held(folder.path, PIPELINE):
-        with timed(seconds, "prepare"):
-            dataset = tasks.prepare(config)
+    with timed(seconds, "prepare"):
+        dataset = tasks.prepare(settings)
+    if only_if_data_changed and (unchanged := tasks.champion_of(settings, dataset)):
+        log.info("%s", unchanged)
+        return Completed(message=unchanged, data={"unchanged": unchanged})  # type: ignore[return-value]
+    own = runs_folder() / f"{settings.registry.model}-{runtime.flow_run.id}"
+    with run_folder(run_dir, own, settings, dataset, resume, log.info) as folder:
         tags = {"prefect.flow_run_id": str(runtime.flow_run.id)}
-        with tracked(config, dataset, folder, get_run_logger().warning, tags) as mirror:
+        with tracked(settings, dataset, folder, log.warning, tags) as mirror:
             # Called, not submitted: SIGTERM reaches the main thread only, which must be the one that holds the process.
             with timed(seconds, "train"):
-                result = tasks.train(config, folder, mirror)
+                result = tasks.train(settings, folder, mirror)
             with timed(seconds, "evaluate"):
-                evaluation = tasks.evaluate(config, folder, mirror)
+                evaluation = tasks.evaluate(settings, folder, mirror)
             with timed(seconds, "register"):
-                registered = tasks.register(config, folder, mirror)
+                registered = tasks.register(settings, folder, mirror)
     run_page = mlflow_link(str(mirror.ledger.experiment_id), mirror.run_id)
     grids = sorted(folder.samples.glob("step-*.png"))
     summary = {
-        "model": model,
+        "model": settings.registry.model,
         **registered._asdict(),
-        "metric": config.registry.metric,
+        "metric": settings.registry.metric,
         "metrics": values_of(evaluation),
         "std": {name: entry["std"] for name, entry in evaluation["metrics"].items()},
         "floor": floors_of(evaluation),

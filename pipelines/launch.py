@@ -70,6 +70,7 @@ def run_process(
     process = subprocess.Popen(
         [sys.executable, "-I", "-S", str(TETHER), str(os.getpid()), *command],
         stdin=subprocess.DEVNULL,
+        close_fds=False,  # the locks of GPUs are made to be inherited
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

@@ -221,16 +221,21 @@ def basis_of(evaluation: dict[str, Any]) -> dict[str, str]:
     }
 
 
-def champion_for_report(name: str) -> dict[str, Any] | None:
-    """The champion as a report compares with it: {"model", "version", "metrics"}; None where there is none yet."""
+def champion_version(name: str) -> ModelVersion | None:
+    """None where there is none yet."""
     client = MlflowClient()
     if not client.search_registered_models(filter_string=f"name = '{name}'"):
         return None
     version = champion_of(client.get_registered_model(name))
+    return client.get_model_version(name, version) if version else None
+
+
+def champion_for_report(name: str) -> dict[str, Any] | None:
+    """The champion as a report compares with it: {"model", "version", "metrics"}; None where there is none yet."""
+    version = champion_version(name)
     if version is None:
         return None
-    scores = scores_of(client.get_model_version(name, version))
-    return {"model": name, "version": version, "metrics": dict(scores.metrics)}
+    return {"model": name, "version": str(version.version), "metrics": dict(scores_of(version).metrics)}
 
 
 def existing_model(client: MlflowClient, name: str) -> RegisteredModel:

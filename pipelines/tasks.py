@@ -9,6 +9,7 @@ from logging import Logger, LoggerAdapter
 from pathlib import Path
 from typing import Any
 
+import torch
 from prefect import get_run_logger, task
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State, TaskRun
@@ -22,6 +23,7 @@ from genlib.evaluation.preflight import check_counts, check_metric, check_weight
 from genlib.files import write_json
 from genlib.training.run_folder import RunFolder
 from pipelines import registry
+from pipelines.devices import devices_for
 from pipelines.environment import redacted
 from pipelines.launch import Ended, evaluate_command, run_process, train_command, train_environment
 from pipelines.sync import register_run
@@ -61,6 +63,22 @@ def prepare(config: RunConfig) -> DatasetFolder:
     return dataset
 
 
+@task(
+    task_run_name="champion of {config.registry.model}",
+    retries=3,
+    retry_delay_seconds=[2, 10, 60],
+    retry_condition_fn=not_bad_input,
+    cache_policy=NO_CACHE,
+)
+def champion_of(config: RunConfig, dataset: DatasetFolder) -> str | None:
+    """Why there is nothing to train: the champion's data are these. None where they changed, or there is none yet."""
+    model, content = config.registry.model, dataset.manifest.content_hash
+    version = registry.champion_version(model)
+    if version is None or version.tags.get("dataset_hash") != content:
+        return None
+    return f"nothing to do: {model} version {version.version}, the champion, was trained on these data ({content[:12]})"
+
+
 @task(task_run_name="train {config.registry.model}", cache_policy=NO_CACHE)
 def train(config: RunConfig, folder: RunFolder, mirror: Mirror) -> dict[str, Any]:
     """Train in a process of its own, mirrored into MLflow; returns result.json. Continues what the folder holds.
@@ -69,13 +87,18 @@ def train(config: RunConfig, folder: RunFolder, mirror: Mirror) -> dict[str, Any
     training.max_restarts times.
     """
     training, log = config.training, get_run_logger()
-    with tempfile.TemporaryDirectory() as scratch, mirror.following():
+    on_gpus = training.device == "auto" and torch.cuda.is_available()
+    with (
+        tempfile.TemporaryDirectory() as scratch,
+        devices_for(training.processes, on_gpus) as devices,
+        mirror.following(),
+    ):
         config_file = Path(scratch) / "config.yaml"
         config_file.write_text(to_yaml(config))
         command = train_command(config_file, folder.path, training.processes)
         for restarts in range(training.max_restarts + 1):
             folder.result_file.unlink(missing_ok=True)
-            ended = run_process(command, passed_on(log), train_environment(training.processes))
+            ended = run_process(command, passed_on(log), devices | train_environment(training.processes))
             result = folder.result()
             status = result.get("status", "failed")
             if status != "failed" or ended.blamed or restarts == training.max_restarts:

@@ -6,8 +6,9 @@ answered at once.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import yaml
 from pydantic import model_validator
@@ -38,7 +39,7 @@ from genlib.config.networks import DCGANConfig, MLPConfig, NetworkConfig, R3GANC
 from genlib.config.rules import RULES
 from genlib.config.training import EvaluationConfig, RegistryConfig, TrainingConfig, check_divisible
 from genlib.errors import UserError
-from genlib.validation import NOT_YAML, apply_override, one_line, validated
+from genlib.validation import NOT_YAML, one_line, parsed_override, set_key, validated
 
 __all__ = [
     "ADAConfig",
@@ -100,8 +101,11 @@ class RunConfig(Section):
         return self
 
 
-def load_config(path: str | Path, overrides: list[str] | None = None) -> RunConfig:
-    """Read one YAML file, apply overrides such as `training.steps=100`, validate. UserError says what to mend."""
+def load_config(path: str | Path, overrides: Sequence[str] | Mapping[str, Any] = ()) -> RunConfig:
+    """Read one YAML file, apply overrides such as `training.steps=100` or {"training.steps": 100}, validate.
+
+    UserError says what to mend.
+    """
     path = Path(path)
     try:
         content = yaml.safe_load(path.read_text())
@@ -114,8 +118,9 @@ def load_config(path: str | Path, overrides: list[str] | None = None) -> RunConf
     if not isinstance(content, dict):
         given = one_line(f"configuration {path} must hold sections such as data and method, not {content!r:.200}.")
         raise UserError(given)
-    for override in overrides or []:
-        apply_override(content, override)
+    pairs = overrides.items() if isinstance(overrides, Mapping) else map(parsed_override, overrides)
+    for key, value in pairs:
+        set_key(content, key, value)
     return validated(RunConfig, content, str(path))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +36,7 @@ BROKEN = [
 ]
 
 
-def one_line_or_config(file: Path, overrides: list[str] | None = None) -> RunConfig | None:
+def one_line_or_config(file: Path, overrides: Sequence[str] = ()) -> RunConfig | None:
     """None where a UserError of one line came; any other error is the test's."""
     try:
         config = load_config(file, overrides)

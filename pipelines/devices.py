@@ -1,0 +1,166 @@
+"""The devices of a training: slots of a Prefect concurrency limit, and locks on the GPUs of this machine.
+
+Slots are what everybody sees and counts; locks say which GPUs, and hold without any server. The slots of a flow that
+was killed are free again when its lease ends, after five minutes; its locks, when the last of its processes has ended.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import platform
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import TypeVar
+
+import httpx
+from prefect import get_run_logger, runtime
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.objects import State
+from prefect.concurrency.asyncio import ConcurrencySlotAcquisitionError
+from prefect.concurrency.sync import concurrency
+from prefect.context import FlowRunContext
+from prefect.exceptions import ObjectNotFound
+from prefect.states import Running
+
+from genlib.errors import UserError
+from genlib.home import home
+
+INTERVAL = 3.0  # seconds between two attempts
+LOCKED = 423  # HTTP: the slots are taken
+
+Taken = TypeVar("Taken")
+
+
+@contextmanager
+def devices_for(processes: int, on_gpus: bool) -> Iterator[dict[str, str]]:
+    """Inside, they are nobody else's; yields the environment in which processes see no others.
+
+    Waits for them, the flow run being AwaitingDevices. UserError where there are not that many at all.
+    """
+    with ExitStack() as stack:
+        if limit := limit_of_this_run():
+            stack.enter_context(slots(limit, processes))
+        yield stack.enter_context(gpus(processes)) if on_gpus else {}
+
+
+def limit_of_this_run() -> str | None:
+    """GENLIB_SLOTS, else the concurrency limit that is named like the work pool; None where there is none."""
+    named = os.environ.get("GENLIB_SLOTS")
+    context = FlowRunContext.get()
+    pool = context.flow_run.work_pool_name if context and context.flow_run else None
+    if named or pool is None:
+        return named
+    return pool if size_of(pool) is not None else None
+
+
+def size_of(limit: str) -> int | None:
+    with get_client(sync_client=True) as client:
+        try:
+            return client.read_global_concurrency_limit_by_name(limit).limit
+        except ObjectNotFound:
+            return None
+
+
+@contextmanager
+def slots(limit: str, count: int) -> Iterator[None]:
+    size = size_of(limit)
+    if size is None:
+        raise UserError(
+            f"GENLIB_SLOTS is '{limit}', but there is no such concurrency limit; make it: prefect "
+            f"global-concurrency-limit create {limit} --limit {count}"
+        )
+    if count > size:
+        raise UserError(
+            f"training.processes ({count}) are more than the {size} slots of '{limit}'; use fewer, or raise it: "
+            f"prefect global-concurrency-limit update {limit} --limit {count}"
+        )
+
+    def take() -> ExitStack | None:
+        stack = ExitStack()
+        try:
+            # A lease that cannot be renewed, its server being away, ends no training.
+            stack.enter_context(
+                concurrency(limit, count, max_retries=0, strict=True, raise_on_lease_renewal_failure=False)
+            )
+        except ConcurrencySlotAcquisitionError as error:
+            if isinstance(error.__cause__, httpx.HTTPStatusError) and error.__cause__.response.status_code == LOCKED:
+                return None
+            raise
+        return stack
+
+    with wait_for(take, f"{count} of the {size} slots of '{limit}'"):
+        yield
+
+
+@contextmanager
+def gpus(count: int) -> Iterator[dict[str, str]]:
+    """Locks that the processes started inside inherit, so that a GPU is taken as long as one of them lives."""
+    visible = visible_gpus()
+    if count > len(visible):
+        raise UserError(
+            f"training.processes is {count}, but {len(visible)} GPUs are visible here; use at most that many."
+        )
+    folder = home() / "gpus"
+    folder.mkdir(exist_ok=True)
+
+    def take() -> dict[str, int] | None:
+        taken: dict[str, int] = {}
+        for gpu in visible:
+            descriptor = locked(folder / f"{platform.node()}-{gpu}.lock")
+            if descriptor is not None:
+                taken[gpu] = descriptor
+            if len(taken) == count:
+                return taken
+        release(taken)
+        return None
+
+    taken = wait_for(take, f"{count} of the GPUs {', '.join(visible)}")
+    try:
+        yield {"CUDA_VISIBLE_DEVICES": ",".join(taken)}
+    finally:
+        release(taken)
+
+
+def release(taken: dict[str, int]) -> None:
+    for descriptor in taken.values():
+        os.close(descriptor)
+
+
+def locked(file: Path) -> int | None:
+    """A descriptor that holds the file's lock; None where another process does."""
+    descriptor = os.open(file, os.O_RDWR | os.O_CREAT, 0o666)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        return None
+    os.set_inheritable(descriptor, True)
+    return descriptor
+
+
+def visible_gpus() -> list[str]:
+    """As CUDA_VISIBLE_DEVICES names them."""
+    import torch
+
+    named = os.environ.get("CUDA_VISIBLE_DEVICES")
+    return named.split(",") if named else [str(index) for index in range(torch.cuda.device_count())]
+
+
+def wait_for(take: Callable[[], Taken | None], what: str) -> Taken:
+    """What `take` gives once it gives something. Meanwhile the flow run's state says what it waits for."""
+    taken = take()
+    if taken is None:
+        show(Running(name="AwaitingDevices", message=f"waiting for {what}"))
+        while (taken := take()) is None:
+            time.sleep(INTERVAL)
+        show(Running())
+    return taken
+
+
+def show(state: State[None]) -> None:
+    get_run_logger().info("%s", state.message or "got them")
+    with get_client(sync_client=True) as client:
+        client.set_flow_run_state(runtime.flow_run.id, state, force=True)

@@ -1,0 +1,52 @@
+"""What a user may ask of a deployment, as the JSON schema that Prefect's server and its form check it by."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Annotated, Any
+
+from pydantic import BaseModel, TypeAdapter
+from pydantic.fields import FieldInfo
+
+from genlib.config import RunConfig
+
+CHOICE = {"type": "object", "required": ["name"], "description": "Another choice, with its keys"}
+
+
+def overrides_schema(config: RunConfig) -> dict[str, Any]:
+    """Every key of a configuration by its dotted name, with its type, limits and meaning; no other key is taken.
+
+    What belongs to a choice, such as a method's network, has that choice's keys; another choice is a whole section.
+    """
+    return {
+        "title": "Overrides",
+        "description": 'What differs from the file, by dotted key: {"training.steps": 2000, "training.seed": 1}',
+        "type": "object",
+        "properties": dict(keys_of(config)),
+        "additionalProperties": False,
+        "default": {},
+    }
+
+
+def keys_of(section: BaseModel, prefix: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
+    for name, field in type(section).model_fields.items():
+        key, value = f"{prefix}{name}", getattr(section, name)
+        if name == "name":
+            continue  # it comes with its section
+        if not isinstance(value, BaseModel):
+            yield key, schema_of(field)
+        elif "name" in type(value).model_fields:  # one choice of several
+            yield key, CHOICE
+            yield from keys_of(value, f"{key}.")
+        else:
+            yield from keys_of(value, f"{key}.")
+
+
+def schema_of(field: FieldInfo) -> dict[str, Any]:
+    """Without a default: the configuration has one already."""
+    annotation: Any = Annotated[field.annotation, field]
+    schema = TypeAdapter(annotation).json_schema()
+    schema.pop("default", None)
+    if "$defs" in schema:  # a choice that may be null
+        return {"anyOf": [CHOICE, {"type": "null"}], "description": schema["description"]}
+    return schema
