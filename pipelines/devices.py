@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TypeVar
 
 import httpx
+import torch
 from prefect import get_run_logger, runtime
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import State
@@ -25,6 +26,7 @@ from prefect.context import FlowRunContext
 from prefect.exceptions import ObjectNotFound
 from prefect.states import Running
 
+from genlib.config import TrainingConfig
 from genlib.errors import UserError
 from genlib.home import home
 
@@ -35,15 +37,16 @@ Taken = TypeVar("Taken")
 
 
 @contextmanager
-def devices_for(processes: int, on_gpus: bool) -> Iterator[dict[str, str]]:
+def devices_for(training: TrainingConfig) -> Iterator[dict[str, str]]:
     """Inside, they are nobody else's; yields the environment in which processes see no others.
 
     Waits for them, the flow run being AwaitingDevices. UserError where there are not that many at all.
     """
     with ExitStack() as stack:
         if limit := limit_of_this_run():
-            stack.enter_context(slots(limit, processes))
-        yield stack.enter_context(gpus(processes)) if on_gpus else {}
+            stack.enter_context(slots(limit, training.processes))
+        on_gpus = training.device == "auto" and torch.cuda.is_available()
+        yield stack.enter_context(gpus(training.processes)) if on_gpus else {}
 
 
 def limit_of_this_run() -> str | None:
@@ -143,8 +146,6 @@ def locked(file: Path) -> int | None:
 
 def visible_gpus() -> list[str]:
     """As CUDA_VISIBLE_DEVICES names them."""
-    import torch
-
     named = os.environ.get("CUDA_VISIBLE_DEVICES")
     return named.split(",") if named else [str(index) for index in range(torch.cuda.device_count())]
 

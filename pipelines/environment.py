@@ -13,12 +13,18 @@ from urllib.parse import unquote, urlsplit, urlunsplit
 
 from genlib.errors import UserError
 from genlib.home import home
+from genlib.provenance import PROJECT
 
 DATABASE_PORTS = {"postgresql": 5432, "mysql": 3306, "mssql": 1433}
 
 
-def configure() -> None:
-    """Set a default for each variable that is unset; UserError if GENLIB_HOME cannot be written to."""
+def configure(by_worker: bool = False) -> None:
+    """Set a default for each variable that is unset; UserError if GENLIB_HOME cannot be written to.
+
+    A worker runs flows in a folder that it removes: there GENLIB_HOME is by default the project's.
+    """
+    if by_worker:
+        os.environ.setdefault("GENLIB_HOME", str(PROJECT / ".genlib"))
     folder = home()
     os.environ["GENLIB_HOME"] = str(folder)  # absolute, for processes that start elsewhere
     defaults = {

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import re
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,11 +19,12 @@ from genlib.errors import UserError
 from genlib.evaluation.measures import floors_of, values_of
 from genlib.evaluation.preflight import check_weights
 from genlib.home import runs_folder
-from genlib.provenance import PROJECT
 from pipelines import environment, tasks
 from pipelines.configurations import configuration_file
+from pipelines.devices import devices_for
 from pipelines.folders import run_folder
 from pipelines.servers import MLFLOW_PORT, address
+from pipelines.text import slug
 from pipelines.tracking import tracked
 
 
@@ -63,9 +63,7 @@ def retrain(
         resume: Go on with the newest run of the same configuration, data and code that was cut off, if there is one.
         only_if_data_changed: Finish at once where the champion was trained on the data as they are now.
     """
-    if runtime.deployment.id:  # a worker runs flows in a folder that it removes
-        os.environ.setdefault("GENLIB_HOME", str(PROJECT / ".genlib"))
-    environment.configure()
+    environment.configure(by_worker=bool(runtime.deployment.id))
     settings = load_config(configuration_file(config), overrides or {})
     check_weights(settings.evaluation)
     log = get_run_logger()
@@ -78,12 +76,15 @@ def retrain(
     own = runs_folder() / f"{settings.registry.model}-{runtime.flow_run.id}"
     with run_folder(run_dir, own, settings, dataset, resume, log.info) as folder:
         tags = {"prefect.flow_run_id": str(runtime.flow_run.id)}
-        with tracked(settings, dataset, folder, log.warning, tags) as mirror:
+        with (
+            tracked(settings, dataset, folder, log.warning, tags) as mirror,
+            devices_for(settings.training) as devices,
+        ):
             # Called, not submitted: SIGTERM reaches the main thread only, which must be the one that holds the process.
             with timed(seconds, "train"):
-                result = tasks.train(settings, folder, mirror)
+                result = tasks.train(settings, folder, mirror, devices)
             with timed(seconds, "evaluate"):
-                evaluation = tasks.evaluate(settings, folder, mirror)
+                evaluation = tasks.evaluate(settings, folder, mirror, devices)
             with timed(seconds, "register"):
                 registered = tasks.register(settings, folder, mirror)
     run_page = mlflow_link(str(mirror.ledger.experiment_id), mirror.run_id)
@@ -122,7 +123,7 @@ def mlflow_link(experiment_id: str, run_id: str) -> str:
 
 def publish(summary: dict[str, Any]) -> None:
     """The result on the flow run's page: a table of the metrics against their floors, and links."""
-    key = re.sub(r"[^a-z0-9]+", "-", summary["model"].lower()).strip("-")
+    key = slug(summary["model"])
     floor = summary["floor"]
     create_table_artifact(
         key=f"{key}-result",

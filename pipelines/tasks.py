@@ -9,7 +9,6 @@ from logging import Logger, LoggerAdapter
 from pathlib import Path
 from typing import Any
 
-import torch
 from prefect import get_run_logger, task
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State, TaskRun
@@ -23,7 +22,6 @@ from genlib.evaluation.preflight import check_counts, check_metric, check_weight
 from genlib.files import write_json
 from genlib.training.run_folder import RunFolder
 from pipelines import registry
-from pipelines.devices import devices_for
 from pipelines.environment import redacted
 from pipelines.launch import Ended, evaluate_command, run_process, train_command, train_environment
 from pipelines.sync import register_run
@@ -80,19 +78,14 @@ def champion_of(config: RunConfig, dataset: DatasetFolder) -> str | None:
 
 
 @task(task_run_name="train {config.registry.model}", cache_policy=NO_CACHE)
-def train(config: RunConfig, folder: RunFolder, mirror: Mirror) -> dict[str, Any]:
+def train(config: RunConfig, folder: RunFolder, mirror: Mirror, devices: dict[str, str]) -> dict[str, Any]:
     """Train in a process of its own, mirrored into MLflow; returns result.json. Continues what the folder holds.
 
     A training that dies (a process killed, a machine's fault) is started again from its last checkpoint, up to
     training.max_restarts times.
     """
     training, log = config.training, get_run_logger()
-    on_gpus = training.device == "auto" and torch.cuda.is_available()
-    with (
-        tempfile.TemporaryDirectory() as scratch,
-        devices_for(training.processes, on_gpus) as devices,
-        mirror.following(),
-    ):
+    with tempfile.TemporaryDirectory() as scratch, mirror.following():
         config_file = Path(scratch) / "config.yaml"
         config_file.write_text(to_yaml(config))
         command = train_command(config_file, folder.path, training.processes)
@@ -127,7 +120,7 @@ def passed_on(log: Logger | LoggerAdapter[Logger]) -> Callable[[str], None]:
 
 
 @task(task_run_name="evaluate {config.registry.model}", cache_policy=NO_CACHE)
-def evaluate(config: RunConfig, folder: RunFolder, mirror: Mirror) -> dict[str, Any]:
+def evaluate(config: RunConfig, folder: RunFolder, mirror: Mirror, devices: dict[str, str]) -> dict[str, Any]:
     """Evaluate in a process of its own, which gives its memory back; returns evaluation.json."""
     try:
         champion = registry.champion_for_report(config.registry.model)
@@ -135,7 +128,7 @@ def evaluate(config: RunConfig, folder: RunFolder, mirror: Mirror) -> dict[str, 
     except Exception as error:  # whatever MLflow's trouble is, a report can do without
         reason = redacted(str(error).partition("\n")[0])
         get_run_logger().warning("the report has no champion beside it, since MLflow does not answer (%s)", reason)
-    ended = run_process(evaluate_command(folder.path), passed_on(get_run_logger()))
+    ended = run_process(evaluate_command(folder.path), passed_on(get_run_logger()), devices)
     if ended.code != 0:
         raise failure("evaluation failed", ended)
     mirror.log_results()

@@ -60,7 +60,7 @@ class ActivePhase:
         losses: Losses = self.wrapped(batch)
         total = losses["total"]
         # A loss that is no number makes gradients that are none: so all processes hear of it, where they reduce them.
-        self.accelerator.backward(total * (0 * total.detach() + share))
+        self.accelerator.backward(total, gradient=0 * total.detach() + share)
         return losses
 
     def step(self) -> tuple[Tensor, Tensor | None]:

@@ -63,9 +63,18 @@ def too_many(skipped: int, steps_done: int, allowed: int) -> bool:
     return skipped * WINDOW > allowed * ((steps_done - 1) % WINDOW + 1)
 
 
-@torch.no_grad()
 def step_unless(skip: Tensor, optimizer: torch.optim.Optimizer) -> None:
-    """Update the parameters, or change nothing where `skip`, 0 or 1, (), says so. The device is not waited for."""
+    """Update the parameters, or change nothing where `skip`, 0 or 1, (), says so. No other device is waited for."""
+    if skip.is_cpu:
+        if not skip:
+            optimizer.step()
+        return
+    step_on_device_unless(skip, optimizer)
+
+
+@torch.no_grad()
+def step_on_device_unless(skip: Tensor, optimizer: torch.optim.Optimizer) -> None:
+    """The same without a look at `skip`."""
     if getattr(optimizer, "_step_supports_amp_scaling", False):  # its kernel leaves the update out by itself
         optimizer.found_inf = skip  # type: ignore[attr-defined]
         optimizer.step()

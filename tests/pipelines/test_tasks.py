@@ -29,7 +29,7 @@ def train(config: RunConfig, run_folder: RunFolder, monkeypatch: pytest.MonkeyPa
         writes = f"open({str(run_folder.result_file)!r}, 'w').write({json.dumps(result)!r})" if result else ""
         script = f"import sys\nprint({says!r})\n{writes}\nsys.exit({code})"
         monkeypatch.setattr(tasks, "train_command", lambda *_: [sys.executable, "-c", script])
-        return tasks.train.fn(config, run_folder, mirror)
+        return tasks.train.fn(config, run_folder, mirror, {})
 
     return train
 
@@ -106,9 +106,9 @@ sys.exit(CODE)
         monkeypatch.setattr(tasks, "train_command", lambda *_: [sys.executable, "-c", program])
 
     engine("finished", 0)
-    assert tasks.train.fn(config, run_folder, mirror)["step"] == 3
+    assert tasks.train.fn(config, run_folder, mirror, {})["step"] == 3
     assert "restart 2 of 3" in caplog.text and "exit code -9" in caplog.text
     engine("diverged", 1)
     with pytest.raises(StageFailed, match="training diverged at step 3"):
-        tasks.train.fn(config, run_folder, mirror)
+        tasks.train.fn(config, run_folder, mirror, {})
     assert attempts.read_text() == "xxx"

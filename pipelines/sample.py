@@ -1,0 +1,86 @@
+"""The flow that draws from a registered model: N images in a folder."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import torch
+from mlflow import MlflowClient
+from mlflow.artifacts import download_artifacts
+from mlflow.entities.model_registry import ModelVersion
+from PIL import Image
+from prefect import flow, get_run_logger, runtime
+from prefect.artifacts import create_markdown_artifact
+
+from genlib.errors import UserError
+from genlib.files import rename_into_place, write_json
+from genlib.home import home
+from genlib.pixels import write_npz
+from genlib.sampling import load_sampler
+from pipelines import environment, registry
+from pipelines.text import slug
+
+
+@flow(name="sample", flow_run_name="{model}")
+def sample(
+    model: str,
+    count: int = 64,
+    labels: list[str] | None = None,
+    seed: int = 0,
+    version: str = registry.CHAMPION,
+    output: str | None = None,
+) -> str:
+    """Write images drawn from a registered model into a folder: PNG files, or points.npz; returns the folder.
+
+    Args:
+        model: Name of a registered model, such as vae-digits.
+        count: How many.
+        labels: Of a conditional model: names or numbers, in turn.
+        seed: The same seed gives the same images.
+        version: A version's number or its alias.
+        output: A folder that is not there yet (default: one under GENLIB_HOME/samples).
+    """
+    environment.configure(by_worker=bool(runtime.deployment.id))
+    chosen = version_of(model, version)
+    folder = Path(output or home() / "samples" / f"{model}-{chosen.version}-seed-{seed}-{count}").absolute()
+    if output and folder.exists():
+        raise UserError(f"output {folder} exists; name another folder.")
+    with TemporaryDirectory() as scratch:
+        downloaded = download_artifacts(f"models:/{model}/{chosen.version}", dst_path=scratch)
+        sampler = load_sampler(Path(downloaded) / "artifacts" / "sampler")
+    named = None if labels is None else sampler.labels_named(labels, count)
+    samples = sampler.images(count, seed, labels=named)
+    provenance = {"model": model, "version": str(chosen.version), "mlflow_run": chosen.run_id, "seed": seed}
+    write_folder(folder, samples, provenance | {"labels": None if named is None else named.tolist()})
+    get_run_logger().info("%s samples of %s version %s: %s", count, model, chosen.version, folder)
+    create_markdown_artifact(
+        f"{count} samples of **{model}** version {chosen.version}, seed {seed}: `{folder}`",
+        key=f"{slug(model)}-samples",
+    )
+    return str(folder)
+
+
+def version_of(model: str, version: str) -> ModelVersion:
+    """UserError for a model, version or alias that is not there."""
+    client = MlflowClient()
+    registered = registry.existing_model(client, model)
+    number = str(registered.aliases.get(version, version))
+    return client.get_model_version(model, registry.existing_version(client, model, number))
+
+
+def write_folder(folder: Path, samples: torch.Tensor, provenance: dict[str, object]) -> None:
+    """Beside, then renamed: a folder that is there is whole."""
+    partial = folder.with_name(f".{folder.name}.partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    if samples.ndim == 2:
+        write_npz(partial / "points.npz", samples)
+    else:
+        for index, image in enumerate(samples):
+            pixels = image.permute(1, 2, 0).squeeze(2) if len(image) == 1 else image.permute(1, 2, 0)
+            Image.fromarray(pixels.contiguous().numpy()).save(partial / f"{index:08d}.png")
+    write_json(partial / "samples.json", provenance)
+    shutil.rmtree(folder, ignore_errors=True)
+    rename_into_place(partial, folder)
