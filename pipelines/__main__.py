@@ -1,8 +1,9 @@
-"""The command line: python -m pipelines run | promote | rollback | compare | sync | demo | ui. Heavy imports wait."""
+"""The command line: python -m pipelines COMMAND. Heavy imports wait for their command."""
 
 from __future__ import annotations
 
 import argparse
+import os
 import signal
 import sys
 from collections.abc import Callable, Sequence
@@ -10,6 +11,7 @@ from pathlib import Path
 from types import FrameType, ModuleType
 
 from genlib.cli import add_configuration, configuration, report_user_errors
+from genlib.errors import UserError
 from genlib.validation import parsed_override
 from pipelines import environment
 from pipelines.servers import MLFLOW_PORT, PREFECT_PORT, start_local_prefect
@@ -50,6 +52,10 @@ def parser() -> argparse.ArgumentParser:
             added.add_argument("version", metavar="VERSION")
     added = command(sync, "send MLflow what it did not take while it was away")
     added.add_argument("run_dirs", type=Path, metavar="RUN_DIR", nargs="*", help="default: all under GENLIB_HOME/runs")
+    added = command(deploy, "make work pools, slots and deployments on Prefect's server, or bring them up to date")
+    added.add_argument("configs", metavar="CONFIG", nargs="*", help="YAML files of your own, beside the shipped ones")
+    added.add_argument("--pool", metavar="POOL", help="the work pool of all deployments, in the place of their own")
+    added.add_argument("--slots", type=int, help="processes that train at once in the pool gpu: its GPUs")
     command(demo, "train, evaluate and register the two small models on real digits")
     added = command(ui, "serve MLflow's and Prefect's interfaces on loopback")
     added.add_argument("--mlflow-port", type=int, default=MLFLOW_PORT)
@@ -133,6 +139,19 @@ def sync(options: argparse.Namespace) -> int:
     lines = sync(options.run_dirs, lambda warning: print(f"warning: {warning}", file=sys.stderr))
     print("\n".join(lines) or "MLflow has everything.")
     return 1 if any("not all sent" in line for line in lines) else 0
+
+
+def deploy(options: argparse.Namespace) -> int:
+    environment.configure()
+    if not os.environ.get("PREFECT_API_URL"):
+        raise UserError("PREFECT_API_URL is not set; start a server (make ui) and name it: http://HOST:4200/api")
+    if options.slots is not None and options.slots < 1:
+        raise UserError(f"--slots ({options.slots}) must be at least 1.")
+    environment.check_servers(mlflow_may_be_away=True)
+    from pipelines.deploy import deploy
+
+    print("\n".join(deploy(options.configs, options.pool, options.slots)))
+    return 0
 
 
 def connected_registry() -> ModuleType:

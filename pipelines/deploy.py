@@ -2,37 +2,201 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+import yaml
+from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.client.schemas.actions import (
+    DeploymentScheduleCreate,
+    DeploymentScheduleUpdate,
+    DeploymentUpdate,
+    GlobalConcurrencyLimitCreate,
+    GlobalConcurrencyLimitUpdate,
+    WorkPoolCreate,
+)
+from prefect.client.schemas.objects import StateType
+from prefect.client.schemas.schedules import CronSchedule
+from prefect.events import AutomationCore, EventTrigger, Posture, ResourceSpecification
+from prefect.events.actions import ChangeFlowRunState
+from prefect.exceptions import ObjectNotFound
+from prefect.utilities.callables import parameter_schema
+from prefect.workers.process import ProcessWorker
+
+from genlib.config import load_config
+from genlib.errors import UserError
+from genlib.files import read_json
 from genlib.provenance import PROJECT
+from pipelines.configurations import configuration_file
+from pipelines.devices import size_of
+from pipelines.flow import retrain
+from pipelines.parameters import overrides_schema
+from pipelines.sample import sample
 
 DEPLOYMENTS = PROJECT / "infra" / "prefect.yaml"
-JOB_TEMPLATE = PROJECT / "infra" / "kubernetes" / "job-template.json"
-ZOMBIES = "Crash zombie flow runs"
-HEARTBEAT = 30  # seconds; Prefect's least
-# Of every flow run that a worker starts.
-ENVIRONMENT = {
+KUBERNETES_JOB = PROJECT / "infra" / "kubernetes" / "job-template.json"
+GPU = "gpu"  # a work pool, and the concurrency limit of its trainings
+CRASH_ZOMBIES = "Crash flow runs whose process is gone"
+HEARTBEAT = 30  # seconds, Prefect's least
+ENVIRONMENT = {  # of the flow runs that a worker starts
     "DO_NOT_TRACK": "true",
     "PREFECT_CLIENT_MAX_RETRIES": "8",
     "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": str(HEARTBEAT),
 }
 
 
-def deploy(configurations: list[str], pool: str | None = None, gpus: int | None = None) -> list[str]:
-    """Make or update everything, as often as one likes; a line for each thing that was made or changed.
+def deploy(configurations: list[str], pool: str | None = None, slots: int | None = None) -> list[str]:
+    """Make what is not there and update what is, as often as one likes; a line for each thing.
 
-    `configurations` are the user's own, deployed like the shipped ones; `pool` takes all deployments in the place of
-    their own pools. What was set on the server since is kept: pools, slots (unless `gpus` says otherwise), and which
-    schedules are on.
+    `configurations` are files of one's own, deployed beside the shipped ones. `pool` takes all deployments in the place
+    of their own pools, `slots` is how many trainings' processes the pool gpu has devices for. What was changed on the
+    server stays: work pools, slots that are not named, and which schedules are on.
     """
-    entries = [entry | {"work_pool": {"name": pool}} if pool else entry for entry in deployments_of(configurations)]
+    entries = entries_of(configurations)
+    schemas = {entry["name"]: schema_of_retrain(entry["parameters"]["config"]) for entry in entries}  # or UserError
     with get_client(sync_client=True) as client:
-        done = [*make_pools(client), *make_slots(client, gpus), *make_automation(client)]
-        pools = {known.name for known in client.read_work_pools()}
+        lines = [*make_pools(client), make_slots(client, slots), make_automation(client)]
+        check_pool(client, pool)
+        retraining, sampling = client.create_flow(retrain), client.create_flow(sample)
         for entry in entries:
-            if entry["work_pool"]["name"] not in pools:
-                raise UserError(f"work pool {pool!r} is not there; name one of {', '.join(sorted(pools))}.")
-        flows = {flow.name: client.create_flow(flow) for flow in (retrain, sample)}
-        for entry in entries:
-            done += [
-                make_deployment(client, flows["retrain"], "retrain", entry, schema_of_retrain(entry["parameters"]["config"])),
-            ]
-    return [line for line in done if line]
+            entry |= {"work_pool": {"name": pool or entry["work_pool"]["name"]}}
+            lines.append(make_deployment(client, retraining, "retrain", entry, schemas[entry["name"]]))
+            lines.append(
+                make_deployment(client, sampling, "sample", sampling_of(entry), dict(parameter_schema(sample)))
+            )
+    return lines
+
+
+def entries_of(configurations: list[str]) -> list[dict[str, Any]]:
+    """The shipped deployments, and one like them for each configuration."""
+    content = yaml.safe_load(DEPLOYMENTS.read_text())
+    settings, pools = content["definitions"]["settings"], content["definitions"]["pools"]
+    own = []
+    for name in configurations:
+        file = configuration_file(name).absolute()
+        config = load_config(file)
+        pool = pools["local" if config.data.is_points or config.training.device == "cpu" else GPU]
+        entry = {"name": file.stem.replace("_", "-"), "description": f"{file}", "tags": [config.method.name]}
+        own.append(settings | entry | {"parameters": {"config": str(file)}, "work_pool": pool})
+    names = [entry["name"] for entry in own]
+    return [entry for entry in content["deployments"] if entry["name"] not in names] + own
+
+
+def schema_of_retrain(config: str) -> dict[str, Any]:
+    """The flow's parameters, with the configuration's own keys as overrides."""
+    schema: dict[str, Any] = parameter_schema(retrain).model_dump()
+    settings = load_config(configuration_file(config))
+    schema["properties"]["config"] |= {"enum": [config]}
+    schema["properties"]["overrides"] = overrides_schema(settings) | {"position": 1}
+    return schema
+
+
+def sampling_of(entry: dict[str, Any]) -> dict[str, Any]:
+    """The deployment that draws from what a retraining's deployment registers."""
+    model = load_config(configuration_file(entry["parameters"]["config"])).registry.model
+    return {
+        "name": entry["name"],
+        "description": f"Draws from {model}",
+        "tags": entry["tags"],
+        "parameters": {"model": model},
+        "work_pool": entry["work_pool"],
+        "entrypoint": "pipelines.sample.sample",
+        "schedules": [],
+    }
+
+
+def make_pools(client: SyncPrefectClient) -> list[str]:
+    process = ProcessWorker.get_default_base_job_template()
+    process["variables"]["properties"]["env"]["default"] = ENVIRONMENT
+    job = read_json(KUBERNETES_JOB) if KUBERNETES_JOB.exists() else process
+    job["variables"]["properties"]["env"]["default"] = ENVIRONMENT | job["variables"]["properties"]["env"]["default"]
+    pools = (
+        ("local", "process", process, "Flow runs as processes of a worker's machine"),
+        (GPU, "process", process, "The same where there are GPUs; a worker for each set of them"),
+        ("kubernetes", "kubernetes", job, "A pod for each flow run"),
+    )
+    lines = []
+    for name, kind, template, description in pools:
+        try:
+            client.read_work_pool(name)
+            lines.append(f"work pool {name}: kept")
+        except ObjectNotFound:
+            client.create_work_pool(
+                WorkPoolCreate(name=name, type=kind, base_job_template=template, description=description)
+            )
+            lines.append(f"work pool {name}: made")
+    return lines
+
+
+def check_pool(client: SyncPrefectClient, pool: str | None) -> None:
+    try:
+        if pool:
+            client.read_work_pool(pool)
+    except ObjectNotFound as error:
+        raise UserError(f"work pool '{pool}' is not there; prefect work-pool ls shows those that are.") from error
+
+
+def make_slots(client: SyncPrefectClient, slots: int | None) -> str:
+    there = size_of(GPU)
+    if there is None:
+        client.create_global_concurrency_limit(GlobalConcurrencyLimitCreate(name=GPU, limit=slots or 1))
+    elif slots and slots != there:
+        client.update_global_concurrency_limit(GPU, GlobalConcurrencyLimitUpdate(limit=slots))
+    return f"concurrency limit {GPU}: {slots or there or 1} slots"
+
+
+def make_automation(client: SyncPrefectClient) -> str:
+    """Runs that were heard of and then fell silent are marked as crashed."""
+    ended = ("Completed", "Failed", "Cancelled", "Crashed")
+    automation = AutomationCore(
+        name=CRASH_ZOMBIES,
+        description=f"{3 * HEARTBEAT} seconds after the last heartbeat of a run that has not ended",
+        trigger=EventTrigger(
+            after={"prefect.flow-run.heartbeat"},
+            expect={"prefect.flow-run.heartbeat", *(f"prefect.flow-run.{state}" for state in ended)},
+            match=ResourceSpecification({"prefect.resource.id": "prefect.flow-run.*"}),
+            for_each={"prefect.resource.id"},
+            posture=Posture.Proactive,
+            threshold=1,
+            within=timedelta(seconds=3 * HEARTBEAT),
+        ),
+        actions=[ChangeFlowRunState(state=StateType.CRASHED, message="its process is gone: no heartbeat any more")],
+    )
+    if client.read_automations_by_name(CRASH_ZOMBIES):
+        return f"automation '{CRASH_ZOMBIES}': kept"
+    client.create_automation(automation)
+    return f"automation '{CRASH_ZOMBIES}': made"
+
+
+def make_deployment(
+    client: SyncPrefectClient, flow: UUID, flow_name: str, entry: dict[str, Any], schema: dict[str, Any]
+) -> str:
+    full_name = f"{flow_name}/{entry['name']}"
+    settings = {
+        "description": entry["description"],
+        "tags": entry["tags"],
+        "parameters": entry["parameters"],
+        "parameter_openapi_schema": schema,
+        "enforce_parameter_schema": True,
+        "entrypoint": entry["entrypoint"],
+        "work_pool_name": entry["work_pool"]["name"],
+    }
+    try:
+        there = client.read_deployment_by_name(full_name)
+    except ObjectNotFound:
+        new = [DeploymentScheduleCreate(**schedule_of(schedule)) for schedule in entry["schedules"]]
+        client.create_deployment(flow, entry["name"], schedules=new, **settings)
+        return f"deployment {full_name}: made"
+    on = {schedule.slug: schedule.active for schedule in there.schedules}
+    schedules = [schedule_of(schedule) for schedule in entry["schedules"]]
+    kept = [schedule | {"active": on.get(schedule["slug"], schedule["active"])} for schedule in schedules]
+    updated = [DeploymentScheduleUpdate(**schedule) for schedule in kept]
+    client.update_deployment(there.id, DeploymentUpdate(schedules=updated, **settings))
+    return f"deployment {full_name}: updated"
+
+
+def schedule_of(entry: dict[str, Any]) -> dict[str, Any]:
+    """A schedule of infra/prefect.yaml as Prefect's API has it."""
+    rest = {key: value for key, value in entry.items() if key not in ("cron", "timezone")}
+    return rest | {"schedule": CronSchedule(cron=entry["cron"], timezone=entry["timezone"])}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from typing import Annotated, Any
 
@@ -11,32 +12,37 @@ from pydantic.fields import FieldInfo
 from genlib.config import RunConfig
 
 CHOICE = {"type": "object", "required": ["name"], "description": "Another choice, with its keys"}
+ORDER = ("training", "method", "data", "evaluation", "registry")  # of the form: what is changed most comes first
 
 
 def overrides_schema(config: RunConfig) -> dict[str, Any]:
-    """Every key of a configuration by its dotted name, with its type, limits and meaning; no other key is taken.
+    """Every key of a configuration by its dotted name, with its type, limits, meaning and present value; and no other.
 
     What belongs to a choice, such as a method's network, has that choice's keys; another choice is a whole section.
     """
+    sections = sorted(type(config).model_fields, key=lambda name: ORDER.index(name) if name in ORDER else len(ORDER))
     return {
-        "title": "Overrides",
+        "title": "overrides",
         "description": 'What differs from the file, by dotted key: {"training.steps": 2000, "training.seed": 1}',
         "type": "object",
-        "properties": dict(keys_of(config)),
+        "properties": dict(key for name in sections for key in keys_of(getattr(config, name), f"{name}.")),
         "additionalProperties": False,
         "default": {},
     }
 
 
-def keys_of(section: BaseModel, prefix: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
+def keys_of(section: BaseModel, prefix: str) -> Iterator[tuple[str, dict[str, Any]]]:
     for name, field in type(section).model_fields.items():
         key, value = f"{prefix}{name}", getattr(section, name)
         if name == "name":
             continue  # it comes with its section
         if not isinstance(value, BaseModel):
-            yield key, schema_of(field)
+            now = json.dumps(section.model_dump(mode="json")[name])
+            schema = schema_of(field)
+            meaning = f"{schema['description']}. " if "description" in schema else ""
+            yield key, schema | {"title": key, "description": f"{meaning}In the file: {now}"}
         elif "name" in type(value).model_fields:  # one choice of several
-            yield key, CHOICE
+            yield key, CHOICE | {"title": key}
             yield from keys_of(value, f"{key}.")
         else:
             yield from keys_of(value, f"{key}.")
