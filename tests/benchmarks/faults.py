@@ -11,7 +11,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any
 from unittest import mock
 
@@ -87,17 +87,18 @@ NOTHING = torch.zeros(())
 
 
 def measure_costs() -> list[dict[str, Any]]:
-    """Ratios of neighbouring blocks of steps, which alternate; each is a moment's work, so that noise evens out."""
+    """Ratios of neighbouring blocks of steps, which alternate, either first; each is a moment's work, so that noise evens out."""
     with own_home() as home, mock.patch.dict(os.environ, {"GENLIB_HOME": str(home)}), dcgan_digits() as training:
         block(training, 100)  # warm-up
         saving, guarded = [], []
-        for _ in range(25):
-            pair = [block(training, 200, save) for save in (False, True)]
-            saving.append(pair[0] / pair[1])
-        for _ in range(200):
-            with unguarded(training):
-                bare = block(training, 20)
-            guarded.append(bare / block(training, 20))
+        for first in [False, True] * 13:
+            seconds = {save: block(training, 200, save) for save in (first, not first)}
+            saving.append(seconds[False] / seconds[True])
+        for first in [False, True] * 500:
+            for guard in (first, not first):
+                with nullcontext() if guard else unguarded(training):
+                    seconds[guard] = block(training, 4)
+            guarded.append(seconds[False] / seconds[True])
             training.skipped.start()
             training.meter.clear()
     spread = [statistics.quantiles(of, n=4) for of in (saving, guarded)]  # the middle half
