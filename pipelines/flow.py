@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import re
 import time
 from collections.abc import Iterator
@@ -11,7 +10,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from prefect import flow, get_run_logger, runtime
-from prefect.artifacts import create_link_artifact, create_table_artifact
+from prefect.artifacts import create_link_artifact, create_markdown_artifact, create_table_artifact
 
 from genlib.config import RunConfig
 from genlib.errors import UserError
@@ -20,7 +19,7 @@ from genlib.home import runs_folder
 from genlib.locks import held
 from genlib.training.run_folder import RunFolder
 from pipelines import environment, tasks
-from pipelines.servers import MLFLOW_PORT, address
+from pipelines.links import run_page, version_page
 from pipelines.sync import PIPELINE
 from pipelines.tracking import tracked
 
@@ -62,7 +61,7 @@ def retrain(config: RunConfig, run_dir: str | None = None) -> dict[str, Any]:
                 evaluation = tasks.evaluate(config, folder, mirror)
             with timed(seconds, "register"):
                 registered = tasks.register(config, folder, mirror)
-    run_page = mlflow_link(str(mirror.ledger.experiment_id), mirror.run_id)
+    mlflow_run = run_page(str(mirror.ledger.experiment_id), mirror.run_id)
     grids = sorted(folder.samples.glob("step-*.png"))
     summary = {
         "model": model,
@@ -75,8 +74,9 @@ def retrain(config: RunConfig, run_dir: str | None = None) -> dict[str, Any]:
         "seconds": seconds,
         "run_folder": str(folder.path),
         "samples": str(grids[-1]) if grids else None,
-        "mlflow_run": run_page,
-        "report": f"{run_page}/artifacts/{folder.report_file.name}",
+        "mlflow_run": mlflow_run,
+        "mlflow_version": version_page(model, registered.version),
+        "report": f"{mlflow_run}/artifacts/{folder.report_file.name}",
     }
     publish(summary)
     return summary
@@ -89,15 +89,8 @@ def timed(seconds: dict[str, float], stage: str) -> Iterator[None]:
     seconds[stage] = round(time.monotonic() - begun, 1)
 
 
-def mlflow_link(experiment_id: str, run_id: str) -> str:
-    """Where the run's page is, or will be once `make ui` runs."""
-    uri = os.environ["MLFLOW_TRACKING_URI"].rstrip("/")
-    server = uri if uri.startswith("http") else address(MLFLOW_PORT)
-    return f"{server}/#/experiments/{experiment_id}/runs/{run_id}"
-
-
 def publish(summary: dict[str, Any]) -> None:
-    """The result on the flow run's page: a table of the metrics against their floors, and links."""
+    """The result on the flow run's page: a table of the metrics and their floors, the gate's decision, and links."""
     key = re.sub(r"[^a-z0-9]+", "-", summary["model"].lower()).strip("-")
     floor = summary["floor"]
     create_table_artifact(
@@ -108,11 +101,18 @@ def publish(summary: dict[str, Any]) -> None:
         ],
         description=(
             f"**{summary['model']} version {summary['version']}** is **{summary['alias']}**: {summary['reason']}\n\n"
-            f"[Report]({summary['report']}) · [MLflow run]({summary['mlflow_run']})\n\n"
+            f"[Report]({summary['report']}) · [MLflow run]({summary['mlflow_run']}) · "
+            f"[version]({summary['mlflow_version']})\n\n"
             f"{summary['images_per_second']:,.0f} images/s; "
             + ", ".join(f"{stage} {seconds:.1f} s" for stage, seconds in summary["seconds"].items())
             + f"\n\nRun folder `{summary['run_folder']}`, newest samples `{summary['samples']}`"
         ),
     )
+    create_markdown_artifact(key=f"{key}-gate", markdown=summary["decision"])
     create_link_artifact(key=f"{key}-report", link=summary["report"], link_text=f"Report on {summary['model']}")
     create_link_artifact(key=f"{key}-mlflow-run", link=summary["mlflow_run"], link_text=f"{summary['model']} in MLflow")
+    create_link_artifact(
+        key=f"{key}-version",
+        link=summary["mlflow_version"],
+        link_text=f"{summary['model']} version {summary['version']} in MLflow",
+    )

@@ -129,7 +129,7 @@ def evaluate(config: RunConfig, folder: RunFolder, mirror: Mirror) -> dict[str, 
 def register(config: RunConfig, folder: RunFolder, mirror: Mirror) -> registry.Registered:
     """A new version of the model, and its alias by the gate."""
     try:
-        registered = register_run(config, folder, mirror)
+        registered = register_run(config, folder, mirror, passed_on(get_run_logger()))
     except UserError:
         raise
     except Exception as error:
