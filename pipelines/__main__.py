@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import logging
 import signal
 import sys
 from collections.abc import Callable, Sequence
@@ -160,8 +161,10 @@ def sync(options: argparse.Namespace) -> int:
 
 
 def connect() -> None:
+    """For a short command: with servers that answer."""
     environment.configure()
     environment.check_servers()
+    logging.getLogger("EventsWorker").setLevel(logging.ERROR)  # at the end it says that it is still sending
 
 
 def ui(options: argparse.Namespace) -> int:

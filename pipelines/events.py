@@ -22,7 +22,7 @@ def announce(event: str, version: ModelVersion, previous: str | None, how: str, 
     tags = version.tags
     run = tags.get("prefect.flow_run_id")
     related = [{"prefect.resource.id": f"prefect.flow-run.{run}", "prefect.resource.role": "flow-run"}] if run else []
-    metric = tags.get("gate.metric")
+    metric, reason = tags.get("gate.metric"), tags.get("gate") if how == "gate" else f"{how} by {by}"
     value = tags.get(f"metric.{metric}")
     emit_event(
         event,
@@ -40,6 +40,6 @@ def announce(event: str, version: ModelVersion, previous: str | None, how: str, 
             "by": by,
             "metric": metric,
             "value": float(value) if value else None,
-            "reason": tags.get("gate"),
+            "reason": reason,
         },
     )

@@ -127,7 +127,7 @@ def champion_judged_again(
     scores = from_tags(version.tags)
     others = " and ".join(differing(config.metric, candidate, scores))
     try:
-        return Champion(judge_again(version), [f"the champion was evaluated again, having been with another {others}"])
+        return Champion(judge_again(version), [f"the champion, evaluated with another {others}, was evaluated again"])
     except NotJudged as error:
         return Champion(scores, [f"it cannot be evaluated again: {error}"])
 

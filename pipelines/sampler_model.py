@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import os
+import re
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from mlflow.models import set_model
 from mlflow.pyfunc import PythonModel, PythonModelContext
 
 MOST_VALUES = 2**24  # pixels or coordinates, of all channels, that one request may ask for
-IGNORED = ("Unrecognized params", "Found extra inputs")  # how MLflow's warnings about them begin
+IGNORED = re.compile(r"Unrecognized params \[.*?\]|Found extra inputs .*?\]")  # MLflow's warnings about them
 SERVING = "_MLFLOW_IS_IN_SERVING_ENVIRONMENT"  # set to "true" by MLflow's scoring server
 
 
@@ -72,8 +73,9 @@ def refuse_what_is_ignored(record: logging.LogRecord) -> bool:
 
     Who asked would get other images than those asked for, and not know: a server, which has this model alone, refuses.
     """
-    if os.environ.get(SERVING) == "true" and str(record.msg).startswith(IGNORED):
-        raise MlflowException.invalid_parameter_value(str(record.msg))
+    if os.environ.get(SERVING) == "true" and (ignored := IGNORED.match(str(record.msg))):
+        known = "a row has a count, and a label where the model is conditional; parameters are seed and truncation"
+        raise MlflowException.invalid_parameter_value(f"{ignored[0].replace('`', '')}; {known}.")
     return True
 
 

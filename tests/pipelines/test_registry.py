@@ -44,8 +44,8 @@ def test_a_champion_that_was_evaluated_otherwise_is_evaluated_again_and_compared
     worse = add(0.9, extractor="other", again=0.8)
     assert worse.alias == "challenger"
     assert worse.reason == (
-        "fd_classifier 0.9 is not better than the champion's 0.8; the champion was evaluated again, having been with "
-        "another extractor"
+        "fd_classifier 0.9 is not better than the champion's 0.8; the champion, evaluated with another extractor, was "
+        "evaluated again"
     )
     assert add(0.7, extractor="other", again=0.8).alias == "champion"
 
