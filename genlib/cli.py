@@ -52,12 +52,14 @@ def parser() -> argparse.ArgumentParser:
         add_configuration(added)
         if function is train:
             added.add_argument("--run-dir", type=Path, help="run folder (default: a new one under GENLIB_HOME/runs)")
-    added = command(evaluate, "evaluate a run's sampler, or images that anybody made")
+    added = command(evaluate, "evaluate a run's sampler, any sampler, or images that anybody made")
     added.add_argument("run_dir", type=Path, metavar="RUN_DIR", nargs="?")
     added.add_argument("--images", type=Path, metavar="DIR", help="a folder of images, or an .npz or .npy file")
-    added.add_argument("--data", metavar="CONFIG", help="with --images: whose data and evaluation sections count")
+    added.add_argument("--sampler", type=Path, metavar="DIR", help="the folder of an exported sampler")
+    of_others = "with --images or --sampler"
+    added.add_argument("--data", metavar="CONFIG", help=f"{of_others}: whose data and evaluation sections count")
     added.add_argument("--set", action="append", default=[], metavar="a.b=value", help="with --data: override one key")
-    added.add_argument("--output", type=Path, metavar="DIR", help="with --images: where to write the report")
+    added.add_argument("--output", type=Path, metavar="DIR", help=f"{of_others}: where to write the report")
     added = command(sample, "draw images from a run's sampler")
     added.add_argument("run_dir", type=Path, metavar="RUN_DIR")
     added.add_argument("--count", type=int, default=64, help="images (default 64)")
@@ -106,20 +108,24 @@ def train(options: argparse.Namespace) -> int:
 def evaluate(options: argparse.Namespace) -> int:
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1):
         signal.signal(number, interrupted)
-    if bool(options.run_dir) == bool(options.images):
-        raise UserError("evaluate takes either RUN_DIR, or --images DIR with --data CONFIG.")
-    if options.images and not options.data:
+    others = options.images or options.sampler
+    if sum(map(bool, (options.run_dir, options.images, options.sampler))) != 1:
+        raise UserError("evaluate takes RUN_DIR, or --images DIR or --sampler DIR with --data CONFIG.")
+    if others and not options.data:
         raise UserError(
-            "--images needs --data CONFIG, a YAML file such as configs/vae_digits.yaml: what to compare with."
+            f"--{'images' if options.images else 'sampler'} needs --data CONFIG, a YAML file such as "
+            "configs/vae_digits.yaml: what to compare with."
         )
     if options.run_dir and (options.data or options.set or options.output):
-        raise UserError("--data, --set and --output go with --images; a run is evaluated as its config.yaml says.")
-    if options.images:
+        raise UserError(
+            "--data, --set and --output go with --images and --sampler; a run is evaluated as its config.yaml says."
+        )
+    if others:
         config = load_config(options.data, options.set)
         check_weights(config.evaluation)
-        from genlib.evaluation.evaluate import evaluate_images
+        from genlib.evaluation.evaluate import evaluate_images, evaluate_sampler
 
-        evaluation = evaluate_images(options.images, config, options.output)
+        evaluation = (evaluate_images if options.images else evaluate_sampler)(others, config, options.output)
     else:
         from genlib.training.run_folder import RunFolder
 

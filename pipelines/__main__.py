@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import logging
 import os
 import signal
 import sys
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
-from types import FrameType, ModuleType
+from types import FrameType
 
 from genlib.cli import add_configuration, configuration, report_user_errors
 from genlib.errors import UserError
@@ -45,11 +47,19 @@ def parser() -> argparse.ArgumentParser:
         (promote, "make a version champion by hand"),
         (rollback, "make the former champion champion again"),
         (compare, "list a model's versions with their metrics"),
+        (lineage, "tell what a version was made from, and where that is kept"),
+        (reproduce, "train a version again, and compare the weights; 0 identical, 1 not"),
     ):
         added = command(function, summary)
         added.add_argument("model", metavar="MODEL", help="a registered model, such as vae-digits")
-        if function is promote:
+        if function in (promote, reproduce):
             added.add_argument("version", metavar="VERSION")
+        if function is rollback:
+            added.add_argument("--from", dest="leave", metavar="VERSION", help="only if this one is the champion")
+        if function is lineage:
+            added.add_argument("version", metavar="VERSION", nargs="?", help="default: the champion")
+        if function is reproduce:
+            added.add_argument("--run-dir", type=Path, help="a folder of its own, or one of these to go on with")
     added = command(sync, "send MLflow what it did not take while it was away")
     added.add_argument("run_dirs", type=Path, metavar="RUN_DIR", nargs="*", help="default: all under GENLIB_HOME/runs")
     added = command(deploy, "make work pools, slots and deployments on Prefect's server, or bring them up to date")
@@ -114,26 +124,49 @@ def leave(number: int, frame: FrameType | None) -> None:
 
 
 def promote(options: argparse.Namespace) -> int:
-    registry = connected_registry()
-    print(registry.promote(options.model, options.version))
+    connect()
+    from pipelines.promotion import promote
+
+    print(promote(options.model, options.version))
     return 0
 
 
 def rollback(options: argparse.Namespace) -> int:
-    registry = connected_registry()
-    print(registry.rollback(options.model))
+    connect()
+    from pipelines.promotion import rollback
+
+    print(rollback(options.model, options.leave))
     return 0
 
 
 def compare(options: argparse.Namespace) -> int:
-    registry = connected_registry()
-    print(registry.compare(options.model))
+    connect()
+    from pipelines.comparison import compare
+
+    print(compare(options.model))
     return 0
 
 
+def lineage(options: argparse.Namespace) -> int:
+    connect()
+    from pipelines.lineage import lineage
+
+    print(lineage(options.model, options.version))
+    return 0
+
+
+def reproduce(options: argparse.Namespace) -> int:
+    connect()
+    signal.signal(signal.SIGTERM, leave)
+    from pipelines.reproduce import reproduce
+
+    report, same = reproduce(options.model, options.version, options.run_dir, partial(print, flush=True))
+    print(report)
+    return 0 if same else 1
+
+
 def sync(options: argparse.Namespace) -> int:
-    environment.configure()
-    environment.check_servers()
+    connect()
     from pipelines.sync import sync
 
     lines = sync(options.run_dirs, lambda warning: print(f"warning: {warning}", file=sys.stderr))
@@ -154,17 +187,15 @@ def deploy(options: argparse.Namespace) -> int:
     return 0
 
 
-def connected_registry() -> ModuleType:
+def connect() -> None:
+    """For a short command: with servers that answer."""
     environment.configure()
     environment.check_servers()
-    from pipelines import registry
-
-    return registry
+    logging.getLogger("EventsWorker").setLevel(logging.ERROR)  # at the end it says that it is still sending
 
 
 def ui(options: argparse.Namespace) -> int:
-    environment.configure()
-    environment.check_servers()
+    connect()
     from pipelines.interfaces import serve
 
     serve(options.mlflow_port, options.prefect_port)

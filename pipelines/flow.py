@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from prefect import flow, get_run_logger, runtime
-from prefect.artifacts import create_link_artifact, create_table_artifact
+from prefect.artifacts import create_link_artifact, create_markdown_artifact, create_table_artifact
 from prefect.states import Completed
 
 from genlib.config import load_config
@@ -23,7 +22,7 @@ from pipelines import environment, tasks
 from pipelines.configurations import configuration_file
 from pipelines.devices import devices_for
 from pipelines.folders import run_folder
-from pipelines.servers import MLFLOW_PORT, address
+from pipelines.links import run_page, version_page
 from pipelines.text import slug
 from pipelines.tracking import tracked
 
@@ -86,8 +85,8 @@ def retrain(
             with timed(seconds, "evaluate"):
                 evaluation = tasks.evaluate(settings, folder, mirror, devices)
             with timed(seconds, "register"):
-                registered = tasks.register(settings, folder, mirror)
-    run_page = mlflow_link(str(mirror.ledger.experiment_id), mirror.run_id)
+                registered = tasks.register(settings, folder, mirror, devices)
+    mlflow_run = run_page(str(mirror.ledger.experiment_id), mirror.run_id)
     grids = sorted(folder.samples.glob("step-*.png"))
     summary = {
         "model": settings.registry.model,
@@ -100,8 +99,9 @@ def retrain(
         "seconds": seconds,
         "run_folder": str(folder.path),
         "samples": str(grids[-1]) if grids else None,
-        "mlflow_run": run_page,
-        "report": f"{run_page}/artifacts/{folder.report_file.name}",
+        "mlflow_run": mlflow_run,
+        "mlflow_version": version_page(settings.registry.model, registered.version),
+        "report": f"{mlflow_run}/artifacts/{folder.report_file.name}",
     }
     publish(summary)
     return summary
@@ -114,15 +114,8 @@ def timed(seconds: dict[str, float], stage: str) -> Iterator[None]:
     seconds[stage] = round(time.monotonic() - begun, 1)
 
 
-def mlflow_link(experiment_id: str, run_id: str) -> str:
-    """Where the run's page is, or will be once `make ui` runs."""
-    uri = os.environ["MLFLOW_TRACKING_URI"].rstrip("/")
-    server = uri if uri.startswith("http") else address(MLFLOW_PORT)
-    return f"{server}/#/experiments/{experiment_id}/runs/{run_id}"
-
-
 def publish(summary: dict[str, Any]) -> None:
-    """The result on the flow run's page: a table of the metrics against their floors, and links."""
+    """The result on the flow run's page: a table of the metrics and their floors, the gate's decision, and links."""
     key = slug(summary["model"])
     floor = summary["floor"]
     create_table_artifact(
@@ -133,11 +126,18 @@ def publish(summary: dict[str, Any]) -> None:
         ],
         description=(
             f"**{summary['model']} version {summary['version']}** is **{summary['alias']}**: {summary['reason']}\n\n"
-            f"[Report]({summary['report']}) · [MLflow run]({summary['mlflow_run']})\n\n"
+            f"[Report]({summary['report']}) · [MLflow run]({summary['mlflow_run']}) · "
+            f"[version]({summary['mlflow_version']})\n\n"
             f"{summary['images_per_second']:,.0f} images/s; "
             + ", ".join(f"{stage} {seconds:.1f} s" for stage, seconds in summary["seconds"].items())
             + f"\n\nRun folder `{summary['run_folder']}`, newest samples `{summary['samples']}`"
         ),
     )
+    create_markdown_artifact(key=f"{key}-gate", markdown=summary["decision"])
     create_link_artifact(key=f"{key}-report", link=summary["report"], link_text=f"Report on {summary['model']}")
     create_link_artifact(key=f"{key}-mlflow-run", link=summary["mlflow_run"], link_text=f"{summary['model']} in MLflow")
+    create_link_artifact(
+        key=f"{key}-version",
+        link=summary["mlflow_version"],
+        link_text=f"{summary['model']} version {summary['version']} in MLflow",
+    )

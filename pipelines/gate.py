@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from typing import NamedTuple
 
+from scipy.special import stdtrit
+
 from genlib.config import LIKELIHOODS, METRICS, RECONSTRUCTIONS
+from pipelines.scores import SEEDS, Scores
 
 OF_TEST_IMAGES = LIKELIHOODS.keys() | RECONSTRUCTIONS.keys()
 OF_SAMPLES = METRICS.keys() - OF_TEST_IMAGES
@@ -14,27 +16,25 @@ OF_SAMPLES = METRICS.keys() - OF_TEST_IMAGES
 MATTERS_FOR = {
     "extractor": OF_SAMPLES,
     "number of samples": OF_SAMPLES,
+    SEEDS: OF_SAMPLES,
     "number of neighbours": {"precision", "recall", "density", "coverage"},
     "number of test images": OF_TEST_IMAGES,
     "number of importance samples": {"log_likelihood", "bits_per_dim"},
     "kind of likelihood": {"elbo", "log_likelihood", "bits_per_dim"},
 }
-
-
-class Scores(NamedTuple):
-    """One version's evaluation, as far as the gate needs it."""
-
-    metrics: Mapping[str, float]
-    basis: Mapping[str, str]  # what two values must have in common to be comparable, such as the extractor's hash
+CONFIDENCE = 0.95  # that the seeds alone do not explain a difference
 
 
 class Verdict(NamedTuple):
     champion: bool
     reason: str
+    improvement: float | None = None  # on the champion, positive where the candidate is better; None: not compared
+    spread: float = 0.0  # what the sampling seeds may explain of it
 
 
 def judge(metric: str, margin: float, candidate: Scores, champion: Scores | None) -> Verdict:
-    """Whether the candidate becomes champion: its metric is finite, and better than the champion's by the margin.
+    """Whether the candidate becomes champion: its metric is finite, and better than the champion's by more than the
+    margin and by more than `spread_of_seeds`.
 
     The first version needs no more than a finite metric. Values measured in different ways are not compared.
     """
@@ -43,21 +43,47 @@ def judge(metric: str, margin: float, candidate: Scores, champion: Scores | None
         return Verdict(False, f"its {metric} is {shown(candidate, metric)}, and must be a finite number")
     if champion is None:
         return Verdict(True, f"the first version, {metric} {value:.4g}")
-    differing = [
-        name
-        for name in candidate.basis
-        if candidate.basis[name] != champion.basis.get(name) and metric in MATTERS_FOR.get(name, METRICS)
-    ]
-    if differing:
-        return Verdict(False, f"not comparable: the champion was evaluated with another {' and '.join(differing)}")
+    if others := differing(metric, candidate, champion):
+        return Verdict(False, f"not comparable: the champion was evaluated with another {' and '.join(others)}")
     best = champion.metrics.get(metric, math.nan)
     if not math.isfinite(best):
         return Verdict(False, f"not comparable: the champion's {metric} is {shown(champion, metric)}")
     improvement = best - value if METRICS[metric] == "lower" else value - best
-    better = improvement > 0 and improvement >= margin
-    needed = f" by {margin:g}" if margin else ""
-    verb = "is" if better else "is not"
-    return Verdict(better, f"{metric} {value:.4g} {verb} better{needed} than the champion's {best:.4g}")
+    spread = spread_of_seeds(metric, candidate, champion)
+    needed = max(margin, spread)
+    better = improvement > needed
+    reason = f"{metric} {value:.4g} is {'' if improvement > 0 else 'not '}better than the champion's {best:.4g}"
+    if improvement > 0 and needed > 0:
+        what = "the margin" if margin >= spread else "the spread over sampling seeds"
+        reason += f" by {improvement:.4g}, {'more than' if better else 'but it takes more than'} {needed:.4g} ({what})"
+    return Verdict(better, reason, improvement, spread)
+
+
+def differing(metric: str, candidate: Scores, champion: Scores) -> list[str]:
+    """What the metric depends on and is not the same in both evaluations."""
+    return [
+        name
+        for name in candidate.basis
+        if candidate.basis[name] != champion.basis.get(name) and metric in MATTERS_FOR.get(name, METRICS)
+    ]
+
+
+def spread_of_seeds(metric: str, candidate: Scores, champion: Scores) -> float:
+    """The improvement that equal models show over their sampling seeds in one case of twenty.
+
+    Welch's test (1947), one-sided: t * sqrt(s1²/n + s2²/n), where s are the standard deviations over n seeds and t is
+    Student's quantile at (n - 1) (s1² + s2²)² / (s1⁴ + s2⁴) degrees of freedom. 0 for a single seed, and for metrics of
+    test images, which no seed has a part in.
+    """
+    first, second = candidate.std.get(metric), champion.std.get(metric)
+    count = candidate.seeds
+    if metric in OF_TEST_IMAGES or first is None or second is None or count < 2:
+        return 0.0
+    both = math.hypot(first, second)
+    if both == 0:
+        return 0.0
+    freedom = (count - 1) / ((first / both) ** 4 + (second / both) ** 4)
+    return float(stdtrit(freedom, CONFIDENCE)) * both / math.sqrt(count)
 
 
 def shown(scores: Scores, metric: str) -> str:

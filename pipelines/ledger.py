@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import platform
 import time
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -11,7 +13,7 @@ from typing import Any, Literal
 from genlib.config import RunConfig
 from genlib.data.folder import DatasetFolder
 from genlib.files import read_json, write_json
-from genlib.provenance import git_state
+from genlib.provenance import git_state, uncommitted
 from genlib.training.run_folder import RunFolder, flatten
 from pipelines.provenance import constraints_hash
 
@@ -30,10 +32,12 @@ class Ledger:
     tags: dict[str, str] = field(default_factory=dict)
     dataset: dict[str, str] = field(default_factory=dict)  # as MLflow describes datasets
     manifest: dict[str, Any] = field(default_factory=dict)
+    uncommitted: str = ""  # what the code had beyond its commit
     experiment_id: str | None = None
     run_id: str | None = None
     status: Status = "RUNNING"
     to_register: dict[str, str] | None = None  # the tags of the model's version, as long as it is not registered
+    version: str | None = None  # of the registered model
     complete: bool = False  # MLflow has everything
 
     def write(self, folder: RunFolder) -> None:
@@ -58,9 +62,14 @@ def begin_ledger(folder: RunFolder, dataset: DatasetFolder, config: RunConfig, t
     ledger.tags = {
         **git_state(),
         "constraints_hash": constraints_hash(),
+        "image_digest": os.environ.get("GENLIB_IMAGE_DIGEST", "unknown"),
+        "host": platform.node(),
+        "dataset_source": dataset.manifest.source,
+        "dataset_revision": dataset.manifest.revision or "none",
         "dataset_hash": dataset.manifest.content_hash,
         **tags,
     }
+    ledger.uncommitted = uncommitted()
     ledger.dataset, ledger.manifest = description_of(dataset), asdict(dataset.manifest)
     ledger.write(folder)
     return ledger

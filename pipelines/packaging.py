@@ -11,6 +11,7 @@ from pathlib import Path
 import mlflow
 import numpy as np
 import pandas as pd
+from mlflow.entities.model_registry import ModelVersion
 from mlflow.models import ModelSignature
 from mlflow.models.model import ModelInfo
 from mlflow.types import ColSpec, ParamSchema, ParamSpec, Schema, TensorSpec
@@ -39,6 +40,14 @@ def log_sampler(run_id: str, sampler: Path) -> ModelInfo:
             input_example=(example(conditional), {"seed": 0, "truncation": 0.0}),
             pip_requirements=requirements(),
         )
+
+
+def fetch_sampler(version: ModelVersion, folder: Path) -> Path | None:
+    """Download a version's sampler folder, as `log_sampler` took it; None where MLflow has it no more."""
+    uri = f"models:/{version.name}/{version.version}/artifacts/sampler"
+    if not mlflow.artifacts.list_artifacts(artifact_uri=uri):
+        return None
+    return Path(mlflow.artifacts.download_artifacts(artifact_uri=uri, dst_path=str(folder)))
 
 
 def example(conditional: bool) -> pd.DataFrame:

@@ -8,7 +8,6 @@ from tempfile import TemporaryDirectory
 
 import torch
 from mlflow import MlflowClient
-from mlflow.artifacts import download_artifacts
 from mlflow.entities.model_registry import ModelVersion
 from PIL import Image
 from prefect import flow, get_run_logger, runtime
@@ -19,8 +18,10 @@ from genlib.files import rename_into_place, write_json
 from genlib.home import home
 from genlib.pixels import write_npz
 from genlib.sampling import load_sampler
-from pipelines import environment, registry
+from pipelines import environment
+from pipelines.packaging import fetch_sampler
 from pipelines.text import slug
+from pipelines.versions import CHAMPION, existing_model, existing_version
 
 
 @flow(name="sample", flow_run_name="{model}")
@@ -29,7 +30,7 @@ def sample(
     count: int = 64,
     labels: list[str] | None = None,
     seed: int = 0,
-    version: str = registry.CHAMPION,
+    version: str = CHAMPION,
     output: str | None = None,
 ) -> str:
     """Write images drawn from a registered model into a folder: PNG files, or points.npz; returns the folder.
@@ -48,8 +49,12 @@ def sample(
     if output and folder.exists():
         raise UserError(f"output {folder} exists; name another folder.")
     with TemporaryDirectory() as scratch:
-        downloaded = download_artifacts(f"models:/{model}/{chosen.version}", dst_path=scratch)
-        sampler = load_sampler(Path(downloaded) / "artifacts" / "sampler")
+        fetched = fetch_sampler(chosen, Path(scratch))
+        if fetched is None:
+            raise UserError(
+                f"the sampler of {model} version {chosen.version} is gone from MLflow; name another version."
+            )
+        sampler = load_sampler(fetched)
     named = None if labels is None else sampler.labels_named(labels, count)
     samples = sampler.images(count, seed, labels=named)
     provenance = {"model": model, "version": str(chosen.version), "mlflow_run": chosen.run_id, "seed": seed}
@@ -65,9 +70,8 @@ def sample(
 def version_of(model: str, version: str) -> ModelVersion:
     """UserError for a model, version or alias that is not there."""
     client = MlflowClient()
-    registered = registry.existing_model(client, model)
-    number = str(registered.aliases.get(version, version))
-    return client.get_model_version(model, registry.existing_version(client, model, number))
+    aliases = existing_model(client, model).aliases
+    return existing_version(client, model, str(aliases.get(version, version)))
 
 
 def write_folder(folder: Path, samples: torch.Tensor, provenance: dict[str, object]) -> None:

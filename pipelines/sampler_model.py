@@ -2,35 +2,81 @@
 
 from __future__ import annotations
 
+import logging
+import math
+import os
+import re
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from mlflow.exceptions import MlflowException
 from mlflow.models import set_model
 from mlflow.pyfunc import PythonModel, PythonModelContext
+
+MOST_VALUES = 2**24  # pixels or coordinates, of all channels, that one request may ask for
+IGNORED = re.compile(r"Unrecognized params \[.*?\]|Found extra inputs .*?\]")  # MLflow's warnings about them
+SERVING = "_MLFLOW_IS_IN_SERVING_ENVIRONMENT"  # set to "true" by MLflow's scoring server
 
 
 class SamplerModel(PythonModel):
     """Input: rows with a `count`, and of a conditional sampler a `label` if it is to be chosen. Output: uint8 (sum of
     counts, C, H, W), or float32 (sum of counts, 2), the same for the same seed.
+
+    What cannot be drawn is an MlflowException that says what to mend, which a server answers with status 400.
     """
 
     def load_context(self, context: PythonModelContext) -> None:
         from genlib.sampling import load_sampler
 
         self.sampler = load_sampler(context.artifacts["sampler"])
+        logging.getLogger("mlflow.models.utils").addFilter(refuse_what_is_ignored)
 
     def predict(
         self, context: PythonModelContext, model_input: pd.DataFrame, params: dict[str, Any] | None = None
     ) -> np.ndarray:
+        from genlib.errors import UserError
+
         chosen = {"seed": 0, "truncation": 0.0} | (params or {})
-        counts = model_input["count"].astype(int)
-        labels = None
-        if "label" in model_input and model_input["label"].notna().any():
-            names = model_input["label"].repeat(counts).tolist()
-            labels = self.sampler.labels_named(names, len(names))
-        count = int(counts.sum())
-        return self.sampler.images(count, chosen["seed"], chosen["truncation"] or None, labels).numpy()
+        try:
+            counts = self.counts_in(model_input)
+            labels = None
+            if "label" in model_input and model_input["label"].notna().any():
+                if model_input["label"].isna().any():
+                    raise UserError("some rows have a label and some have none; give one in each, or in none.")
+                names = model_input["label"].repeat(counts).tolist()
+                labels = self.sampler.labels_named(names, len(names))
+            count = int(counts.sum())
+            return self.sampler.images(count, chosen["seed"], chosen["truncation"] or None, labels).numpy()
+        except UserError as error:
+            raise MlflowException.invalid_parameter_value(str(error)) from error
+
+    def counts_in(self, rows: pd.DataFrame) -> pd.Series:
+        """UserError unless each row asks for images, and all together for no more than one answer can hold."""
+        from genlib.errors import UserError
+
+        counts = rows["count"].astype(int)
+        if not len(counts):
+            raise UserError("no rows; give one with a count, such as 16.")
+        if (counts < 1).any():
+            raise UserError(f"count ({counts.min()}) must be at least 1.")
+        shape = self.sampler.image_shape
+        most = max(1, MOST_VALUES // math.prod(shape))
+        if counts.max() > most or counts.sum() > most:
+            what = "points" if len(shape) == 1 else f"images of {'x'.join(map(str, shape))}"
+            raise UserError(f"count ({counts.sum()}) is more than {most} {what}; ask several times, with other seeds.")
+        return counts
+
+
+def refuse_what_is_ignored(record: logging.LogRecord) -> bool:
+    """Parameters and columns that a model does not have are dropped by MLflow, with a warning in the server's log.
+
+    Who asked would get other images than those asked for, and not know: a server, which has this model alone, refuses.
+    """
+    if os.environ.get(SERVING) == "true" and (ignored := IGNORED.match(str(record.msg))):
+        known = "a row has a count, and a label where the model is conditional; parameters are seed and truncation"
+        raise MlflowException.invalid_parameter_value(f"{ignored[0].replace('`', '')}; {known}.")
+    return True
 
 
 set_model(SamplerModel())

@@ -22,6 +22,7 @@ HOST = "127.0.0.1"
 MLFLOW_PORT, PREFECT_PORT = 5000, 4200  # of `make ui`
 PATIENCE = 120.0  # seconds for a server to start
 GRACE = 10.0  # seconds from SIGTERM to SIGKILL
+started_here: set[str] = set()  # addresses of Prefect's API that end with this process
 
 
 @dataclass(frozen=True)
@@ -78,10 +79,17 @@ def start_local_prefect() -> Server | None:
     print("Starting a local Prefect server ...", file=sys.stderr, flush=True)
     port = free_port()
     os.environ["PREFECT_API_URL"] = f"{address(port)}/api"
+    started_here.add(os.environ["PREFECT_API_URL"])
     os.environ.setdefault("PREFECT_UI_URL", address(PREFECT_PORT))  # links lead to where `make ui` serves
     stack = ExitStack()
     atexit.register(stack.close)  # registered before Prefect is imported, so run after it has sent its last logs
     return stack.enter_context(Server.started("Prefect", port, [*prefect_command(port), "--no-ui", "--no-scheduler"]))
+
+
+def shared_prefect() -> str | None:
+    """The address of Prefect's API where one is named that outlives this process; None for one that we started."""
+    api = os.environ.get("PREFECT_API_URL")
+    return None if api in started_here else api
 
 
 def prefect_command(port: int) -> list[str]:

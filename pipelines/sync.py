@@ -2,32 +2,70 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 
 from genlib.config import RunConfig
 from genlib.errors import UserError
+from genlib.files import read_json
 from genlib.home import runs_folder
 from genlib.locks import held
 from genlib.training.run_folder import RunFolder
 from pipelines import registry
 from pipelines.ledger import ledger_file, read_ledger
-from pipelines.tracking import Mirror
+from pipelines.reevaluation import judge_again
+from pipelines.tracking import Mirror, tags_of
 
 PIPELINE = "pipeline"  # the work that a run folder is locked for
 
 
-def register_run(config: RunConfig, folder: RunFolder, mirror: Mirror) -> registry.Registered:
-    """Register an evaluated run's sampler. What the ledger says of it stays until MLflow has taken it."""
-    ledger = mirror.ledger
-    ledger.to_register = {**ledger.tags, "run_folder": str(folder.path)}
+def register_run(
+    config: RunConfig,
+    folder: RunFolder,
+    mirror: Mirror,
+    say: Callable[[str], None] = print,
+    devices: Mapping[str, str] = MappingProxyType({}),
+) -> registry.Registered:
+    """Register an evaluated run's sampler. What the ledger says of it stays until MLflow has taken it.
+
+    `devices`: the environment of an evaluation of the champion, where it takes one.
+    """
+    ledger, result = mirror.ledger, folder.result()
+    ledger.to_register = {**ledger.tags, **(tags_of(result) if result else {}), "run_folder": str(folder.path)}
     ledger.write(folder)
     mirror.connect()
-    sampler = folder.best / "sampler" if config.evaluation.checkpoint == "best" else folder.sampler
-    registered = registry.register(config.registry, mirror.run_id, sampler, folder.evaluation(), ledger.to_register)
-    ledger.to_register = None
+    sampler = sampler_of(config, folder)
+    weights = read_json(sampler / "config.json")["info"]["weights_sha256"]
+    registered = registry.register(
+        config.registry,
+        mirror.run_id,
+        sampler,
+        folder.evaluation(),
+        ledger.to_register | {"weights_sha256": weights},
+        partial(judge_again, config, mirror.run_id, say=say, devices=devices),
+        remarks_on(config, folder),
+    )
+    ledger.to_register, ledger.version = None, registered.version
     ledger.write(folder)
+    mirror.connect().set_tag(mirror.run_id, "registered_version", registered.version)
+    mirror.connect().set_tag(mirror.run_id, "mlflow.note.content", registered.decision)  # the run's description
     return registered
+
+
+def sampler_of(config: RunConfig, folder: RunFolder) -> Path:
+    """The exported sampler that is judged and registered."""
+    return folder.best / "sampler" if config.evaluation.checkpoint == "best" else folder.sampler
+
+
+def remarks_on(config: RunConfig, folder: RunFolder) -> list[str]:
+    """What the gate's decision must say of the training."""
+    result = folder.result()
+    status, collapse, note = result.get("status", "finished"), result.get("collapse", []), result.get("note")
+    remarks = [] if status == "finished" else [f"its training was {status} at step {result.get('step')}"]
+    remarks += [f"its training collapsed: {sentence}" for sentence in collapse]
+    return remarks + ([note] if note and config.evaluation.checkpoint == "last" else [])
 
 
 def catch_up(folder: RunFolder, warn: Callable[[str], None]) -> str | None:

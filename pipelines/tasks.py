@@ -142,10 +142,10 @@ def evaluate(config: RunConfig, folder: RunFolder, mirror: Mirror, devices: dict
     retry_condition_fn=not_bad_input,
     cache_policy=NO_CACHE,
 )
-def register(config: RunConfig, folder: RunFolder, mirror: Mirror) -> registry.Registered:
+def register(config: RunConfig, folder: RunFolder, mirror: Mirror, devices: dict[str, str]) -> registry.Registered:
     """A new version of the model, and its alias by the gate."""
     try:
-        registered = register_run(config, folder, mirror)
+        registered = register_run(config, folder, mirror, passed_on(get_run_logger()), devices)
     except UserError:
         raise
     except Exception as error:

@@ -17,7 +17,7 @@ from PIL import Image
 
 from genlib.config import RunConfig
 from genlib.data.folder import DatasetFolder
-from genlib.evaluation.measures import floors_of, values_of
+from genlib.evaluation.measures import deviations_of, floors_of, values_of
 from genlib.training.run_folder import RunFolder
 from pipelines.environment import artifact_root, redacted
 from pipelines.ledger import Ledger, Status, begin_ledger
@@ -25,6 +25,8 @@ from pipelines.provenance import processor_name
 
 INTERVAL = 2.0  # seconds between two looks at the run folder
 METRICS_PER_BATCH, PARAMS_PER_BATCH, VALUE_LENGTH = 1000, 100, 6000  # MLflow's limits
+
+UNCOMMITTED = "code/uncommitted.diff"  # artifact of a run whose checkout was not clean
 
 Warn = Callable[[str], None]
 
@@ -169,8 +171,7 @@ class Mirror:
         result, evaluation = folder.result(), folder.evaluation()
         numbers = values_of(evaluation)
         numbers |= {f"floor/{name}": value for name, value in floors_of(evaluation).items()}
-        entries = evaluation.get("metrics", {}).items()
-        numbers |= {f"std/{name}": entry["std"] for name, entry in entries if entry["std"] is not None}
+        numbers |= {f"std/{name}": value for name, value in deviations_of(evaluation).items()}
         if result.get("status") == "finished":  # of an attempt that another one follows they would say little
             numbers |= {f"result/{name}": value for name, value in result.items() if is_number(value)}
         time, step = self.ledger.started + round(1000 * result.get("seconds", 0)), result.get("step", 0)
@@ -253,6 +254,8 @@ def describe(client: MlflowClient, run_id: str, folder: RunFolder, ledger: Ledge
     dataset = DatasetInput(Dataset(**ledger.dataset), [InputTag("mlflow.data.context", "training")])
     client.log_inputs(run_id, [dataset])
     client.log_dict(run_id, ledger.manifest, "dataset/manifest.json")
+    if ledger.uncommitted:
+        client.log_text(run_id, ledger.uncommitted, UNCOMMITTED)
 
 
 def tags_of(result: dict[str, Any]) -> dict[str, str]:
@@ -260,6 +263,8 @@ def tags_of(result: dict[str, Any]) -> dict[str, str]:
     return {
         "result.status": result["status"],
         "device": device_of(result),
+        "driver": result.get("driver", "unknown"),
+        "torch": result.get("torch", "unknown"),
         "rollbacks": str(len(result.get("rollbacks", []))),
         "collapse": "; ".join(result.get("collapse", []))[:VALUE_LENGTH] or "none",
     }

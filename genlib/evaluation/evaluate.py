@@ -16,8 +16,8 @@ from genlib.errors import UserError
 from genlib.evaluation import exhibits as pictures
 from genlib.evaluation.held_out import held_out_for
 from genlib.evaluation.images import open_images
-from genlib.evaluation.jury import convene, judge_model
-from genlib.evaluation.measures import Findings
+from genlib.evaluation.jury import Jury, convene, judge_model
+from genlib.evaluation.measures import Estimate, Findings
 from genlib.evaluation.page import Exhibits, report_page
 from genlib.evaluation.preflight import check_counts
 from genlib.evaluation.processes import Processes, joined
@@ -53,30 +53,15 @@ def evaluate_on(run: RunFolder, config: RunConfig, processes: Processes, device:
     check_fit(sampler, dataset, asked)
     test = held_out_for(config, dataset, asked.likelihood_images)
     jury = convene(dataset, asked, processes, device)
-    seeds = list(range(asked.seed, asked.seed + asked.seeds))
-
-    def judged(seed: int) -> Judged:
-        labels = partial(sampler.labels, seed=seed) if sampler.classes else None
-        return jury.judge(partial(sampler.chunk, seed=seed), asked.samples, f"samples, seed {seed}", labels)
-
-    first = judged(seeds[0])
-    sets = [first.metrics, *(judged(seed).metrics for seed in seeds[1:])]
+    first, sets = judged_samples(jury, sampler)
     found = Findings()
     model: EncoderModel | None = None
-    of_model: dict[str, Any] = {"likelihood": None, "reconstructions": None}
+    of_model: dict[str, Any] = {}
     if config.method.has_encoder and checkpoint is not None:
         model = encoder_of(run, config, checkpoint, dataset, device)
         found, of_model = judge_model(jury, model, test), model_provenance(jury, model, test)
 
-    origin = {
-        "samples": {"count": asked.samples, "seeds": seeds},
-        "checkpoint": asked.checkpoint,
-        "ema_half_life": sampler.info["ema_half_life"],
-        "step": sampler.info["step"],
-        "images": sampler.info["images"],
-        "weights_sha256": sampler.info["weights_sha256"],
-        **of_model,
-    }
+    origin = origin_of(sampler, asked, checkpoint=asked.checkpoint, **of_model)
     evaluation = conclude(jury, sets, found, first.details, origin, start, notes_of(run, asked))
 
     def written() -> dict[str, Any]:
@@ -131,13 +116,13 @@ def evaluate_images(path: Path, config: RunConfig, output: Path | None) -> dict[
         def written() -> dict[str, Any]:
             if output is not None:
                 shown = pictures.of_samples(images.chunk(0), judged.features, jury.judge.train, dataset)
-                write_images_report(output, path, evaluation, shown)
+                write_report(output, path, evaluation, shown)
             return evaluation
 
         return processes.first(written)
 
 
-def write_images_report(output: Path, path: Path, evaluation: dict[str, Any], shown: Exhibits) -> None:
+def write_report(output: Path, path: Path, evaluation: dict[str, Any], shown: Exhibits) -> None:
     page = report_page(path.name, evaluation, shown, [], None)
     write_bytes(output / "report.html", page.encode())
     write_json(output / "evaluation.json", evaluation)
@@ -149,6 +134,58 @@ def make_output(output: Path) -> None:
         output.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UserError(f"--output {output} cannot be made a folder ({error.strerror}); name another.") from error
+
+
+def evaluate_sampler(folder: Path, config: RunConfig, output: Path | None) -> dict[str, Any]:
+    """Judge an exported sampler against a configuration's data, whatever it was trained on, as a run's is judged.
+
+    So models of different runs are measured alike. With `output` evaluation.json and report.html are written there.
+    UserError where it makes other images than the data has.
+    """
+    start = time.monotonic()
+    with joined(cpu=config.training.device == "cpu") as (processes, device):
+        if output is not None:
+            processes.first(lambda: make_output(output))
+        sampler, asked = load_sampler(folder, device), config.evaluation
+        dataset = open_dataset(processes.first(lambda: prepare(config.data, progress=False).path))
+        check_shape(sampler, dataset)
+        check_counts(asked, dataset.manifest)
+        jury = convene(dataset, asked, processes, device)
+        first, sets = judged_samples(jury, sampler)
+        evaluation = conclude(jury, sets, Findings(), first.details, origin_of(sampler, asked), start)
+
+        def written() -> dict[str, Any]:
+            if output is not None:
+                drawn = sampler.images(min(pictures.most(dataset), asked.samples), asked.seed)
+                shown = pictures.of_samples(drawn, first.features, jury.judge.train, dataset)
+                write_report(output, folder, evaluation, shown)
+            return evaluation
+
+        return processes.first(written)
+
+
+def judged_samples(jury: Jury, sampler: TrainedSampler) -> tuple[Judged, list[dict[str, Estimate]]]:
+    """The samples of the first seed, and the metrics of every seed's."""
+    asked = jury.asked
+
+    def judged(seed: int) -> Judged:
+        labels = partial(sampler.labels, seed=seed) if sampler.classes else None
+        return jury.judge(partial(sampler.chunk, seed=seed), asked.samples, f"samples, seed {seed}", labels)
+
+    first, *others = seeds_of(asked)
+    shown = judged(first)
+    return shown, [shown.metrics, *(judged(seed).metrics for seed in others)]
+
+
+def seeds_of(asked: EvaluationConfig) -> list[int]:
+    return list(range(asked.seed, asked.seed + asked.seeds))
+
+
+def origin_of(sampler: TrainedSampler, asked: EvaluationConfig, **of_model: Any) -> dict[str, Any]:
+    """The part of the provenance that tells which samples were judged."""
+    known = {name: sampler.info.get(name) for name in ("ema_half_life", "step", "images", "weights_sha256")}
+    samples = {"count": asked.samples, "seeds": seeds_of(asked)}
+    return {"samples": samples, **known, **{"likelihood": None, "reconstructions": None, **of_model}}
 
 
 def judged_part(run: RunFolder, asked: EvaluationConfig) -> tuple[Path, Path | None]:
@@ -170,9 +207,14 @@ def check_fit(sampler: TrainedSampler, dataset: DatasetFolder, asked: Evaluation
             f"the sampler was trained on the dataset {sampler.info['dataset_hash'][:12]}, but {dataset.path} is "
             f"{manifest.content_hash[:12]}; restore the data, or train anew."
         )
-    if tuple(sampler.image_shape) != tuple(manifest.shape):
-        raise UserError(
-            f"the sampler makes images of shape {tuple(sampler.image_shape)}, but the dataset's are "
-            f"{tuple(manifest.shape)}; evaluate it on its own dataset."
-        )
+    check_shape(sampler, dataset)
     check_counts(asked, manifest)
+
+
+def check_shape(sampler: TrainedSampler, dataset: DatasetFolder) -> None:
+    """UserError unless the sampler makes such images as the data has."""
+    made, there = tuple(sampler.image_shape), tuple(dataset.manifest.shape)
+    if made != there:
+        raise UserError(
+            f"the sampler makes images of shape {made}, but the dataset's are {there}; evaluate it on its own dataset."
+        )

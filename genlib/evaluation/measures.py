@@ -80,6 +80,12 @@ def floors_of(evaluation: Mapping[str, Any]) -> dict[str, float]:
     return {name: entry["floor"] for name, entry in entries if entry["floor"] is not None}
 
 
+def deviations_of(evaluation: Mapping[str, Any]) -> dict[str, float]:
+    """{name: standard deviation over the sampling seeds} of an evaluation.json, where there is one."""
+    entries = evaluation.get("metrics", {}).items()
+    return {name: entry["std"] for name, entry in entries if entry["std"] is not None}
+
+
 def numbers_only(content: Any) -> Any:
     """JSON with None in the place of numbers that JSON does not have."""
     if isinstance(content, dict):

@@ -26,6 +26,7 @@ from genlib.errors import UserError
 from genlib.home import runs_folder
 from genlib.locks import held
 from genlib.methods.build import conditional
+from genlib.provenance import driver_version
 from genlib.training.checkpoint import Progress
 from genlib.training.outputs import attempt
 from genlib.training.ranks import on_main
@@ -202,6 +203,8 @@ def result_of(trainer: Trainer, status: str, message: str) -> dict[str, Any]:
         "images_per_second": round(progress.images / max(progress.seconds, 1e-9), 1),
         "peak_memory_bytes": peak_memory_bytes(device),
         "device": device_name(device),
+        "driver": driver_version(),
+        "torch": torch.__version__,
         "processes": trainer.accelerator.num_processes,
         "skipped_steps": progress.skipped + len(any_phase(progress.recently_skipped)),
         "rollbacks": progress.rollbacks,

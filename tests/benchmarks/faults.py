@@ -87,7 +87,7 @@ NOTHING = torch.zeros(())
 
 
 def measure_costs() -> list[dict[str, Any]]:
-    """Ratios of neighbouring blocks of steps, which alternate, either first; each is a moment's work, so that noise evens out."""
+    """Ratios of neighbouring blocks of steps, either first; each is a moment's work, so that noise evens out."""
     with own_home() as home, mock.patch.dict(os.environ, {"GENLIB_HOME": str(home)}), dcgan_digits() as training:
         block(training, 100)  # warm-up
         saving, guarded = [], []

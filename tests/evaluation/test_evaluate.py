@@ -167,8 +167,10 @@ def test_a_signal_ends_an_evaluation_with_its_own_exit_code_and_nothing_written(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ([], "evaluate takes either RUN_DIR, or --images DIR with --data CONFIG"),
+        ([], "evaluate takes RUN_DIR, or --images DIR or --sampler DIR with --data CONFIG"),
+        (["runs/first", "--sampler", "sampler"], "evaluate takes RUN_DIR, or --images DIR or --sampler DIR"),
         (["--images", "pictures"], "--images needs --data CONFIG"),
+        (["--sampler", "sampler"], "--sampler needs --data CONFIG"),
         (["runs/first", "--data", "a.yaml"], "--data, --set and --output go with --images"),
         (["runs/first"], "is no run folder"),
     ],

@@ -6,7 +6,7 @@ import json
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -15,6 +15,12 @@ from genlib.config import RunConfig, load_config, to_yaml
 from genlib.data.folder import DatasetFolder, Manifest, images_file
 from genlib.training.run_folder import RunFolder
 from pipelines import environment
+from pipelines.scores import Scores, scores_of
+
+if TYPE_CHECKING:
+    from mlflow.entities.model_registry import ModelVersion
+
+    from pipelines.registry import Registered
 
 
 @pytest.fixture(scope="session")
@@ -97,14 +103,68 @@ def write_metrics(run_folder: RunFolder) -> Callable[..., None]:
     return write
 
 
-def evaluation_of(value: float, extractor: str = "feed") -> dict[str, Any]:
+Registrar = Callable[..., "Registered"]
+
+
+@pytest.fixture
+def add(tracking: Path, config: RunConfig, sampler_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Registrar:
+    """Register a version with a value of fd_classifier; the model itself is logged once, to save time."""
+    from mlflow import MlflowClient
+
+    from pipelines import registry
+    from pipelines.tracking import experiment_of
+
+    client = MlflowClient()
+    experiment = experiment_of(client, config.registry.model)
+    log_sampler, logged = registry.log_sampler, []
+
+    def log_once(run_id: str, sampler: Path) -> Any:
+        logged.append(logged[0] if logged else log_sampler(run_id, sampler))
+        return logged[0]
+
+    monkeypatch.setattr(registry, "log_sampler", log_once)
+
+    def add(
+        value: float,
+        run_id: str | None = None,
+        again: float | str = "the test does not want it",
+        remarks: tuple[str, ...] = (),
+        log_anew: bool = False,
+        **evaluated: Any,
+    ) -> registry.Registered:
+        """`again` is what the champion gets where it is judged as the candidate, or why it cannot be."""
+
+        def judge_again(version: ModelVersion) -> Scores:
+            if isinstance(again, str):
+                raise registry.NotJudged(again)
+            return scores_of(evaluation_of(again, **evaluated))
+
+        if log_anew:
+            logged.clear()
+        run_id = run_id or client.create_run(experiment).info.run_id
+        evaluation = evaluation_of(value, **evaluated)
+        return registry.register(config.registry, run_id, sampler_folder, evaluation, TAGS, judge_again, remarks)
+
+    return add
+
+
+TAGS = {
+    "dataset_hash": "abab" * 16,
+    "dataset_revision": "none",
+    "git.commit": "c0ffee" * 7,
+    "git.dirty": "true",
+    "prefect.flow_run_id": "0a0b0c0d-0000-4000-8000-000000000000",
+}
+
+
+def evaluation_of(value: float, extractor: str = "feed", std: float = 0.0) -> dict[str, Any]:
     """As evaluation.json holds it, as far as the pipeline reads it."""
     provenance = {
         "extractor": {"hash": extractor},
         "dataset_hash": "abab",
-        "samples": {"count": 8},
+        "samples": {"count": 8, "seeds": [0, 1, 2]},
         "neighbours": {"k": 5},
         "likelihood": None,
     }
-    metrics = {"fd_classifier": {"value": value, "std": 0.25, "floor": 0.01, "count": 8}}
+    metrics = {"fd_classifier": {"value": value, "std": std, "floor": 0.01, "count": 8}}
     return {"metrics": metrics, "provenance": provenance}

@@ -1,20 +1,23 @@
 import math
+import statistics
 
 import pytest
+from scipy.stats import ttest_ind
 
-from pipelines.gate import Scores, judge
+from pipelines.gate import Scores, judge, spread_of_seeds
 
 BASIS = {
     "extractor": "feed",
     "dataset": "abab",
+    "set of seeds": "0, 1, 2",
     "number of neighbours": "5",
     "number of test images": "1000",
     "kind of likelihood": "a density, dequantized",
 }
 
 
-def scores(basis: dict[str, str] = BASIS, **metrics: float) -> Scores:
-    return Scores(metrics, basis)
+def scores(basis: dict[str, str] = BASIS, std: float | None = None, **metrics: float) -> Scores:
+    return Scores(metrics, basis, {name: std for name in metrics} if std is not None else {})
 
 
 @pytest.mark.parametrize(
@@ -26,19 +29,20 @@ def scores(basis: dict[str, str] = BASIS, **metrics: float) -> Scores:
         ("fd_classifier", 0.0, scores(fd_classifier=0.9), scores(fd_classifier=1.0), True, "is better than"),
         ("fd_classifier", 0.0, scores(fd_classifier=1.0), scores(fd_classifier=1.0), False, "is not better"),
         ("fd_classifier", 0.0, scores(fd_classifier=1.1), scores(fd_classifier=1.0), False, "is not better"),
-        ("fd_classifier", 0.25, scores(fd_classifier=0.75), scores(fd_classifier=1.0), True, "better by 0.25"),
-        ("fd_classifier", 0.25, scores(fd_classifier=0.8), scores(fd_classifier=1.0), False, "better by 0.25"),
+        ("fd_classifier", 0.25, scores(fd_classifier=0.5), scores(fd_classifier=1.0), True, "by 0.5, more than 0.25"),
+        ("fd_classifier", 0.25, scores(fd_classifier=0.75), scores(fd_classifier=1.0), False, "by 0.25, but it takes"),
+        ("fd_classifier", 0.25, scores(fd_classifier=0.8), scores(fd_classifier=1.0), False, "0.25 (the margin)"),
         ("fd_classifier", 0.0, scores(fd_classifier=math.inf), scores(fd_classifier=1.0), False, "inf"),
         ("fd_classifier", 0.0, scores(fd_classifier=-math.inf), scores(fd_classifier=1.0), False, "inf"),
         ("coverage", 0.0, scores(coverage=0.9), scores(coverage=0.8), True, "is better"),
         ("coverage", 0.0, scores(coverage=0.8), scores(coverage=0.9), False, "is not better"),
-        ("coverage", 0.25, scores(coverage=0.75), scores(coverage=0.5), True, "is better"),
+        ("coverage", 0.25, scores(coverage=0.875), scores(coverage=0.5), True, "is better"),
         ("elbo", 0.0, scores(elbo=-90.0), scores(elbo=-95.0), True, "is better"),
         ("coverage", 0.0, scores(coverage=0.9), scores(precision=0.8), False, "champion's coverage is missing"),
         ("coverage", 0.0, scores(coverage=0.9), scores(coverage=math.nan), False, "champion's coverage is nan"),
     ],
 )
-def test_a_version_becomes_champion_only_if_finite_and_better_by_the_margin(
+def test_a_version_becomes_champion_only_if_finite_and_better_by_more_than_the_margin(
     metric: str, margin: float, candidate: Scores, champion: Scores | None, promoted: bool, reason: str
 ) -> None:
     verdict = judge(metric, margin, candidate, champion)
@@ -46,7 +50,53 @@ def test_a_version_becomes_champion_only_if_finite_and_better_by_the_margin(
     assert reason in verdict.reason
 
 
-@pytest.mark.parametrize("name", ["extractor", "dataset"])
+def test_the_spread_is_what_welchs_test_of_both_sets_of_seeds_takes_for_chance() -> None:
+    ours, theirs = [3.9, 4.1, 4.3], [4.4, 4.9, 5.0]
+    candidate, champion = (
+        scores(std=statistics.stdev(values), fd_classifier=statistics.fmean(values)) for values in (ours, theirs)
+    )
+    spread = spread_of_seeds("fd_classifier", candidate, champion)
+    shift = statistics.fmean(theirs) - statistics.fmean(ours)
+    for needed, p_value in ((spread, 0.05), (0.0, 0.5)):
+        moved = [value - shift + needed for value in theirs]  # so that they lie `needed` above ours
+        assert ttest_ind(moved, ours, equal_var=False, alternative="greater").pvalue == pytest.approx(p_value)
+
+
+def test_a_difference_within_the_spread_over_seeds_makes_no_champion() -> None:
+    champion = scores(std=0.2, fd_classifier=4.0)
+    within = judge("fd_classifier", 0.1, scores(std=0.2, fd_classifier=3.7), champion)
+    assert not within.champion
+    assert within.reason.endswith("by 0.3, but it takes more than 0.3481 (the spread over sampling seeds)")
+    beyond = judge("fd_classifier", 0.1, scores(std=0.2, fd_classifier=3.6), champion)
+    assert beyond.champion and beyond.spread == pytest.approx(2.1318 * 0.2 * (2 / 3) ** 0.5, rel=1e-4)
+    steady = judge("fd_classifier", 0.1, scores(std=0.02, fd_classifier=3.7), scores(std=0.02, fd_classifier=4.0))
+    assert steady.champion and steady.spread < 0.1
+
+
+@pytest.mark.parametrize(
+    ("metric", "seeds", "ours", "theirs"),
+    [
+        ("elbo", "0, 1, 2", 0.5, 0.5),  # of test images
+        ("fd_classifier", "0", 0.5, 0.5),
+        ("fd_classifier", "none", 0.5, 0.5),
+        ("fd_classifier", "0, 1, 2", None, 0.5),
+        ("fd_classifier", "0, 1, 2", 0.0, 0.0),
+    ],
+)
+def test_where_nothing_is_known_of_a_spread_the_margin_alone_counts(
+    metric: str, seeds: str, ours: float | None, theirs: float | None
+) -> None:
+    basis = BASIS | {"set of seeds": seeds}
+    one, other = (scores(basis, std, **{metric: 1.0}) for std in (ours, theirs))
+    assert spread_of_seeds(metric, one, other) == 0.0
+
+
+def test_one_set_of_seeds_without_spread_leaves_the_others() -> None:
+    both = spread_of_seeds("fd_classifier", scores(std=0.0, fd_classifier=1.0), scores(std=0.3, fd_classifier=1.0))
+    assert both == pytest.approx(2.9200 * 0.3 / 3**0.5, rel=1e-4)  # Student's t at two degrees of freedom
+
+
+@pytest.mark.parametrize("name", ["extractor", "dataset", "set of seeds"])
 def test_values_measured_in_different_ways_are_not_compared_and_the_reason_says_which(name: str) -> None:
     champion = scores(BASIS | {name: "other"}, fd_classifier=1.0)
     verdict = judge("fd_classifier", 0.0, scores(fd_classifier=0.1), champion)
@@ -63,6 +113,7 @@ def test_values_measured_in_different_ways_are_not_compared_and_the_reason_says_
         ("elbo", "kind of likelihood", False),
         ("elbo", "number of test images", False),
         ("elbo", "extractor", True),
+        ("elbo", "set of seeds", True),
         ("psnr", "kind of likelihood", True),
         ("psnr", "dataset", False),
     ],
@@ -73,7 +124,7 @@ def test_only_what_a_metric_depends_on_must_be_the_same(metric: str, other: str,
     assert judge(metric, 0.0, better, champion).champion is comparable
 
 
-def test_reconstructions_are_compared_over_as_many_test_images_whatever_judged_the_samples():
+def test_reconstructions_are_compared_over_as_many_test_images_whatever_judged_the_samples() -> None:
     old = scores(psnr=19.0)
     assert judge("psnr", 0.0, scores(BASIS | {"extractor": "new"}, psnr=20.0), old).champion
     verdict = judge("psnr", 0.0, scores(BASIS | {"number of test images": "100"}, psnr=20.0), old)

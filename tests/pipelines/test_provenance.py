@@ -4,7 +4,7 @@ import hashlib
 import subprocess
 from pathlib import Path
 
-from genlib.provenance import git_state
+from genlib.provenance import driver_version, git_state, uncommitted
 from pipelines.provenance import constraints_hash, processor_name
 
 
@@ -29,6 +29,39 @@ def test_the_commit_and_whether_the_checkout_differs_from_it(tmp_path: Path) -> 
     assert git_state(tmp_path) == {"git.commit": git(tmp_path, "rev-parse", "HEAD"), "git.dirty": "false"}
     (tmp_path / "new").touch()
     assert git_state(tmp_path)["git.dirty"] == "true"
+
+
+def test_what_a_checkout_has_beyond_its_commit_can_be_applied_to_it_and_untracked_files_are_named(
+    tmp_path: Path,
+) -> None:
+    assert uncommitted(tmp_path) == ""
+    git(tmp_path, "init")
+    changed = tmp_path / "changed.py"
+    changed.write_text("one\n\n")
+    git(tmp_path, "add", "changed.py")
+    git(tmp_path, "commit", "--message", "begin")
+    assert uncommitted(tmp_path) == ""
+    changed.write_text("two\n\n")
+    (tmp_path / "new.py").touch()
+    found = uncommitted(tmp_path)
+    assert found.startswith("Untracked, and not in the diff: new.py\ndiff --git a/changed.py b/changed.py\n")
+    git(tmp_path, "checkout", "changed.py")
+    (tmp_path / "patch").write_text(found)
+    git(tmp_path, "apply", str(tmp_path / "patch"))
+    assert changed.read_text() == "two\n\n"
+    changed.write_text("x" * 1000)
+    assert uncommitted(tmp_path, most=500).endswith("and 500 are kept at most.\n")
+
+
+def test_the_driver_is_that_of_the_kernels_module(tmp_path: Path) -> None:
+    assert driver_version(tmp_path / "absent") == "none"
+    file = tmp_path / "version"
+    for line in (
+        "NVRM version: NVIDIA UNIX x86_64 Kernel Module  535.104.05  Sat Aug 19 01:15:15 UTC 2023",
+        "NVRM version: NVIDIA UNIX Open Kernel Module for x86_64  535.104.05  Release Build  (dvs-builder@U16)",
+    ):
+        file.write_text(f"{line}\nGCC version:  gcc version 12.2.0\n")
+        assert driver_version(file) == "535.104.05"
 
 
 def test_the_constraints_are_hashed_where_they_are_there(tmp_path: Path) -> None:

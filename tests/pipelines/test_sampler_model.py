@@ -6,9 +6,9 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from mlflow.exceptions import MlflowException
 
 from genlib.config import GANConfig, MLPConfig, RegistryConfig, RunConfig
-from genlib.errors import UserError
 from genlib.methods import build_method
 from genlib.networks.base import DataSpec
 from genlib.sampling import TrainedSampler, export_sampler, load_sampler
@@ -41,9 +41,28 @@ def test_without_labels_they_are_the_seeds(served):
         assert np.array_equal(model.predict(None, rows), sampler.images(4).numpy())
 
 
-def test_an_unknown_label_is_refused(served):
-    with pytest.raises(UserError, match="did you mean 'owl'"):
-        served[0].predict(None, pd.DataFrame({"count": [1], "label": ["owll"]}))
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        ({"count": [1], "label": ["owll"]}, "label 'owll' is unknown, did you mean 'owl'"),
+        ({"count": [1, 1], "label": ["owl", None]}, "some rows have a label and some have none"),
+        ({"count": [0]}, r"count \(0\) must be at least 1"),
+        ({"count": [5, -1]}, r"count \(-1\) must be at least 1"),
+        ({"count": [2**18 + 1]}, "is more than 262144 images of 1x8x8"),
+        ({"count": [2**62, 2**62]}, "is more than 262144 images of 1x8x8"),
+        ({"count": np.array([], int)}, "no rows"),
+    ],
+)
+def test_what_cannot_be_drawn_is_refused_as_a_bad_request(served, rows, message):
+    with pytest.raises(MlflowException, match=message) as error:
+        served[0].predict(None, pd.DataFrame(rows))
+    assert error.value.get_http_status_code() == 400
+
+
+def test_a_truncation_below_zero_is_refused_as_a_bad_request(served):
+    with pytest.raises(MlflowException, match="truncation") as error:
+        served[0].predict(None, pd.DataFrame({"count": [1]}), {"truncation": -1.0})
+    assert error.value.get_http_status_code() == 400
 
 
 def test_the_signature_has_a_label_where_there_are_labels_and_points_are_float():

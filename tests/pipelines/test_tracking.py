@@ -244,7 +244,7 @@ def test_a_run_tells_its_parameters_data_code_evaluation_and_files(
         run_folder.write_result(
             status="finished", step=7, images=70, seconds=3.5, images_per_second=20.0, device="cpu", processes=2
         )
-        write_json(run_folder.evaluation_file, evaluation_of(0.5))
+        write_json(run_folder.evaluation_file, evaluation_of(0.5, std=0.25))
     run = run_of(config)
     assert run.data.params["method.latent_size"] == "2"
     assert run.data.params["registry.model"] == config.registry.model

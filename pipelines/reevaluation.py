@@ -1,0 +1,48 @@
+"""A champion judged anew as a candidate was: by the same extractor, against the same data, with the same seeds."""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from mlflow import MlflowClient
+from mlflow.entities.model_registry import ModelVersion
+
+from genlib.config import RunConfig, to_yaml
+from genlib.files import read_json
+from pipelines.gate import OF_SAMPLES
+from pipelines.launch import run_process
+from pipelines.packaging import fetch_sampler
+from pipelines.registry import NotJudged
+from pipelines.scores import Scores, scores_of
+
+
+def judge_again(
+    config: RunConfig, run_id: str, champion: ModelVersion, say: Callable[[str], None], devices: Mapping[str, str]
+) -> Scores:
+    """Evaluate a version's sampler under a configuration, in a process of its own; an MLflow run keeps the report.
+
+    NotJudged where that cannot be; RuntimeError where it should have been possible.
+    """
+    metric = config.registry.metric
+    if metric not in OF_SAMPLES:
+        raise NotJudged(f"{metric} is of a whole model, and MLflow has its sampler alone")
+    say(f"evaluating version {champion.version}, the champion, as this version was")
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch)
+        sampler, output = fetch_sampler(champion, folder), folder / f"champion-{champion.version}"
+        if sampler is None:
+            raise NotJudged("its sampler is gone from MLflow")
+        config_file = folder / "config.yaml"
+        config_file.write_text(to_yaml(config))
+        command = [sys.executable, "-m", "genlib", "evaluate", "--sampler", str(sampler), "--data", str(config_file)]
+        ended = run_process([*command, "--output", str(output)], say, devices)
+        if ended.code != 0 and ended.blamed:
+            raise NotJudged(ended.blamed)
+        if ended.code != 0:
+            last = "\n".join(ended.tail)
+            raise RuntimeError(f"the champion could not be evaluated (exit code {ended.code}); its last lines:\n{last}")
+        MlflowClient().log_artifacts(run_id, str(output), output.name)
+        return scores_of(read_json(output / "evaluation.json"))
