@@ -109,7 +109,7 @@ def sampling_of(entry: dict[str, Any]) -> dict[str, Any]:
 def make_pools(client: SyncPrefectClient) -> list[str]:
     process = ProcessWorker.get_default_base_job_template()
     process["variables"]["properties"]["env"]["default"] = ENVIRONMENT
-    job = read_json(KUBERNETES_JOB) if KUBERNETES_JOB.exists() else process
+    job = read_json(KUBERNETES_JOB)
     job["variables"]["properties"]["env"]["default"] = ENVIRONMENT | job["variables"]["properties"]["env"]["default"]
     pools = (
         ("local", "process", process, "Flow runs as processes of a worker's machine"),
