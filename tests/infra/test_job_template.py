@@ -26,7 +26,7 @@ def job(**variables: Any) -> dict[str, Any]:
     """The manifest that the worker sends to Kubernetes for a flow run."""
     unasked = PrefectClient("http://127.0.0.1:1/api")  # without references to blocks there is nothing to ask for
     configuration = asyncio.run(
-        KubernetesWorkerJobConfiguration.from_template_and_values(deepcopy(TEMPLATE), variables, unasked)
+        KubernetesWorkerJobConfiguration.from_template_and_values(deepcopy(TEMPLATE), variables, client=unasked)
     )
     configuration.prepare_for_flow_run(FlowRun(flow_id=uuid4(), name="dcgan-cifar10"))
     manifest = configuration.job_manifest
