@@ -1,4 +1,4 @@
-"""Where MLflow's pages are, or will be once `make ui` runs: GENLIB_MLFLOW_URL where browsers know another name for it."""
+"""Where MLflow's pages are, or will be once `make ui` runs; GENLIB_MLFLOW_URL if browsers know another name for it."""
 
 from __future__ import annotations
 
