@@ -20,6 +20,7 @@ from tests.infra.compose import INFRA, services, settings
 from tests.infra.postgresql import postgresql, programs
 
 BINARIES = Path(sys.executable).parent
+PORTS = {"prefect": "4200", "mlflow": "5000", "postgres": "5432", "worker": "8080"}  # in the networks of compose.yaml
 PATIENCE = 180.0  # seconds for a server that makes its tables first
 
 
@@ -30,11 +31,11 @@ class Stack:
         self.settings = settings()
         self.services: dict[str, Any] = services(self.settings)
         self.database, self.folder = dict(database), folder
-        self.ports = {"prefect": free_port(), "mlflow": free_port(), "postgres": int(database["PGPORT"])}
+        self.ports = {name: free_port() for name in PORTS} | {"postgres": database["PGPORT"]}
 
     def here(self, text: str) -> str:
         """With the addresses of this machine, and the folder of artifacts in the place of the S3 store."""
-        for name, port in {"prefect": 4200, "mlflow": 5000, "postgres": 5432}.items():
+        for name, port in PORTS.items():
             for host in (name, "localhost"):
                 text = text.replace(f"{host}:{port}", f"{HOST}:{self.ports[name]}")
         return text.replace("s3://mlflow", str(self.folder / "artifacts"))
@@ -47,15 +48,13 @@ class Stack:
         for key in ("PREFECT_HOME", "PREFECT_SERVER_UI_STATIC_DIRECTORY"):
             if key in given:
                 given[key] = str(self.folder / f"{name}-{key.lower()}")
-        return outside | {"PATH": f"{BINARIES}:{outside['PATH']}"} | given
+        own = {"PATH": f"{BINARIES}:{outside['PATH']}", "PREFECT_WORKER_WEBSERVER_PORT": str(self.ports["worker"])}
+        return outside | own | given
 
     def command(self, name: str) -> list[str]:
         """Exactly the service's, but for address and port."""
-        port = {"prefect": "4200", "mlflow": "5000"}[name]
-        return [
-            self.here(word.replace("0.0.0.0", HOST).replace(port, str(self.ports[name])))
-            for word in self.services[name]["command"]
-        ]
+        words = [word.replace("0.0.0.0", HOST) for word in self.services[name]["command"]]
+        return [self.here(word.replace(PORTS[name], str(self.ports[name]))) for word in words]
 
     def health(self, name: str) -> list[str]:
         """The service's own question whether it is healthy."""

@@ -11,10 +11,12 @@ from pathlib import Path
 
 import pytest
 
+from pipelines.deploy import KUBERNETES_JOB
 from tests.conftest import PROJECT
 from tests.infra.conftest import Stack, status
 from tests.infra.postgresql import query
 
+POOLS = {"local": "process", "gpu": "process", "kubernetes": "kubernetes"}
 pytestmark = pytest.mark.cluster
 
 
@@ -44,7 +46,7 @@ def test_prefects_server_serves_its_pages_and_keeps_out_whoever_has_no_login(sta
 def test_deploy_and_worker_run_with_the_services_own_settings_and_leases_outlive_the_server(
     stack: Stack, tmp_path: Path
 ) -> None:
-    client = stack.environment("deploy") | {"PYTHONPATH": str(PROJECT), "GENLIB_HOME": str(tmp_path)}
+    client = stack.environment("deploy") | {"PYTHONPATH": str(PROJECT), "GENLIB_HOME": str(tmp_path), "COLUMNS": "200"}
 
     def run(*words: str) -> str:
         done = subprocess.run(words, env=client, cwd=tmp_path, capture_output=True, text=True)
@@ -63,16 +65,18 @@ def test_deploy_and_worker_run_with_the_services_own_settings_and_leases_outlive
             assert "deployment retrain/vae-digits: made" in run(sys.executable, *words[1:])
             lease = run(sys.executable, "-c", take).strip()
         with stack.running("prefect"):
-            pools = json.loads(run("prefect", "work-pool", "ls", "--output", "json"))
-            assert {pool["name"]: pool["type"] for pool in pools} == {
-                "local": "process",
-                "gpu": "process",
-                "kubernetes": "kubernetes",
+            pools = {
+                name: json.loads(run("prefect", "work-pool", "inspect", name, "--output", "json")) for name in POOLS
             }
+            assert {name: pool["type"] for name, pool in pools.items()} == POOLS
+            template = json.loads(KUBERNETES_JOB.read_text())["job_configuration"]
+            assert pools["kubernetes"]["base_job_template"]["job_configuration"] == template
             limit = json.loads(run("prefect", "global-concurrency-limit", "inspect", "gpu", "--output", "json"))
             assert (limit["limit"], limit["active_slots"]) == (1, 1)
             kept = Path(stack.environment("prefect")["PREFECT_HOME"]) / "concurrency_leases"
             assert (kept / f"{lease}.json").exists()
+            with stack.running("worker"):
+                assert "ONLINE" in run("prefect", "work-pool", "inspect", "local")
 
 
 def test_mlflows_server_answers_to_its_names_alone(stack: Stack) -> None:
