@@ -17,6 +17,21 @@ from tests.infra.conftest import Stack, status
 from tests.infra.postgresql import query
 
 POOLS = {"local": "process", "gpu": "process", "kubernetes": "kubernetes"}
+TAKE_SLOT = """
+from prefect.client.orchestration import get_client
+with get_client(sync_client=True) as client:
+    answer = client.increment_concurrency_slots_with_lease(["gpu"], 1, "concurrency", 60)
+    print(answer.json()["lease_id"])
+"""
+ASK = """
+import json
+from prefect.client.orchestration import get_client
+with get_client(sync_client=True) as client:
+    pools = [client.read_work_pool(name) for name in ("local", "gpu", "kubernetes")]
+    limit = client.read_global_concurrency_limit_by_name("gpu")
+pools = {pool.name: pool.model_dump(mode="json") for pool in pools}
+print(json.dumps({"pools": pools, "limit": limit.model_dump(mode="json")}))
+"""
 pytestmark = pytest.mark.cluster
 
 
@@ -46,37 +61,27 @@ def test_prefects_server_serves_its_pages_and_keeps_out_whoever_has_no_login(sta
 def test_deploy_and_worker_run_with_the_services_own_settings_and_leases_outlive_the_server(
     stack: Stack, tmp_path: Path
 ) -> None:
-    client = stack.environment("deploy") | {"PYTHONPATH": str(PROJECT), "GENLIB_HOME": str(tmp_path), "COLUMNS": "200"}
+    client = stack.environment("deploy") | {"PYTHONPATH": str(PROJECT), "GENLIB_HOME": str(tmp_path)}
 
     def run(*words: str) -> str:
-        done = subprocess.run(words, env=client, cwd=tmp_path, capture_output=True, text=True)
+        done = subprocess.run([sys.executable, *words], env=client, cwd=tmp_path, capture_output=True, text=True)
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
 
-    take = (
-        "from prefect.client.orchestration import get_client\n"
-        "with get_client(sync_client=True) as client:\n"
-        "    answer = client.increment_concurrency_slots_with_lease(['gpu'], 1, 'concurrency', 60)\n"
-        "    print(answer.json()['lease_id'])\n"
-    )
     with stack.running("mlflow"):
         with stack.running("prefect"):
             words = stack.services["deploy"]["command"]
-            assert "deployment retrain/vae-digits: made" in run(sys.executable, *words[1:])
-            lease = run(sys.executable, "-c", take).strip()
-        with stack.running("prefect"):
-            pools = {
-                name: json.loads(run("prefect", "work-pool", "inspect", name, "--output", "json")) for name in POOLS
-            }
-            assert {name: pool["type"] for name, pool in pools.items()} == POOLS
-            template = json.loads(KUBERNETES_JOB.read_text())["job_configuration"]
-            assert pools["kubernetes"]["base_job_template"]["job_configuration"] == template
-            limit = json.loads(run("prefect", "global-concurrency-limit", "inspect", "gpu", "--output", "json"))
-            assert (limit["limit"], limit["active_slots"]) == (1, 1)
-            kept = Path(stack.environment("prefect")["PREFECT_HOME"]) / "concurrency_leases"
-            assert (kept / f"{lease}.json").exists()
-            with stack.running("worker"):
-                assert "ONLINE" in run("prefect", "work-pool", "inspect", "local")
+            assert "deployment retrain/vae-digits: made" in run(*words[1:])
+            lease = run("-c", TAKE_SLOT).strip()
+        with stack.running("prefect"), stack.running("worker"):
+            answer = json.loads(run("-c", ASK))
+    pools, limit = answer["pools"], answer["limit"]
+    assert {name: pool["type"] for name, pool in pools.items()} == POOLS
+    template = json.loads(KUBERNETES_JOB.read_text())["job_configuration"]
+    assert pools["kubernetes"]["base_job_template"]["job_configuration"] == template
+    assert [pools[name]["status"] for name in POOLS] == ["READY", "NOT_READY", "NOT_READY"]
+    assert (limit["limit"], limit["active_slots"]) == (1, 1)
+    assert (Path(stack.environment("prefect")["PREFECT_HOME"]) / "concurrency_leases" / f"{lease}.json").exists()
 
 
 def test_mlflows_server_answers_to_its_names_alone(stack: Stack) -> None:
