@@ -90,7 +90,7 @@ def test_mlflows_server_answers_to_its_names_alone(stack: Stack) -> None:
         assert status(f"{address}/api/2.0/mlflow/experiments/get?experiment_id=0", Host="evil.example") == 403
 
 
-def test_a_server_that_starts_again_finds_what_it_had(stack: Stack) -> None:
+def test_a_server_that_starts_again_after_an_upgrade_of_its_tables_finds_what_it_had(stack: Stack) -> None:
     make = (
         "import mlflow, sys\n"
         "with mlflow.start_run() as run: mlflow.log_text('kept', 'note.txt')\n"
@@ -104,4 +104,6 @@ def test_a_server_that_starts_again_finds_what_it_had(stack: Stack) -> None:
             environment = os.environ | {"MLFLOW_TRACKING_URI": address}
             done = subprocess.run(words, env=environment, check=True, capture_output=True, text=True)
             outputs.append(done.stdout.splitlines()[0])
+        upgrade = ["sh", "-c", 'mlflow db upgrade "$MLFLOW_BACKEND_STORE_URI"']
+        subprocess.run(upgrade, env=stack.environment("mlflow"), check=True, capture_output=True)
     assert outputs[1] == "kept"
