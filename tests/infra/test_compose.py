@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
 from typing import Any
 
 import pytest
 import yaml
 
+from tests.conftest import PROJECT
 from tests.infra.compose import FILE, INFRA, VARIABLE, services, settings
 
 SECRET = re.compile(r"PASSWORD|SECRET|KEY|LOGIN|AUTH", re.I)
@@ -41,6 +43,14 @@ def test_generated_secrets_are_long_of_the_form_their_server_asks_for_and_new_ea
     for name in [name for name in one if SECRET.search(name)]:
         assert one[name] != other[name]
         assert re.fullmatch(r"(GK[0-9a-f]{24}|[0-9a-f]{48}|[0-9a-f]{64}|genlib:[0-9a-f]{32})", one[name]), name
+
+
+@pytest.mark.parametrize("file", ["infra/.env", "infra/kubernetes/secrets.env", "infra/backups/any"])
+def test_git_and_the_images_leave_out_what_holds_secrets(file: str) -> None:
+    if (PROJECT / ".git").exists():
+        assert subprocess.run(["git", "check-ignore", "--quiet", file], cwd=PROJECT).returncode == 0
+    kept = [line[1:] for line in (PROJECT / ".dockerignore").read_text().splitlines() if line.startswith("!")]
+    assert not [name for name in kept if file.startswith(name)]
 
 
 def test_no_secret_stands_in_a_file_of_the_repository() -> None:
