@@ -17,7 +17,7 @@ from tests.infra.compose import INFRA
 from tests.infra.conftest import BINARIES, Stack
 from tests.infra.postgresql import query
 
-pytestmark = pytest.mark.cluster
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900)]
 MODEL = "kept"
 
 REGISTER = """
