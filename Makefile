@@ -3,7 +3,7 @@ PYTHON ?= python3
 ENVIRONMENT := .venv
 RUN := $(ENVIRONMENT)/bin/python
 
-.PHONY: demo test audit ui bench clean
+.PHONY: demo test test-cluster audit ui bench clean
 
 demo: $(ENVIRONMENT)/ready  ## train, evaluate and register two models on real digits
 	$(RUN) -m pipelines demo
@@ -12,7 +12,10 @@ test: $(ENVIRONMENT)/ready  ## lint, format check, types, tests
 	$(ENVIRONMENT)/bin/ruff check .
 	$(ENVIRONMENT)/bin/ruff format --check .
 	$(ENVIRONMENT)/bin/mypy
-	$(ENVIRONMENT)/bin/pytest --numprocesses 2 --dist loadfile
+	$(ENVIRONMENT)/bin/pytest --numprocesses 2 --dist loadfile -m "not cluster"
+
+test-cluster: $(ENVIRONMENT)/ready  ## tests against servers on PostgreSQL (Debian's package postgresql), with workers
+	GENLIB_TEST_DATABASE=$${GENLIB_TEST_DATABASE-postgresql} $(ENVIRONMENT)/bin/pytest -m "cluster or servers"
 
 audit: $(ENVIRONMENT)/ready  ## known vulnerabilities of the dependencies
 	infra/audit.sh
