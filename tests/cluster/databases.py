@@ -48,7 +48,7 @@ def postgresql(home: Path) -> Iterator[Addresses]:
             for database in NAMES:
                 create = [f"{binaries}/createdb", "--host", HOST, "--port", str(port), "--username", USER, database]
                 subprocess.run(create, check=True, env=os.environ | {"PGPASSWORD": password})
-            yield {name: f"postgresql+psycopg2://{USER}:{password}@{HOST}:{port}/{name}" for name in NAMES}
+            yield {name: f"postgresql+psycopg://{USER}:{password}@{HOST}:{port}/{name}" for name in NAMES}
 
 
 DATABASES = {"sqlite": sqlite, "postgresql": postgresql}
