@@ -3,7 +3,7 @@ PYTHON ?= python3
 ENVIRONMENT := .venv
 RUN := $(ENVIRONMENT)/bin/python
 
-.PHONY: demo test audit ui bench clean
+.PHONY: demo test test-cluster audit ui servers bench clean
 
 demo: $(ENVIRONMENT)/ready  ## train, evaluate and register two models on real digits
 	$(RUN) -m pipelines demo
@@ -12,13 +12,19 @@ test: $(ENVIRONMENT)/ready  ## lint, format check, types, tests
 	$(ENVIRONMENT)/bin/ruff check .
 	$(ENVIRONMENT)/bin/ruff format --check .
 	$(ENVIRONMENT)/bin/mypy
-	$(ENVIRONMENT)/bin/pytest --numprocesses 2 --dist loadfile
+	$(ENVIRONMENT)/bin/pytest --numprocesses 2 --dist loadfile -m "not cluster"
+
+test-cluster: $(ENVIRONMENT)/ready  ## tests against servers on PostgreSQL (Debian's package postgresql), with workers
+	GENLIB_TEST_DATABASE=$${GENLIB_TEST_DATABASE-postgresql} $(ENVIRONMENT)/bin/pytest -m "cluster or servers"
 
 audit: $(ENVIRONMENT)/ready  ## known vulnerabilities of the dependencies
 	infra/audit.sh
 
 ui: $(ENVIRONMENT)/ready  ## the MLflow and Prefect interfaces, on this machine only
 	$(RUN) -m pipelines ui
+
+servers: $(ENVIRONMENT)/ready  ## servers on PostgreSQL and a worker to try things on, gone at Ctrl-C
+	$(RUN) -m tests.cluster postgresql
 
 bench: $(ENVIRONMENT)/ready  ## speed and memory, as ratios within one run
 	$(RUN) -m tests.benchmarks

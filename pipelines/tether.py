@@ -16,4 +16,4 @@ if __name__ == "__main__":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
         if os.getppid() != int(sys.argv[1]):  # it died before the setting was made
             sys.exit(128 + signal.SIGTERM)
-    os.execv(sys.argv[2], sys.argv[2:])  # noqa: S606 - to become another program is the purpose
+    os.execvp(sys.argv[2], sys.argv[2:])  # noqa: S606 - to become another program is the purpose

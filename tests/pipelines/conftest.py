@@ -92,6 +92,24 @@ def sampler_folder(tmp_path: Path, config: RunConfig) -> Path:
 
 
 @pytest.fixture
+def conditional_sampler(tmp_path: Path) -> Path:
+    """The exported sampler of an untrained GAN of cats, dogs and owls."""
+    import torch
+
+    from genlib.config import GANConfig, MLPConfig, RegistryConfig
+    from genlib.methods import build_method
+    from genlib.networks.base import DataSpec
+    from genlib.sampling import TrainedSampler, export_sampler
+
+    torch.manual_seed(0)
+    method = GANConfig(network=MLPConfig(hidden_sizes=[8]), latent_size=3, conditioning="concat")
+    config = RunConfig(method=method, registry=RegistryConfig(model="tiny"))
+    sampler = TrainedSampler(build_method(method, DataSpec((1, 8, 8), 3)).model.sampler, (1, 8, 8), [0.2, 0.6, 0.2])
+    export_sampler(tmp_path / "conditional", sampler, config, ["cat", "dog", "owl"], {})
+    return tmp_path / "conditional"
+
+
+@pytest.fixture
 def write_metrics(run_folder: RunFolder) -> Callable[..., None]:
     """Append lines to metrics.jsonl as the trainer does."""
 

@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import psutil
 import pytest
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
@@ -25,6 +24,7 @@ from pipelines.ledger import begin_ledger
 from pipelines.servers import Server, address, free_port, prefect_command
 from pipelines.tracking import Mirror
 from tests.conftest import PROJECT
+from tests.processes import none_left
 
 pytestmark = pytest.mark.slow
 random_seconds = random.Random(20261123)
@@ -74,20 +74,6 @@ class Flow:
     def kill(self) -> None:
         self.process.kill()
         self.end()
-
-
-def none_left(run_dir: Path, within: float = 60) -> bool:
-    def there() -> bool:
-        processes = psutil.process_iter(["cmdline", "status"])
-        return any(
-            str(run_dir) in (each.info["cmdline"] or []) and each.info["status"] != psutil.STATUS_ZOMBIE
-            for each in processes
-        )
-
-    deadline = time.monotonic() + within
-    while there() and time.monotonic() < deadline:
-        time.sleep(0.2)
-    return not there()
 
 
 def test_a_flow_killed_in_each_stage_is_gone_on_with_though_its_server_restarts(

@@ -8,24 +8,16 @@ import pytest
 import torch
 from mlflow.exceptions import MlflowException
 
-from genlib.config import GANConfig, MLPConfig, RegistryConfig, RunConfig
-from genlib.methods import build_method
-from genlib.networks.base import DataSpec
-from genlib.sampling import TrainedSampler, export_sampler, load_sampler
+from genlib.sampling import load_sampler
 from pipelines.packaging import example, signature_for
 from pipelines.sampler_model import SamplerModel
 
 
 @pytest.fixture
-def served(tmp_path):
-    torch.manual_seed(0)
-    method = GANConfig(network=MLPConfig(hidden_sizes=[8]), latent_size=3, conditioning="concat")
-    config = RunConfig(method=method, registry=RegistryConfig(model="tiny"))
-    sampler = TrainedSampler(build_method(method, DataSpec((1, 8, 8), 3)).model.sampler, (1, 8, 8), [0.2, 0.6, 0.2])
-    export_sampler(tmp_path / "sampler", sampler, config, ["cat", "dog", "owl"], {})
+def served(conditional_sampler):
     model = SamplerModel()
-    model.load_context(SimpleNamespace(artifacts={"sampler": str(tmp_path / "sampler")}))
-    return model, load_sampler(tmp_path / "sampler")
+    model.load_context(SimpleNamespace(artifacts={"sampler": str(conditional_sampler)}))
+    return model, load_sampler(conditional_sampler)
 
 
 def test_each_row_asks_for_images_of_its_label(served):

@@ -176,6 +176,7 @@ def test_mlflow_failing_in_the_middle_is_one_warning_and_what_is_missing_follows
 
 
 def test_the_folder_is_followed_in_the_background_and_to_its_end(mirror: Mirror, write_metrics: Write) -> None:
+    mirror.connect()  # before two threads do
     with mirror.following(interval=0.01):
         write_metrics(1)
         while not values(mirror, "vae/total"):
