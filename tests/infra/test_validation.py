@@ -78,7 +78,7 @@ def test_the_rendered_kustomization_is_valid_and_refers_to_nothing_that_is_not_i
     assert all(document["metadata"].get("namespace", "genlib") == "genlib" for document in rendered)
 
 
-def test_each_pod_is_as_the_restricted_standard_of_its_namespace_asks(rendered: list[dict]) -> None:
+def test_each_pod_of_ours_is_as_the_restricted_standard_asks(rendered: list[dict]) -> None:
     pods = [document["spec"]["template"]["spec"] for document in rendered if "template" in document.get("spec", {})]
     pods += [
         document["spec"]["jobTemplate"]["spec"]["template"]["spec"]
