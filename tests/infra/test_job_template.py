@@ -86,8 +86,7 @@ def test_a_run_without_gpus_asks_for_none() -> None:
     assert job(gpus=0)["spec"]["template"]["spec"]["containers"][0]["resources"]["limits"]["nvidia.com/gpu"] == 0
 
 
-def test_the_environment_of_every_flow_run_can_be_added_to_the_templates() -> None:
-    default = TEMPLATE["variables"]["properties"]["env"]["default"]
-    assert not set(default) & set(ENVIRONMENT)
-    container = job(env=ENVIRONMENT | default)["spec"]["template"]["spec"]["containers"][0]
-    assert {"name": "DO_NOT_TRACK", "value": "true"} in container["env"]
+def test_a_deployments_environment_is_added_to_the_templates() -> None:
+    container = job(env=ENVIRONMENT)["spec"]["template"]["spec"]["containers"][0]
+    for name, value in (ENVIRONMENT | {"GENLIB_HOME": "/data"}).items():
+        assert {"name": name, "value": value} in container["env"]
