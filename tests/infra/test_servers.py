@@ -24,9 +24,12 @@ with get_client(sync_client=True) as client:
     print(answer.json()["lease_id"])
 """
 ASK = """
-import json
+import json, time
 from prefect.client.orchestration import get_client
+deadline = time.monotonic() + 60
 with get_client(sync_client=True) as client:
+    while client.read_work_pool("local").status.value != "READY" and time.monotonic() < deadline:
+        time.sleep(0.5)  # until the worker's first heartbeat
     pools = [client.read_work_pool(name) for name in ("local", "gpu", "kubernetes")]
     limit = client.read_global_concurrency_limit_by_name("gpu")
 pools = {pool.name: pool.model_dump(mode="json") for pool in pools}
