@@ -20,7 +20,7 @@ POOLS = {"local": "process", "gpu": "process", "kubernetes": "kubernetes"}
 TAKE_SLOT = """
 from prefect.client.orchestration import get_client
 with get_client(sync_client=True) as client:
-    answer = client.increment_concurrency_slots_with_lease(["gpu"], 1, "concurrency", 60)
+    answer = client.increment_concurrency_slots_with_lease(["gpu"], 1, "concurrency", 3600)
     print(answer.json()["lease_id"])
 """
 ASK = """
