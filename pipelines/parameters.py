@@ -21,11 +21,13 @@ def overrides_schema(config: RunConfig) -> dict[str, Any]:
     What belongs to a choice, such as a method's network, has that choice's keys; another choice is a whole section.
     """
     sections = sorted(type(config).model_fields, key=lambda name: ORDER.index(name) if name in ORDER else len(ORDER))
+    properties = [key for name in sections for key in keys_of(getattr(config, name), f"{name}.")]
     return {
         "title": "overrides",
         "description": 'What differs from the file, by dotted key: {"training.steps": 2000, "training.seed": 1}',
         "type": "object",
-        "properties": dict(key for name in sections for key in keys_of(getattr(config, name), f"{name}.")),
+        # Positions, since PostgreSQL keeps no order of keys.
+        "properties": {key: schema | {"position": place} for place, (key, schema) in enumerate(properties)},
         "additionalProperties": False,
         "default": {},
     }
