@@ -18,7 +18,7 @@ from accelerate import Accelerator
 from accelerate.utils import DistributedDataParallelKwargs, InitProcessGroupKwargs
 from torch import distributed
 
-from genlib.config import RULES, RunConfig, check_divisible
+from genlib.config import RULES, ProcessLauncher, RunConfig, check_divisible
 from genlib.data.folder import DatasetFolder
 from genlib.data.integrity import check_contents
 from genlib.data.prepare import prepare
@@ -123,7 +123,8 @@ def open_run(
     except ValueError as error:
         raise UserError(str(error)) from error
     training = config.training.model_copy(update={"micro_batches": micro_batches, "processes": processes})
-    settled = config.model_copy(update={"training": training})
+    launcher = config.launcher if processes % config.launcher.nodes == 0 else ProcessLauncher()  # started by hand
+    settled = config.model_copy(update={"training": training, "launcher": launcher})
     if broken := next((broken for rule in RULES if (broken := rule(settled))), None):
         raise UserError(broken)
     run.start(
