@@ -43,10 +43,11 @@ class Job(NamedTuple):
         whose name the endpoint has is the host.
         """
         waiting = f"join_timeout={int(self.config.training.timeout)}"
+        address = ["--local-addr", endpoint.rpartition(":")[0]] if is_host else []
         return [
             *("-m", "torch.distributed.run"),
             *("--nnodes", str(self.config.launcher.nodes), "--nproc-per-node", str(self.processes_per_node)),
-            *("--rdzv-backend", "c10d", "--rdzv-endpoint", endpoint, "--rdzv-id", self.name),
+            *("--rdzv-backend", "c10d", "--rdzv-endpoint", endpoint, "--rdzv-id", self.name, *address),
             *("--rdzv-conf", waiting if is_host is None else f"{waiting},is_host={is_host:d}"),
             *("--max-restarts", str(restarts), "--signals-to-handle", PASSED_ON),
             *self.engine(),
