@@ -162,7 +162,7 @@ def train_in(run: RunFolder, dataset: DatasetFolder, accelerator: Accelerator, e
         status, message = "failed", f"{type(error).__name__}: {error}"
         raise
     finally:
-        if accelerator.is_main_process:
+        if accelerator.is_main_process and not (status == "failed" and is_started_again()):
             result = result_of(trainer, status, message)
             attempt("result.json", lambda: run.write_result(**result), trainer.warn)
     if message:
@@ -171,6 +171,12 @@ def train_in(run: RunFolder, dataset: DatasetFolder, accelerator: Accelerator, e
     if note := note_on_best(trainer.progress):
         say(f"note: {note}", flush=True)
     return code
+
+
+def is_started_again() -> bool:
+    """Whether torchrun starts all processes again when one fails, as it does where a machine went."""
+    begun, most = (int(os.environ.get(f"TORCHELASTIC_{name}", 0)) for name in ("RESTART_COUNT", "MAX_RESTARTS"))
+    return begun < most
 
 
 def explanation(error: Exception, trainer: Trainer, timeout: float) -> str | None:

@@ -13,7 +13,11 @@ from genlib.errors import UserError
 from pipelines.text import slug
 
 PASSED_ON = "SIGTERM,SIGINT,SIGHUP,SIGQUIT,SIGUSR1"  # from torchrun to its workers; the last is Slurm's warning
-ELASTIC_GRACE = 20  # seconds from SIGTERM to SIGKILL of torchrun's workers, which must end before it
+ELASTIC = {  # environment of torchrun
+    "TORCH_ELASTIC_SHUTDOWN_TIMEOUT": "20",  # seconds from SIGTERM to SIGKILL of its workers, which must end before it
+    # In torch 2.13, a node that comes back waits forever for an address that a survivor of rank 0 tells only once.
+    "TORCH_DISABLE_SHARE_RDZV_TCP_STORE": "1",
+}
 
 
 class Job(NamedTuple):

@@ -13,7 +13,7 @@ from genlib.config import KubernetesLauncher
 from genlib.errors import UserError
 from genlib.home import home
 from pipelines.launch import Ended, Say
-from pipelines.launchers.job import ELASTIC_GRACE, Job
+from pipelines.launchers.job import ELASTIC, Job
 from pipelines.launchers.remote import Away, Standing, attended
 
 GROUP, VERSION, PLURAL = "trainer.kubeflow.org", "v1alpha1", "trainjobs"
@@ -48,11 +48,7 @@ def rendered(job: Job) -> dict[str, Any]:
     launcher = launcher_of(job)
     limits = {"nvidia.com/gpu": launcher.gpus or None, "cpu": launcher.cpu, "memory": launcher.memory}
     limits = {name: str(value) for name, value in limits.items() if value is not None}
-    environment = {
-        "GENLIB_HOME": str(home()),
-        "PYTHONUNBUFFERED": "1",
-        "TORCH_ELASTIC_SHUTDOWN_TIMEOUT": str(ELASTIC_GRACE),
-    }
+    environment = {"GENLIB_HOME": str(home()), "PYTHONUNBUFFERED": "1"} | ELASTIC
     pod = {
         "nodeSelector": launcher.node_selector,
         "volumes": [

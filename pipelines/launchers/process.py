@@ -7,7 +7,7 @@ import sys
 
 from genlib.data.workers import cores
 from pipelines.launch import Ended, Say, run_process
-from pipelines.launchers.job import ELASTIC_GRACE, PASSED_ON, Job
+from pipelines.launchers.job import ELASTIC, PASSED_ON, Job
 
 
 def train(job: Job, say: Say) -> Ended:
@@ -23,7 +23,4 @@ def train_command(job: Job) -> list[str]:
 
 def elastic_environment(processes: int) -> dict[str, str]:
     """For torchrun: its own grace within ours, and the cores shared out over its processes."""
-    return {
-        "TORCH_ELASTIC_SHUTDOWN_TIMEOUT": str(ELASTIC_GRACE),
-        "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", str(max(1, cores() // processes))),
-    }
+    return ELASTIC | {"OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", str(max(1, cores() // processes)))}

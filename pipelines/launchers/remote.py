@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
+from genlib.errors import UserError
 from pipelines.launch import GRACE, Ended, Lines, Say
 
 INTERVAL = 5.0  # seconds between two questions to a scheduler
@@ -37,14 +38,26 @@ class Remote(Protocol):
 
 def attended(remote: Remote, say: Say) -> Ended:
     """Submit and follow to the end. Whatever interrupts us cancels it, and waits GRACE seconds for its last words."""
-    lines = Lines(say)
+    lines, name = Lines(say), ""
     try:
         name = remote.submit()
         return followed(remote, name, lines, None)
-    except BaseException:
-        remote.cancel()
-        followed(remote, "the job, being cancelled,", lines, time.monotonic() + GRACE)
+    except UserError:  # it was not taken
         raise
+    except BaseException:
+        until = time.monotonic() + GRACE
+        cancel(remote, until)
+        if name:
+            followed(remote, name, lines, until)
+        raise
+
+
+def cancel(remote: Remote, until: float) -> None:
+    while time.monotonic() < until:
+        try:
+            return remote.cancel()
+        except Away:
+            time.sleep(0.5)
 
 
 def followed(remote: Remote, name: str, lines: Lines, until: float | None) -> Ended:

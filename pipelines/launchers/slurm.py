@@ -15,7 +15,7 @@ from genlib.config import SlurmLauncher
 from genlib.errors import UserError
 from genlib.files import write_bytes
 from pipelines.launch import Ended, Say
-from pipelines.launchers.job import ELASTIC_GRACE, Job
+from pipelines.launchers.job import ELASTIC, Job
 from pipelines.launchers.remote import Away, LogFile, Standing, attended
 
 TEMPLATE = Template(Path(__file__).with_name("slurm.sh").read_text())
@@ -94,7 +94,7 @@ def rendered(job: Job) -> str:
     return TEMPLATE.substitute(
         options="\n".join(f"#SBATCH {option}" for option in [*given, *launcher.options]),
         setup="\n".join(launcher.setup),
-        grace=ELASTIC_GRACE,
+        environment=" ".join(f"{name}={value}" for name, value in ELASTIC.items()),
         command=shlex.join(words).replace(" ENDPOINT ", f" {ENDPOINT} "),
     )
 

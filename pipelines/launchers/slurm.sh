@@ -10,7 +10,7 @@ $setup
 # One node's torchrun on each node; they meet on the first.
 head=$$(scontrol show hostnames "$$SLURM_JOB_NODELIST" | head -n 1)
 port=$$((20000 + SLURM_JOB_ID % 10000))
-export TORCH_ELASTIC_SHUTDOWN_TIMEOUT=$grace PYTHONUNBUFFERED=1
+export PYTHONUNBUFFERED=1 $environment
 srun --kill-on-bad-exit=0 $command &
 step=$$!
 

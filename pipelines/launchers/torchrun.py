@@ -11,7 +11,7 @@ import sys
 
 from genlib.config import TorchrunLauncher
 from pipelines.launch import Ended, Say, run_process
-from pipelines.launchers.job import Job
+from pipelines.launchers.job import ELASTIC, Job
 from pipelines.launchers.process import elastic_environment
 
 
@@ -19,7 +19,10 @@ def train(job: Job, say: Say) -> Ended:
     launcher = job.config.launcher
     assert isinstance(launcher, TorchrunLauncher)
     if launcher.nodes > 1:
-        others = shlex.join(["python", *job.node(launcher.endpoint, launcher.restarts, is_host=False)])
+        settings = [f"{name}={value}" for name, value in ELASTIC.items()]
+        others = shlex.join(
+            ["env", *settings, "python", *job.node(launcher.endpoint, launcher.restarts, is_host=False)]
+        )
         say(f"on each of the {launcher.nodes - 1} other machines, from the project's folder: {others}")
     command = [sys.executable, *job.node(launcher.endpoint, launcher.restarts, is_host=True)]
     return run_process(command, say, job.devices | elastic_environment(job.processes_per_node))

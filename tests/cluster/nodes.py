@@ -14,12 +14,15 @@ from typing import NamedTuple
 
 from tests.conftest import PROJECT
 
+# As a flow does it, which SIGTERM interrupts by an exception.
 TRAIN = """
-import sys
+import signal, sys
 from pathlib import Path
 from genlib.config import load_config
 from pipelines import launchers
-ended = launchers.train(load_config(sys.argv[1], sys.argv[3:]), Path(sys.argv[2]), {}, lambda line: print(line, flush=True))
+signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+config, run_dir = load_config(sys.argv[1], sys.argv[3:]), Path(sys.argv[2])
+ended = launchers.train(config, run_dir, {}, lambda line: print(line, flush=True))
 sys.exit(ended.code)
 """
 

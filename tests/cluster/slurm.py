@@ -58,7 +58,7 @@ SelectType=select/cons_tres
 NodeName={host} NodeAddr=127.0.0.1 CPUs={os.cpu_count()} RealMemory=1000 State=UNKNOWN
 PartitionName=test Nodes={host} Default=YES MaxTime=1:00:00 State=UP
 """)
-    (folder / "cgroup.conf").write_text("CgroupPlugin=disabled\nCgroupAutomount=no\n")
+    (folder / "cgroup.conf").write_text("CgroupPlugin=cgroup/v1\nCgroupAutomount=no\n")
     environment = {"SLURM_CONF": str(settings)}
     munged = ["munged", "--foreground", "--force", "--key-file", str(key), "--socket", str(munge)]
     munged += ["--pid-file", str(folder / "munged.pid"), "--log-file", str(folder / "munged.log")]

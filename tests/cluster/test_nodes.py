@@ -43,12 +43,12 @@ def begin(nodes: tuple[Node, Node], run: RunFolder) -> tuple[Started, Started]:
 
 def join(nodes: tuple[Node, Node], agent: Started) -> Started:
     shown = next(line for line in agent.said().splitlines() if "other machines" in line)
-    python, *words = shlex.split(shown.partition("folder: ")[2])
-    assert python == "python"
+    words = shlex.split(shown.partition("folder: ")[2])
+    words[words.index("python")] = sys.executable
     # Both nodes have this machine's name, which says nothing of their addresses.
     position = words.index("--max-restarts")
     words[position:position] = ["--local-addr", nodes[1].address]
-    return nodes[1].start([sys.executable, *words], f"second-{os.urandom(2).hex()}")
+    return nodes[1].start(words, f"second-{os.urandom(2).hex()}")
 
 
 def last_step(run: RunFolder) -> float:
