@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 
 from genlib.training.run_folder import RunFolder
@@ -66,8 +67,12 @@ def test_a_node_that_is_killed_and_comes_back_changes_nothing(nodes: tuple[Node,
 
     first, second = begin(nodes, disturbed)
     wait_until(lambda: last_step(disturbed) >= 100, first.said())
+    for process in psutil.Process(second.process.pid).children(recursive=True):
+        process.kill()  # as where a machine loses its power: nobody says goodbye
     second.process.kill()
     second.process.wait()
+    wait_until(lambda: "another process of this training ended" in first.said(), first.said())
+    assert disturbed.result().get("status") != "failed", "torchrun starts it again"
     again = join(nodes, first)
     assert (first.process.wait(120), again.process.wait(60)) == (0, 0), first.said() + again.said()
 
