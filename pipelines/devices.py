@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import TypeVar
 
 import httpx
-import torch
 from prefect import get_run_logger, runtime
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import State
@@ -26,9 +25,10 @@ from prefect.context import FlowRunContext
 from prefect.exceptions import ObjectNotFound
 from prefect.states import Running
 
-from genlib.config import TrainingConfig
+from genlib.config import RunConfig
 from genlib.errors import UserError
 from genlib.home import home
+from pipelines.launchers.job import gpus_for, processes_here, processes_of
 
 INTERVAL = 3.0  # seconds between two attempts
 LOCKED = 423  # HTTP: the slots are taken
@@ -37,16 +37,16 @@ Taken = TypeVar("Taken")
 
 
 @contextmanager
-def devices_for(training: TrainingConfig) -> Iterator[dict[str, str]]:
+def devices_for(config: RunConfig) -> Iterator[dict[str, str]]:
     """Inside, they are nobody else's; yields the environment in which processes see no others.
 
     Waits for them, the flow run being AwaitingDevices. UserError where there are not that many at all.
     """
     with ExitStack() as stack:
         if limit := limit_of_this_run():
-            stack.enter_context(slots(limit, training.processes))
-        on_gpus = training.device == "auto" and torch.cuda.is_available()
-        yield stack.enter_context(gpus(training.processes)) if on_gpus else {}
+            stack.enter_context(slots(limit, processes_of(config)))
+        visible = gpus_for(config)
+        yield stack.enter_context(gpus(processes_here(config), visible)) if visible else {}
 
 
 def limit_of_this_run() -> str | None:
@@ -99,12 +99,12 @@ def slots(limit: str, count: int) -> Iterator[None]:
 
 
 @contextmanager
-def gpus(count: int) -> Iterator[dict[str, str]]:
+def gpus(count: int, visible: list[str]) -> Iterator[dict[str, str]]:
     """Locks that the processes started inside inherit, so that a GPU is taken as long as one of them lives."""
-    visible = visible_gpus()
     if count > len(visible):
         raise UserError(
-            f"training.processes is {count}, but {len(visible)} GPUs are visible here; use at most that many."
+            f"training.processes asks for {count} on this machine, where {len(visible)} GPUs are visible; use at most "
+            "that many, or auto."
         )
     folder = home() / "gpus"
     folder.mkdir(exist_ok=True)
@@ -142,12 +142,6 @@ def locked(file: Path) -> int | None:
         return None
     os.set_inheritable(descriptor, True)
     return descriptor
-
-
-def visible_gpus() -> list[str]:
-    """As CUDA_VISIBLE_DEVICES names them."""
-    named = os.environ.get("CUDA_VISIBLE_DEVICES")
-    return named.split(",") if named else [str(index) for index in range(torch.cuda.device_count())]
 
 
 def wait_for(take: Callable[[], Taken | None], what: str) -> Taken:

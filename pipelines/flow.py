@@ -77,7 +77,7 @@ def retrain(
         tags = {"prefect.flow_run_id": str(runtime.flow_run.id)}
         with (
             tracked(settings, dataset, folder, log.warning, tags) as mirror,
-            devices_for(settings.training) as devices,
+            devices_for(settings) as devices,
         ):
             # Called, not submitted: SIGTERM reaches the main thread only, which must be the one that holds the process.
             with timed(seconds, "train"):

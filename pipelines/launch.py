@@ -13,13 +13,11 @@ from typing import NamedTuple
 
 import psutil
 
-from genlib.data.workers import cores
-
 TETHER = Path(__file__).with_name("tether.py")
 GRACE = 25.0  # seconds from SIGTERM to SIGKILL; a Prefect worker leaves us 30
-ELASTIC_GRACE = 20  # the same of torchrun and its workers, which must end first
-PASSED_ON = "SIGTERM,SIGINT,SIGHUP,SIGQUIT,SIGUSR1"  # from torchrun to its workers; the last is Slurm's warning
 TAIL = 15  # lines kept for an error's message
+
+Say = Callable[[str], None]
 
 
 class Ended(NamedTuple):
@@ -28,45 +26,32 @@ class Ended(NamedTuple):
     blamed: str = ""  # what the engine found wrong with its input; torchrun says much more after it
 
 
-def train_command(config_file: Path, run_dir: Path, processes: int) -> list[str]:
-    """`python -m genlib train`, under torchrun for several processes."""
-    engine = ["-m", "genlib", "train", str(config_file), "--run-dir", str(run_dir)]
-    torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes)]
-    torchrun += ["--signals-to-handle", PASSED_ON]
-    return [sys.executable, *(torchrun if processes > 1 else []), *engine]
-
-
 def evaluate_command(run_dir: Path) -> list[str]:
     return [sys.executable, "-m", "genlib", "evaluate", str(run_dir)]
 
 
-def train_environment(processes: int) -> dict[str, str]:
-    """For torchrun: its own grace within ours, and the cores shared out over its processes."""
-    if processes == 1:
-        return {}
-    return {
-        "TORCH_ELASTIC_SHUTDOWN_TIMEOUT": str(ELASTIC_GRACE),
-        "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", str(max(1, cores() // processes))),
-    }
+class Lines:
+    """A process's lines on their way: passed on, the last ones kept, and those that blame its input noted."""
+
+    def __init__(self, say: Say) -> None:
+        self.say = say
+        self.tail: deque[str] = deque(maxlen=TAIL)
+        self.blamed = ""
+
+    def pass_on(self, line: str) -> None:
+        if line.strip():
+            self.tail.append(line.rstrip())
+            self.say(line.rstrip())
+        if line.startswith("error: "):
+            self.blamed = line.removeprefix("error: ").rstrip()
 
 
-def run_process(
-    command: Sequence[str], say: Callable[[str], None], environment: Mapping[str, str] | None = None
-) -> Ended:
+def run_process(command: Sequence[str], say: Say, environment: Mapping[str, str] | None = None) -> Ended:
     """Run a command to its end in our process group, passing each line of its output to `say`.
 
     Whatever interrupts us ends it too: SIGTERM first, SIGKILL after GRACE seconds.
     """
-    tail: deque[str] = deque(maxlen=TAIL)
-    blamed: deque[str] = deque([""], maxlen=1)
-
-    def pass_on(line: str) -> None:
-        if line.strip():
-            tail.append(line.rstrip())
-            say(line.rstrip())
-        if line.startswith("error: "):
-            blamed.append(line.removeprefix("error: ").rstrip())
-
+    lines = Lines(say)
     process = subprocess.Popen(
         [sys.executable, "-I", "-S", str(TETHER), str(os.getpid()), *command],
         stdin=subprocess.DEVNULL,
@@ -80,14 +65,14 @@ def run_process(
     assert process.stdout is not None
     try:
         for line in process.stdout:
-            pass_on(line)
+            lines.pass_on(line)
         process.wait()
     finally:
         if process.poll() is None:
             for line in end(process).splitlines():
-                pass_on(line)
+                lines.pass_on(line)
         process.stdout.close()
-    return Ended(process.returncode, list(tail), blamed[0])
+    return Ended(process.returncode, list(lines.tail), lines.blamed)
 
 
 def end(process: subprocess.Popen[str]) -> str:

@@ -12,7 +12,8 @@ from pydantic.fields import FieldInfo
 from genlib.config import RunConfig
 
 CHOICE = {"type": "object", "required": ["name"], "description": "Another choice, with its keys"}
-ORDER = ("training", "method", "data", "evaluation", "registry")  # of the form: what is changed most comes first
+# Of the form: what is changed most comes first.
+ORDER = ("training", "method", "data", "evaluation", "registry", "launcher")
 
 
 def overrides_schema(config: RunConfig) -> dict[str, Any]:
@@ -20,14 +21,14 @@ def overrides_schema(config: RunConfig) -> dict[str, Any]:
 
     What belongs to a choice, such as a method's network, has that choice's keys; another choice is a whole section.
     """
-    sections = sorted(type(config).model_fields, key=lambda name: ORDER.index(name) if name in ORDER else len(ORDER))
-    properties = [key for name in sections for key in keys_of(getattr(config, name), f"{name}.")]
+    keys = {key: schema for name in ORDER for key, schema in keys_of(getattr(config, name), f"{name}.")}
+    keys["launcher"] = CHOICE | {"title": "launcher"}
     return {
         "title": "overrides",
         "description": 'What differs from the file, by dotted key: {"training.steps": 2000, "training.seed": 1}',
         "type": "object",
         # Positions, since PostgreSQL keeps no order of keys.
-        "properties": {key: schema | {"position": place} for place, (key, schema) in enumerate(properties)},
+        "properties": {key: schema | {"position": place} for place, (key, schema) in enumerate(keys.items())},
         "additionalProperties": False,
         "default": {},
     }

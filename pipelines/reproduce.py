@@ -25,7 +25,7 @@ from genlib.home import runs_folder
 from genlib.provenance import git_state
 from genlib.sampling import load_tensors
 from genlib.training.run_folder import RunFolder, new_run_name
-from pipelines.launch import run_process, train_command, train_environment
+from pipelines import launchers
 from pipelines.ledger import ledger_file
 from pipelines.packaging import fetch_sampler
 from pipelines.provenance import constraints_hash
@@ -55,8 +55,7 @@ def reproduce(name: str, number: str, run_dir: Path | None, say: Callable[[str],
             raise UserError(f"the sampler of {name} version {number} is gone from MLflow; there is nothing to compare.")
         for difference in differences(version):
             say(f"warning: {difference}")
-        processes = config.training.processes
-        ended = run_process(train_command(config_file, folder.path, processes), say, train_environment(processes))
+        ended = launchers.train(config, folder.path, {}, say)
         status = folder.result().get("status", "failed")
         if ended.code != 0 or status != "finished":
             last = ended.blamed or (ended.tail or [""])[-1]

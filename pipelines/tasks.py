@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import sys
-import tempfile
 from collections.abc import Callable
 from logging import Logger, LoggerAdapter
-from pathlib import Path
 from typing import Any
 
 from prefect import get_run_logger, task
@@ -14,16 +12,16 @@ from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State, TaskRun
 from prefect.tasks import Task
 
-from genlib.config import RunConfig, to_yaml
+from genlib.config import RunConfig
 from genlib.data.folder import DatasetFolder
 from genlib.data.prepare import prepare as prepare_data
 from genlib.errors import UserError
 from genlib.evaluation.preflight import check_counts, check_metric, check_weights
 from genlib.files import write_json
 from genlib.training.run_folder import RunFolder
-from pipelines import registry
+from pipelines import launchers, registry
 from pipelines.environment import redacted
-from pipelines.launch import Ended, evaluate_command, run_process, train_command, train_environment
+from pipelines.launch import Ended, evaluate_command, run_process
 from pipelines.sync import register_run
 from pipelines.tracking import Mirror
 
@@ -79,19 +77,16 @@ def champion_of(config: RunConfig, dataset: DatasetFolder) -> str | None:
 
 @task(task_run_name="train {config.registry.model}", cache_policy=NO_CACHE)
 def train(config: RunConfig, folder: RunFolder, mirror: Mirror, devices: dict[str, str]) -> dict[str, Any]:
-    """Train in a process of its own, mirrored into MLflow; returns result.json. Continues what the folder holds.
+    """Train where the launcher says, mirrored into MLflow; returns result.json. Continues what the folder holds.
 
     A training that dies (a process killed, a machine's fault) is started again from its last checkpoint, up to
     training.max_restarts times.
     """
     training, log = config.training, get_run_logger()
-    with tempfile.TemporaryDirectory() as scratch, mirror.following():
-        config_file = Path(scratch) / "config.yaml"
-        config_file.write_text(to_yaml(config))
-        command = train_command(config_file, folder.path, training.processes)
+    with mirror.following():
         for restarts in range(training.max_restarts + 1):
             folder.result_file.unlink(missing_ok=True)
-            ended = run_process(command, passed_on(log), devices | train_environment(training.processes))
+            ended = launchers.train(config, folder.path, devices, passed_on(log))
             result = folder.result()
             status = result.get("status", "failed")
             if status != "failed" or ended.blamed or restarts == training.max_restarts:

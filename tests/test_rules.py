@@ -93,6 +93,13 @@ BAD = {
         ("r3gan_ring8", ["evaluation.features=random"], "is of images, and data.source ring8 is points; use points"),
         ("dcgan_digits", ["evaluation.features=points"], "data.source digits is images; use classifier"),
     ],
+    "nodes_share_the_processes": [
+        (
+            "vae_digits",
+            ["training.processes=3", "launcher={name: torchrun, endpoint: 'a:1'}", "training.batch_size=126"],
+            "training.processes (3) must be divisible by launcher.nodes (2), which share them; use 4, or auto.",
+        ),
+    ],
     "metric_is_measured": [
         ("dcgan_digits", ["registry.metric=fid"], "is not measured by evaluation.features 'classifier'"),
         ("dcgan_digits", ["registry.metric=elbo"], "needs an encoder and a likelihood, which a gan has not"),

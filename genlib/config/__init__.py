@@ -15,6 +15,13 @@ from pydantic import model_validator
 
 from genlib.config.base import Section
 from genlib.config.data import MIXTURES, POINTS, DataConfig
+from genlib.config.launcher import (
+    KubernetesLauncher,
+    LauncherConfig,
+    ProcessLauncher,
+    SlurmLauncher,
+    TorchrunLauncher,
+)
 from genlib.config.methods import (
     ADAConfig,
     AutoencoderConfig,
@@ -57,6 +64,7 @@ __all__ = [
     "IWAEConfig",
     "KERNEL_DISTANCES",
     "KLConfig",
+    "KubernetesLauncher",
     "LIKELIHOODS",
     "METRICS",
     "MIXTURES",
@@ -66,6 +74,7 @@ __all__ = [
     "NetworkConfig",
     "OptimizerConfig",
     "POINTS",
+    "ProcessLauncher",
     "R3GANConfig",
     "RECONSTRUCTIONS",
     "RULES",
@@ -73,6 +82,8 @@ __all__ = [
     "ResNetConfig",
     "RunConfig",
     "Section",
+    "SlurmLauncher",
+    "TorchrunLauncher",
     "TrainingConfig",
     "VAEConfig",
     "VAEGANConfig",
@@ -85,13 +96,14 @@ __all__ = [
 
 
 class RunConfig(Section):
-    """One complete run: dataset, method, training, evaluation and registration."""
+    """One complete run: dataset, method, training, evaluation, registration, and the machines."""
 
     data: DataConfig = DataConfig()
     method: MethodConfig
     training: TrainingConfig = TrainingConfig()
     evaluation: EvaluationConfig = EvaluationConfig()
     registry: RegistryConfig
+    launcher: LauncherConfig = ProcessLauncher()
 
     @model_validator(mode="after")
     def makes_sense(self) -> Self:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from genlib.config.data import MIXTURES
+from genlib.config.launcher import nodes_share_the_processes
 from genlib.config.methods import (
     AutoencoderConfig,
     GANConfig,
@@ -162,7 +163,7 @@ def packs_fill_micro_batches(config: RunConfig) -> str | None:
     """Every micro-batch is a whole number of packs."""
     method, training = config.method, config.training
     pack = getattr(method, "pack", 1)
-    part = training.batch_size // (training.micro_batches or training.processes)
+    part = training.batch_size // (training.parts)
     if part % pack == 0:
         return None
     return (
@@ -240,7 +241,7 @@ def wasserstein_needs_a_limit(config: RunConfig) -> str | None:
 def decompositions_need_company(config: RunConfig) -> str | None:
     """beta_tc, mmd and norm: batch compare an image with the others of its micro-batch."""
     method, training = config.method, config.training
-    part = training.batch_size // (training.micro_batches or training.processes)
+    part = training.batch_size // (training.parts)
     if part >= 2:
         return None
     if any(network.name == "mlp" and network.norm == "batch" for network in networks_of(config)):
@@ -340,4 +341,5 @@ RULES: tuple[Rule, ...] = (
     inception_names_its_file,
     points_are_their_own_features,
     metric_is_measured,
+    nodes_share_the_processes,
 )

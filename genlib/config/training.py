@@ -37,7 +37,7 @@ class TrainingConfig(Section):
     compile: bool = False
     channels_last: bool = False
     device: Literal["auto", "cpu"] = "auto"
-    processes: int = Field(1, ge=1, description="Processes that the pipeline starts")
+    processes: int | Literal["auto"] = Field(1, description="That the pipeline starts, on all nodes; auto: one a GPU")
     gradient_clip: float | None = Field(None, gt=0, description="Largest gradient norm of a phase")
     ema_half_life: float = Field(10_000, ge=0, description="In images; 0: no averaging")
     resident_gib: float = Field(4.0, ge=0, description="Larger train splits stream from the memory-mapped file")
@@ -53,12 +53,23 @@ class TrainingConfig(Section):
     max_restarts: int = Field(3, ge=0, description="How often the pipeline starts a training again that died")
     timeout: float = Field(1800, gt=0, description="Seconds that a process waits for the others")
 
+    @field_validator("processes", mode="before")
+    @classmethod
+    def counts_or_is_auto(cls, processes: object) -> object:
+        if processes == "auto" or (isinstance(processes, int) and not isinstance(processes, bool) and processes >= 1):
+            return processes
+        raise ValueError(f"{processes!r} must be a whole number from 1 on, or auto for one process a GPU")
+
     @model_validator(mode="after")
     def divisible(self) -> Self:
         """Parts must be equal, or the average over them would not be the batch's."""
-        micro_batches = self.micro_batches or self.processes
-        check_divisible(self.batch_size, micro_batches, self.processes)
+        check_divisible(self.batch_size, self.parts, 1 if self.processes == "auto" else self.processes)
         return self
+
+    @property
+    def parts(self) -> int:
+        """Micro-batches as far as they are known: auto is checked again once it is a number."""
+        return self.micro_batches or (1 if self.processes == "auto" else self.processes)
 
 
 class EvaluationConfig(Section):

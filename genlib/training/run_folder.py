@@ -44,6 +44,7 @@ class RunFolder:
         self.best = self.path / "best"  # the best checkpoint so far, and its sampler
         self.evaluation_file = self.path / "evaluation.json"
         self.report_file = self.path / "report.html"
+        self.launch = self.path / "launch"  # what the pipeline started the training with
         self.champion_file = self.path / "champion.json"  # whom the report compares with, if the pipeline says
         self.result_file = self.path / "result.json"
 
@@ -128,7 +129,7 @@ class RunFolder:
 
     def _is_ours(self, path: Path) -> bool:
         """What a run that was killed while it began may have left."""
-        ours = (self.dataset_file, self.checkpoints, self.samples, self.path / "tracking.json")
+        ours = (self.dataset_file, self.checkpoints, self.samples, self.launch, self.path / "tracking.json")
         return path in ours or path.name.endswith(".partial") or path.name.startswith((".training.", ".pipeline."))
 
     def _refuse_another(self, there: RunConfig, asked: RunConfig, free: Container[str]) -> None:

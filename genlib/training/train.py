@@ -18,7 +18,7 @@ from accelerate import Accelerator
 from accelerate.utils import DistributedDataParallelKwargs, InitProcessGroupKwargs
 from torch import distributed
 
-from genlib.config import RULES, RunConfig, check_divisible
+from genlib.config import RULES, ProcessLauncher, RunConfig, check_divisible
 from genlib.data.folder import DatasetFolder
 from genlib.data.integrity import check_contents
 from genlib.data.prepare import prepare
@@ -123,7 +123,8 @@ def open_run(
     except ValueError as error:
         raise UserError(str(error)) from error
     training = config.training.model_copy(update={"micro_batches": micro_batches, "processes": processes})
-    settled = config.model_copy(update={"training": training})
+    launcher = config.launcher if processes % config.launcher.nodes == 0 else ProcessLauncher()  # started by hand
+    settled = config.model_copy(update={"training": training, "launcher": launcher})
     if broken := next((broken for rule in RULES if (broken := rule(settled))), None):
         raise UserError(broken)
     run.start(
@@ -161,7 +162,7 @@ def train_in(run: RunFolder, dataset: DatasetFolder, accelerator: Accelerator, e
         status, message = "failed", f"{type(error).__name__}: {error}"
         raise
     finally:
-        if accelerator.is_main_process:
+        if accelerator.is_main_process and not (status == "failed" and is_started_again()):
             result = result_of(trainer, status, message)
             attempt("result.json", lambda: run.write_result(**result), trainer.warn)
     if message:
@@ -170,6 +171,12 @@ def train_in(run: RunFolder, dataset: DatasetFolder, accelerator: Accelerator, e
     if note := note_on_best(trainer.progress):
         say(f"note: {note}", flush=True)
     return code
+
+
+def is_started_again() -> bool:
+    """Whether torchrun starts all processes again when one fails, as it does where a machine went."""
+    begun, most = (int(os.environ.get(f"TORCHELASTIC_{name}", 0)) for name in ("RESTART_COUNT", "MAX_RESTARTS"))
+    return begun < most
 
 
 def explanation(error: Exception, trainer: Trainer, timeout: float) -> str | None:

@@ -10,8 +10,11 @@ from pathlib import Path
 import psutil
 import pytest
 
+from genlib.config import load_config
 from pipelines import launch
-from pipelines.launch import run_process, train_command
+from pipelines.launch import run_process
+from pipelines.launchers.job import Job
+from pipelines.launchers.process import train_command
 
 # Says that it is ready, then waits to be told to end, and says so.
 PATIENT = """
@@ -100,9 +103,10 @@ run_process({python(patient)!r}, lambda line: print(line, flush=True))
 
 
 def test_several_processes_are_started_by_torchrun_and_one_without() -> None:
-    alone = train_command(Path("c.yaml"), Path("run"), 1)
+    job = Job(load_config("configs/vae_digits.yaml"), Path("c.yaml"), Path("run"), 1, {})
+    alone = train_command(job)
     assert alone == [sys.executable, "-m", "genlib", "train", "c.yaml", "--run-dir", "run"]
-    several = train_command(Path("c.yaml"), Path("run"), 2)
+    several = train_command(job._replace(processes=2))
     assert several[1:6] == ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
     assert several[6] == "--signals-to-handle" and several[7].split(",")[-1] == "SIGUSR1"
     assert several[8:] == alone[1:]

@@ -14,6 +14,7 @@ from genlib.config import RunConfig
 from genlib.errors import UserError
 from genlib.training.run_folder import RunFolder
 from pipelines import tasks
+from pipelines.launchers import process
 from pipelines.tasks import Preempted, StageFailed
 
 Trainer = Callable[..., dict[str, Any]]
@@ -28,7 +29,7 @@ def train(config: RunConfig, run_folder: RunFolder, monkeypatch: pytest.MonkeyPa
     def train(code: int, says: str = "", **result: Any) -> dict[str, Any]:
         writes = f"open({str(run_folder.result_file)!r}, 'w').write({json.dumps(result)!r})" if result else ""
         script = f"import sys\nprint({says!r})\n{writes}\nsys.exit({code})"
-        monkeypatch.setattr(tasks, "train_command", lambda *_: [sys.executable, "-c", script])
+        monkeypatch.setattr(process, "train_command", lambda *_: [sys.executable, "-c", script])
         return tasks.train.fn(config, run_folder, mirror, {})
 
     return train
@@ -103,7 +104,7 @@ sys.exit(CODE)
     def engine(status: str, code: int) -> None:
         attempts.unlink(missing_ok=True)
         program = script.replace("STATUS", status).replace("CODE", str(code))
-        monkeypatch.setattr(tasks, "train_command", lambda *_: [sys.executable, "-c", program])
+        monkeypatch.setattr(process, "train_command", lambda *_: [sys.executable, "-c", program])
 
     engine("finished", 0)
     assert tasks.train.fn(config, run_folder, mirror, {})["step"] == 3

@@ -1,0 +1,92 @@
+"""What a launcher is given, and what launchers have in common."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+
+from genlib.config import KubernetesLauncher, RunConfig, SlurmLauncher, check_divisible
+from genlib.errors import UserError
+from pipelines.text import slug
+
+PASSED_ON = "SIGTERM,SIGINT,SIGHUP,SIGQUIT,SIGUSR1"  # from torchrun to its workers; the last is Slurm's warning
+ELASTIC = {  # environment of torchrun
+    "TORCH_ELASTIC_SHUTDOWN_TIMEOUT": "20",  # seconds from SIGTERM to SIGKILL of its workers, which must end before it
+    # In torch 2.13, a node that comes back waits forever for an address that a survivor of rank 0 tells only once.
+    "TORCH_DISABLE_SHARE_RDZV_TCP_STORE": "1",
+}
+
+
+class Job(NamedTuple):
+    config: RunConfig
+    config_file: Path
+    run_dir: Path
+    processes: int  # on all nodes together
+    devices: dict[str, str]  # environment
+
+    @property
+    def name(self) -> str:
+        """Of the run folder, as DNS, Slurm and Kubernetes take names."""
+        return slug(self.run_dir.name)[-40:].strip("-")
+
+    @property
+    def processes_per_node(self) -> int:
+        return self.processes // self.config.launcher.nodes
+
+    def engine(self) -> list[str]:
+        """For an interpreter, or for torchrun."""
+        return ["-m", "genlib", "train", str(self.config_file), "--run-dir", str(self.run_dir)]
+
+    def node(self, endpoint: str, restarts: int, is_host: bool | None = None) -> list[str]:
+        """torchrun as one node of several, with what it starts.
+
+        A node that goes is waited for as long as processes wait for each other. Where `is_host` is None, the node
+        whose name the endpoint has is the host.
+        """
+        waiting = f"join_timeout={int(self.config.training.timeout)}"
+        address = ["--local-addr", endpoint.rpartition(":")[0]] if is_host else []
+        return [
+            *("-m", "torch.distributed.run"),
+            *("--nnodes", str(self.config.launcher.nodes), "--nproc-per-node", str(self.processes_per_node)),
+            *("--rdzv-backend", "c10d", "--rdzv-endpoint", endpoint, "--rdzv-id", self.name, *address),
+            *("--rdzv-conf", waiting if is_host is None else f"{waiting},is_host={is_host:d}"),
+            *("--max-restarts", str(restarts), "--signals-to-handle", PASSED_ON),
+            *self.engine(),
+        ]
+
+
+def processes_of(config: RunConfig) -> int:
+    """training.processes as a number; auto is one for each GPU of every node, or for each node where there is none."""
+    asked, launcher = config.training.processes, config.launcher
+    if asked != "auto":
+        return asked
+    if isinstance(launcher, SlurmLauncher | KubernetesLauncher):
+        gpus = launcher.gpus if config.training.device == "auto" else 0
+    else:
+        gpus = len(gpus_for(config))
+    processes = launcher.nodes * max(1, gpus)
+    try:
+        check_divisible(config.training.batch_size, config.training.micro_batches or processes, processes)
+    except ValueError as error:
+        raise UserError(f"training.processes is auto, which is {processes} here: {error}") from error
+    return processes
+
+
+def processes_here(config: RunConfig) -> int:
+    """How many processes work on this machine's devices; where training is elsewhere, evaluation does."""
+    if isinstance(config.launcher, SlurmLauncher | KubernetesLauncher):
+        return 1
+    return processes_of(config) // config.launcher.nodes
+
+
+def gpus_for(config: RunConfig) -> list[str]:
+    """The GPUs of this machine that a training may use, as CUDA_VISIBLE_DEVICES names them."""
+    return visible_gpus() if config.training.device == "auto" and torch.cuda.is_available() else []
+
+
+def visible_gpus() -> list[str]:
+    named = os.environ.get("CUDA_VISIBLE_DEVICES")
+    return named.split(",") if named else [str(index) for index in range(torch.cuda.device_count())]
