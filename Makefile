@@ -3,7 +3,7 @@ PYTHON ?= python3
 ENVIRONMENT := .venv
 RUN := $(ENVIRONMENT)/bin/python
 
-.PHONY: demo test test-cluster audit ui bench clean
+.PHONY: demo test test-cluster audit ui servers bench clean
 
 demo: $(ENVIRONMENT)/ready  ## train, evaluate and register two models on real digits
 	$(RUN) -m pipelines demo
@@ -22,6 +22,9 @@ audit: $(ENVIRONMENT)/ready  ## known vulnerabilities of the dependencies
 
 ui: $(ENVIRONMENT)/ready  ## the MLflow and Prefect interfaces, on this machine only
 	$(RUN) -m pipelines ui
+
+servers: $(ENVIRONMENT)/ready  ## servers on PostgreSQL and a worker to try things on, gone at Ctrl-C
+	$(RUN) -m tests.cluster postgresql
 
 bench: $(ENVIRONMENT)/ready  ## speed and memory, as ratios within one run
 	$(RUN) -m tests.benchmarks

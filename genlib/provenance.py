@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 from contextlib import suppress
@@ -9,14 +10,20 @@ from pathlib import Path
 
 PROJECT = Path(__file__).resolve().parents[1]
 DRIVER = Path("/proc/driver/nvidia/version")
+DIRTY = "-dirty"  # git describe's mark
 MOST_CHANGES, MOST_NAMES = 1_000_000, 200  # characters of a diff, and untracked files, that are worth keeping
 
 
 def git_state(folder: Path = PROJECT) -> dict[str, str]:
-    """{"git.commit", "git.dirty"}; "unknown" for both where `folder` is in no git checkout, or has no commit."""
+    """{"git.commit", "git.dirty"}; "unknown" for both where `folder` is in no git checkout, or has no commit.
+
+    An image has no checkout: there GENLIB_COMMIT says what `git describe` said of the one that it was built from.
+    """
     commit = git(folder, "rev-parse", "--verify", "HEAD")
     if commit is None:
-        return {"git.commit": "unknown", "git.dirty": "unknown"}
+        built_from = os.environ.get("GENLIB_COMMIT") or "unknown"
+        dirty = "unknown" if built_from == "unknown" else str(built_from.endswith(DIRTY)).lower()
+        return {"git.commit": built_from.removesuffix(DIRTY), "git.dirty": dirty}
     changes = git(folder, "status", "--porcelain")
     return {"git.commit": commit.strip(), "git.dirty": "unknown" if changes is None else str(bool(changes)).lower()}
 

@@ -30,6 +30,7 @@ from genlib.files import read_json
 from genlib.provenance import PROJECT
 from pipelines.configurations import configuration_file
 from pipelines.devices import size_of
+from pipelines.environment import HEARTBEAT
 from pipelines.flow import retrain
 from pipelines.parameters import overrides_schema
 from pipelines.sample import sample
@@ -38,8 +39,7 @@ DEPLOYMENTS = PROJECT / "infra" / "prefect.yaml"
 KUBERNETES_JOB = PROJECT / "infra" / "kubernetes" / "job-template.json"
 GPU = "gpu"  # a work pool, and the concurrency limit of its trainings
 CRASH_ZOMBIES = "Crash flow runs whose process is gone"
-HEARTBEAT = 30  # seconds, Prefect's least
-ENVIRONMENT = {  # of the flow runs that a worker starts
+ENVIRONMENT = {  # of the flow runs that a worker starts, beside the work pool's
     "DO_NOT_TRACK": "true",
     "PREFECT_CLIENT_MAX_RETRIES": "8",
     "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": str(HEARTBEAT),
@@ -108,9 +108,7 @@ def sampling_of(entry: dict[str, Any]) -> dict[str, Any]:
 
 def make_pools(client: SyncPrefectClient) -> list[str]:
     process = ProcessWorker.get_default_base_job_template()
-    process["variables"]["properties"]["env"]["default"] = ENVIRONMENT
-    job = read_json(KUBERNETES_JOB) if KUBERNETES_JOB.exists() else process
-    job["variables"]["properties"]["env"]["default"] = ENVIRONMENT | job["variables"]["properties"]["env"]["default"]
+    job = read_json(KUBERNETES_JOB)
     pools = (
         ("local", "process", process, "Flow runs as processes of a worker's machine"),
         (GPU, "process", process, "The same where there are GPUs; a worker for each set of them"),
@@ -147,15 +145,20 @@ def make_slots(client: SyncPrefectClient, slots: int | None) -> str:
 
 
 def make_automation(client: SyncPrefectClient) -> str:
-    """Runs that were heard of and then fell silent are marked as crashed."""
+    """Runs of these flows that were heard of and then fell silent are marked as crashed; others have other hearts."""
     ended = ("Completed", "Failed", "Cancelled", "Crashed")
+    there = client.read_automations_by_name(CRASH_ZOMBIES)
     automation = AutomationCore(
         name=CRASH_ZOMBIES,
         description=f"{3 * HEARTBEAT} seconds after the last heartbeat of a run that has not ended",
+        enabled=all(known.enabled for known in there),
         trigger=EventTrigger(
             after={"prefect.flow-run.heartbeat"},
             expect={"prefect.flow-run.heartbeat", *(f"prefect.flow-run.{state}" for state in ended)},
             match=ResourceSpecification({"prefect.resource.id": "prefect.flow-run.*"}),
+            match_related=ResourceSpecification(
+                {"prefect.resource.role": "flow", "prefect.resource.name": [retrain.name, sample.name]}
+            ),
             for_each={"prefect.resource.id"},
             posture=Posture.Proactive,
             threshold=1,
@@ -163,10 +166,11 @@ def make_automation(client: SyncPrefectClient) -> str:
         ),
         actions=[ChangeFlowRunState(state=StateType.CRASHED, message="its process is gone: no heartbeat any more")],
     )
-    if client.read_automations_by_name(CRASH_ZOMBIES):
-        return f"automation '{CRASH_ZOMBIES}': kept"
-    client.create_automation(automation)
-    return f"automation '{CRASH_ZOMBIES}': made"
+    for known in there:
+        client.update_automation(known.id, automation)
+    if not there:
+        client.create_automation(automation)
+    return f"automation '{CRASH_ZOMBIES}': {'updated' if there else 'made'}"
 
 
 def make_deployment(
@@ -181,6 +185,7 @@ def make_deployment(
         "enforce_parameter_schema": True,
         "entrypoint": entry["entrypoint"],
         "work_pool_name": entry["work_pool"]["name"],
+        "job_variables": {"env": ENVIRONMENT},
     }
     try:
         there = client.read_deployment_by_name(full_name)

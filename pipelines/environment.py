@@ -15,6 +15,7 @@ from genlib.errors import UserError
 from genlib.home import home
 from genlib.provenance import PROJECT
 
+HEARTBEAT = 30  # seconds, Prefect's least; a flow run that is silent for three times as long counts as crashed
 DATABASE_PORTS = {"postgresql": 5432, "mysql": 3306, "mssql": 1433}
 
 
@@ -32,6 +33,7 @@ def configure(by_worker: bool = False) -> None:
         "PREFECT_HOME": str(folder / "prefect"),
         "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",  # two busy cores need more than 20
         "PREFECT_CLIENT_MAX_RETRIES": "8",  # waiting twice as long each time: a server may be away for eight minutes
+        "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": str(HEARTBEAT),
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",  # its first write meets a locked database
         "MLFLOW_TRACKING_URI": default_tracking_uri(),
         "MLFLOW_LOGGING_LEVEL": "WARNING",

@@ -11,7 +11,7 @@ from genlib.data.folder import DatasetFolder
 from genlib.errors import UserError
 from genlib.home import runs_folder
 from genlib.locks import held
-from genlib.provenance import git_state
+from genlib.provenance import git_state, uncommitted
 from genlib.training.run_folder import RunFolder, identity
 from pipelines.ledger import read_ledger
 from pipelines.sync import PIPELINE
@@ -45,7 +45,7 @@ def run_folder(
 def unfinished(config: RunConfig, dataset: DatasetFolder) -> Iterator[RunFolder]:
     """Folders of runs that were killed or told to stop, and would go on as this one would begin; newest first."""
     asked = {name: str(value) for name, value in identity(config).items()}
-    commit, content = git_state()["git.commit"], dataset.manifest.content_hash
+    origin = (git_state()["git.commit"], uncommitted(), dataset.manifest.content_hash)
     folders = sorted(runs_folder().glob(f"{config.registry.model}-*"), key=lambda path: -path.stat().st_mtime)
     for folder in map(RunFolder, folders):
         ledger = read_ledger(folder)
@@ -54,6 +54,6 @@ def unfinished(config: RunConfig, dataset: DatasetFolder) -> Iterator[RunFolder]
             and ledger.status in ("RUNNING", "KILLED")
             and ledger.model == config.registry.model
             and asked.items() <= ledger.params.items()
-            and (ledger.tags["git.commit"], ledger.tags["dataset_hash"]) == (commit, content)
+            and (ledger.tags["git.commit"], ledger.uncommitted, ledger.tags["dataset_hash"]) == origin
         ):
             yield folder

@@ -1,4 +1,4 @@
-"""Where MLflow's pages are, or will be once `make ui` runs."""
+"""Where MLflow's pages are, or will be once `make ui` runs; GENLIB_MLFLOW_URL if browsers know another name for it."""
 
 from __future__ import annotations
 
@@ -17,5 +17,5 @@ def version_page(model: str, version: str) -> str:
 
 
 def server() -> str:
-    uri = os.environ["MLFLOW_TRACKING_URI"].rstrip("/")
+    uri = (os.environ.get("GENLIB_MLFLOW_URL") or os.environ["MLFLOW_TRACKING_URI"]).rstrip("/")
     return uri if uri.startswith("http") else address(MLFLOW_PORT)

@@ -27,12 +27,14 @@ def overrides_schema(config: RunConfig) -> dict[str, Any]:
 
     What belongs to a choice, such as a method's network, has that choice's keys; another choice is a whole section.
     """
-    keys = {key: schema for name in ORDER for key, schema in keys_of(getattr(config, name), f"{name}.")}
+    properties = [key for name in ORDER for key in keys_of(getattr(config, name), f"{name}.")]
+    properties.append(("launcher", CHOICE | {"title": "launcher"}))
     return {
         "title": "overrides",
         "description": 'What differs from the file, by dotted key: {"training.steps": 2000, "training.seed": 1}',
         "type": "object",
-        "properties": keys | {"launcher": CHOICE | {"title": "launcher"}},
+        # Positions, since PostgreSQL keeps no order of keys.
+        "properties": {key: schema | {"position": place} for place, (key, schema) in enumerate(properties)},
         "additionalProperties": False,
         "default": {},
     }

@@ -155,4 +155,4 @@ def until(ask: Callable[[], Any], seconds: float = 60) -> Any:
 
 def with_asyncio(database: str) -> str:
     """The address as Prefect's server wants it."""
-    return database.replace("sqlite:", "sqlite+aiosqlite:").replace("+psycopg2:", "+asyncpg:")
+    return database.replace("sqlite:", "sqlite+aiosqlite:").replace("+psycopg:", "+asyncpg:")

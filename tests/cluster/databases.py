@@ -11,8 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import pytest
-
+from genlib.errors import UserError
 from pipelines.servers import HOST, Server, free_port
 
 NAMES = ("prefect", "mlflow")
@@ -32,7 +31,7 @@ def postgresql(home: Path) -> Iterator[Addresses]:
     folders = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda path: int(path.parent.name))
     binaries = folders[-1] if folders else Path(shutil.which("postgres") or "").parent
     if not (binaries / "initdb").exists():
-        pytest.fail("PostgreSQL is not there; install it (apt-get install postgresql), or GENLIB_TEST_DATABASE=sqlite.")
+        raise UserError("PostgreSQL is not there; install it (apt-get install postgresql), or ask for sqlite.")
     as_user = ["runuser", "-u", "postgres", "--"] if os.geteuid() == 0 else []  # it refuses to run as root
     with tempfile.TemporaryDirectory() as name:
         folder, port, password = Path(name), free_port(), secrets.token_hex(16)
@@ -49,7 +48,7 @@ def postgresql(home: Path) -> Iterator[Addresses]:
             for database in NAMES:
                 create = [f"{binaries}/createdb", "--host", HOST, "--port", str(port), "--username", USER, database]
                 subprocess.run(create, check=True, env=os.environ | {"PGPASSWORD": password})
-            yield {name: f"postgresql+psycopg2://{USER}:{password}@{HOST}:{port}/{name}" for name in NAMES}
+            yield {name: f"postgresql+psycopg://{USER}:{password}@{HOST}:{port}/{name}" for name in NAMES}
 
 
 DATABASES = {"sqlite": sqlite, "postgresql": postgresql}

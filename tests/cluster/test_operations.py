@@ -141,6 +141,8 @@ def test_the_runs_of_a_worker_that_is_killed_crash_and_are_gone_on_with(cluster:
         flow_run = cluster.run("retrain/vae-digits", overrides=overrides)
         cluster.wait_for_line(flow_run, "step 400/")
         folder = folder_of(cluster, "orphaned", flow_run)
+        heart = f"prefect.flow-run.{flow_run}"
+        until(lambda: len(events(cluster, "prefect.flow-run.heartbeat", heart)) > 1)  # it beats often enough
         for process in psutil.Process(worker.process.pid).children(recursive=True):
             os.kill(process.pid, signal.SIGKILL)
         assert none_left(folder.path)

@@ -4,6 +4,8 @@ import hashlib
 import subprocess
 from pathlib import Path
 
+import pytest
+
 from genlib.provenance import driver_version, git_state, uncommitted
 from pipelines.provenance import constraints_hash, processor_name
 
@@ -21,6 +23,15 @@ def test_a_folder_outside_any_checkout_has_an_unknown_commit(tmp_path: Path) -> 
 def test_a_checkout_without_a_commit_has_an_unknown_commit(tmp_path: Path) -> None:
     git(tmp_path, "init")
     assert git_state(tmp_path)["git.commit"] == "unknown"
+
+
+def test_an_image_without_a_checkout_says_what_it_was_built_from(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GENLIB_COMMIT", "0123abc")
+    assert git_state(tmp_path) == {"git.commit": "0123abc", "git.dirty": "false"}
+    monkeypatch.setenv("GENLIB_COMMIT", "0123abc-dirty")
+    assert git_state(tmp_path) == {"git.commit": "0123abc", "git.dirty": "true"}
 
 
 def test_the_commit_and_whether_the_checkout_differs_from_it(tmp_path: Path) -> None:

@@ -1,0 +1,62 @@
+"""GPUs are taken by locks, which need no GPU to be there."""
+
+from __future__ import annotations
+
+import subprocess
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from genlib.errors import UserError
+from pipelines import devices
+
+
+@pytest.fixture(autouse=True)
+def two_gpus(genlib_home: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """How often somebody waits, by what for."""
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3,GPU-5")
+    waited: list[str] = []
+    monkeypatch.setattr(devices, "INTERVAL", 0.05)
+    monkeypatch.setattr(devices, "show", lambda state: waited.append(state.name))
+    return waited
+
+
+def test_each_training_sees_gpus_of_its_own() -> None:
+    with devices.gpus(1) as first, devices.gpus(1) as second:
+        assert (first, second) == ({"CUDA_VISIBLE_DEVICES": "3"}, {"CUDA_VISIBLE_DEVICES": "GPU-5"})
+    with devices.gpus(2) as both:
+        assert both == {"CUDA_VISIBLE_DEVICES": "3,GPU-5"}
+
+
+def test_a_training_waits_until_enough_are_free_and_takes_none_meanwhile(
+    two_gpus: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stack = ExitStack()
+    stack.enter_context(devices.gpus(1))
+
+    def nap(seconds: float) -> None:
+        with devices.gpus(1) as other:  # the one that it waits beside is free for others
+            assert other == {"CUDA_VISIBLE_DEVICES": "GPU-5"}
+        stack.close()
+
+    monkeypatch.setattr(devices.time, "sleep", nap)
+    with devices.gpus(2) as both:
+        assert both == {"CUDA_VISIBLE_DEVICES": "3,GPU-5"}
+    assert two_gpus == ["AwaitingDevices", "Running"]
+
+
+def test_a_gpu_is_taken_as_long_as_a_process_of_its_training_lives() -> None:
+    with devices.gpus(1):
+        process = subprocess.Popen(["sleep", "60"], close_fds=False)
+    with devices.gpus(1) as other:
+        assert other == {"CUDA_VISIBLE_DEVICES": "GPU-5"}
+    process.kill()
+    process.wait()
+    with devices.gpus(1) as free:
+        assert free == {"CUDA_VISIBLE_DEVICES": "3"}
+
+
+def test_more_gpus_than_there_are_is_an_error_and_no_endless_wait() -> None:
+    with pytest.raises(UserError, match="training.processes is 3, but 2 GPUs are visible"), devices.gpus(3):
+        pass

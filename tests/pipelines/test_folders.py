@@ -1,0 +1,99 @@
+"""Which run folder a flow run goes on with."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from genlib.config import RunConfig
+from genlib.data.folder import DatasetFolder
+from genlib.errors import UserError
+from genlib.home import runs_folder
+from genlib.locks import held
+from genlib.training.run_folder import RunFolder
+from pipelines.folders import run_folder
+from pipelines.ledger import Status, begin_ledger
+from pipelines.sync import PIPELINE
+
+Left = Callable[..., Path]
+said: list[str] = []
+
+
+@pytest.fixture
+def left(genlib_home: Path, config: RunConfig, dataset: DatasetFolder) -> Left:
+    """Leave a run's folder in some state, seconds ago."""
+
+    def leave(name: str, status: Status, ago: float = 0, config: RunConfig = config) -> Path:
+        folder = RunFolder(runs_folder() / f"{config.registry.model}-{name}")
+        folder.make()
+        ledger = begin_ledger(folder, dataset, config, {})
+        ledger.status = status
+        ledger.write(folder)
+        time = folder.path.stat().st_mtime - ago
+        os.utime(folder.path, (time, time))
+        return folder.path
+
+    return leave
+
+
+def chosen(config: RunConfig, dataset: DatasetFolder, given: Path | None = None, resume: bool = True) -> str:
+    own = runs_folder() / f"{config.registry.model}-own"
+    was_there = own.exists()
+    with run_folder(given and str(given), own, config, dataset, resume, said.append) as folder:
+        name = folder.path.name.removeprefix(f"{config.registry.model}-")
+    if not was_there and own.exists():
+        shutil.rmtree(own)
+    return name
+
+
+def test_the_newest_run_that_was_cut_off_is_gone_on_with(left: Left, config: RunConfig, dataset: DatasetFolder) -> None:
+    left("older", "KILLED", ago=20)
+    left("newer", "RUNNING", ago=10)
+    left("finished", "FINISHED")
+    left("failed", "FAILED")
+    assert chosen(config, dataset) == "newer"
+    assert "newer, which was cut off" in said[-1]
+    assert chosen(config, dataset, resume=False) == "own"
+
+
+def test_one_that_another_flow_works_in_is_left_to_it(left: Left, config: RunConfig, dataset: DatasetFolder) -> None:
+    left("older", "KILLED", ago=20)
+    with held(left("newer", "RUNNING", ago=10), PIPELINE):
+        assert chosen(config, dataset) == "older"
+
+
+def test_another_configuration_dataset_or_code_begins_anew(
+    left: Left, config: RunConfig, dataset: DatasetFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    left("before", "KILLED")
+    longer = config.model_copy(update={"training": config.training.model_copy(update={"steps": 9})})
+    assert chosen(longer, dataset) == "own"
+    other = DatasetFolder(dataset.path, replace(dataset.manifest, content_hash="cd" * 32))
+    assert chosen(config, other) == "own"
+    assert chosen(config, dataset) == "before"
+    monkeypatch.setattr("pipelines.folders.uncommitted", lambda: "a change")
+    assert chosen(config, dataset) == "own"
+
+
+def test_a_key_that_changes_no_model_may_differ(left: Left, config: RunConfig, dataset: DatasetFolder) -> None:
+    left("before", "KILLED")
+    chattier = config.model_copy(update={"training": config.training.model_copy(update={"log_every": 1})})
+    assert chosen(chattier, dataset) == "before"
+
+
+def test_the_folder_of_the_same_flow_run_comes_first(left: Left, config: RunConfig, dataset: DatasetFolder) -> None:
+    left("own", "KILLED", ago=20)
+    left("newer", "KILLED")
+    assert chosen(config, dataset) == "own"
+
+
+def test_a_folder_that_is_given_is_taken_or_refused(left: Left, config: RunConfig, dataset: DatasetFolder) -> None:
+    given = left("given", "FINISHED")
+    assert chosen(config, dataset, given) == "given"
+    with held(given, PIPELINE), pytest.raises(UserError, match="given"):
+        chosen(config, dataset, given)
