@@ -28,7 +28,7 @@ from prefect.states import Running
 from genlib.config import RunConfig
 from genlib.errors import UserError
 from genlib.home import home
-from pipelines.launchers.job import gpus_for, processes_here, processes_of
+from pipelines.launchers.job import gpus_for, processes_here, processes_of, visible_gpus
 
 INTERVAL = 3.0  # seconds between two attempts
 LOCKED = 423  # HTTP: the slots are taken
@@ -45,8 +45,7 @@ def devices_for(config: RunConfig) -> Iterator[dict[str, str]]:
     with ExitStack() as stack:
         if limit := limit_of_this_run():
             stack.enter_context(slots(limit, processes_of(config)))
-        visible = gpus_for(config)
-        yield stack.enter_context(gpus(processes_here(config), visible)) if visible else {}
+        yield stack.enter_context(gpus(processes_here(config))) if gpus_for(config) else {}
 
 
 def limit_of_this_run() -> str | None:
@@ -99,12 +98,12 @@ def slots(limit: str, count: int) -> Iterator[None]:
 
 
 @contextmanager
-def gpus(count: int, visible: list[str]) -> Iterator[dict[str, str]]:
+def gpus(count: int) -> Iterator[dict[str, str]]:
     """Locks that the processes started inside inherit, so that a GPU is taken as long as one of them lives."""
+    visible = visible_gpus()
     if count > len(visible):
         raise UserError(
-            f"training.processes asks for {count} on this machine, where {len(visible)} GPUs are visible; use at most "
-            "that many, or auto."
+            f"training.processes is {count}, but {len(visible)} GPUs are visible here; use at most that many, or auto."
         )
     folder = home() / "gpus"
     folder.mkdir(exist_ok=True)

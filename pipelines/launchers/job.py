@@ -29,8 +29,8 @@ class Job(NamedTuple):
 
     @property
     def name(self) -> str:
-        """Of the run folder, as DNS, Slurm and Kubernetes take names."""
-        return slug(self.run_dir.name)[-40:].strip("-")
+        """Of the run folder, as DNS, Slurm and Kubernetes take names: short, and with a letter first."""
+        return f"genlib-{slug(self.run_dir.name)[-40:].strip('-')}"
 
     @property
     def processes_per_node(self) -> int:

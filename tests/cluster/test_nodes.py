@@ -16,8 +16,7 @@ from genlib.training.run_folder import RunFolder
 from tests.cluster.nodes import Node, Started, reason_without, two_nodes, wait_until
 from tests.conftest import FILES, TINY
 
-WITHOUT = reason_without()
-pytestmark = [pytest.mark.cluster, pytest.mark.skipif(WITHOUT is not None, reason=str(WITHOUT))]
+pytestmark = pytest.mark.cluster
 
 STEPS = 400
 SETTINGS = [
@@ -29,6 +28,8 @@ SETTINGS = [
 
 @pytest.fixture
 def nodes(genlib_home: Path) -> Iterator[tuple[Node, Node]]:
+    if without := reason_without():
+        pytest.skip(without)
     with two_nodes() as nodes:
         yield nodes
 
