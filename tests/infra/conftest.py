@@ -17,7 +17,7 @@ import pytest
 
 from pipelines.servers import HOST, end_session, free_port
 from tests.infra.compose import INFRA, services, settings
-from tests.infra.postgresql import postgresql, programs
+from tests.postgresql import postgresql, programs
 
 BINARIES = Path(sys.executable).parent
 PORTS = {"prefect": "4200", "mlflow": "5000", "postgres": "5432", "worker": "8080"}  # in the networks of compose.yaml

@@ -15,7 +15,7 @@ import pytest
 from tests.conftest import CONFIGS, PROJECT
 from tests.infra.compose import INFRA
 from tests.infra.conftest import BINARIES, Stack
-from tests.infra.postgresql import query
+from tests.postgresql import query
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900)]
 MODEL = "kept"

@@ -14,7 +14,7 @@ import pytest
 from pipelines.deploy import KUBERNETES_JOB
 from tests.conftest import PROJECT
 from tests.infra.conftest import Stack, status
-from tests.infra.postgresql import query
+from tests.postgresql import query
 
 POOLS = {"local": "process", "gpu": "process", "kubernetes": "kubernetes"}
 TAKE_SLOT = """

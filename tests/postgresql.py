@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 import shutil
 import subprocess
 import tempfile
@@ -12,7 +13,7 @@ from pathlib import Path
 
 from pipelines.servers import HOST, free_port
 
-SUPERUSER, PASSWORD = "postgres", "for this test alone"
+SUPERUSER = "postgres"
 
 
 def programs() -> Path | None:
@@ -29,8 +30,8 @@ def postgresql() -> Iterator[dict[str, str]]:
     folder = programs()
     assert folder is not None
     base = Path(tempfile.mkdtemp(prefix="postgresql-"))  # not under pytest's folders, which root alone may enter
-    data, secret, port = base / "data", base / "password", free_port()
-    secret.write_text(PASSWORD)
+    data, secret, port, password = base / "data", base / "password", free_port(), secrets.token_hex(16)
+    secret.write_text(password)
     as_user = ["runuser", "-u", "postgres", "--"] if os.getuid() == 0 else []  # initdb refuses root
     if as_user:
         for path in (base, secret):
@@ -49,7 +50,7 @@ def postgresql() -> Iterator[dict[str, str]]:
                 "PGHOST": HOST,
                 "PGPORT": str(port),
                 "PGUSER": SUPERUSER,
-                "PGPASSWORD": PASSWORD,
+                "PGPASSWORD": password,
                 "PATH": f"{folder}:{os.environ['PATH']}",
             }
         finally:
