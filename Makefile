@@ -12,7 +12,7 @@ test: $(ENVIRONMENT)/ready  ## lint, format check, types, tests
 	$(ENVIRONMENT)/bin/ruff check .
 	$(ENVIRONMENT)/bin/ruff format --check .
 	$(ENVIRONMENT)/bin/mypy
-	$(ENVIRONMENT)/bin/pytest --numprocesses 2 --dist loadfile -m "not cluster"
+	$(ENVIRONMENT)/bin/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder -m "not cluster"
 
 test-cluster: $(ENVIRONMENT)/ready  ## tests against servers on PostgreSQL (Debian's package postgresql), with workers
 	GENLIB_TEST_DATABASE=$${GENLIB_TEST_DATABASE-postgresql} $(ENVIRONMENT)/bin/pytest -m "cluster or servers"

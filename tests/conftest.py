@@ -25,9 +25,12 @@ FILES = {"vae": CONFIGS / "vae_digits.yaml", "gan": CONFIGS / "dcgan_digits.yaml
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Files with slow tests first, so that no process is left with one of them when the others are done."""
-    slow = {item.path for item in items if item.get_closest_marker("slow")}
-    items.sort(key=lambda item: item.path not in slow)
+    """The slowest files first, so that no process is left with one of them when the others are done."""
+    minutes: dict[Path, float] = {}
+    for item in items:
+        if marker := item.get_closest_marker("slow"):
+            minutes[item.path] = max(minutes.get(item.path, 0), marker.kwargs.get("minutes", 1))
+    items.sort(key=lambda item: -minutes.get(item.path, 0))
 
 
 @pytest.fixture(scope="session")

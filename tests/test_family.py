@@ -25,6 +25,8 @@ from genlib.training.train import train
 from tests.conftest import PROJECT
 from tests.family import NAMES, STEPS, tiny_config
 
+pytestmark = pytest.mark.slow(minutes=5)
+
 every_configuration = pytest.mark.parametrize("name", NAMES)
 
 

@@ -12,7 +12,7 @@ from pipelines.servers import Server
 from tests.cluster.cluster import Cluster, until
 from tests.conftest import CONFIGS
 
-pytestmark = [pytest.mark.servers, pytest.mark.slow]
+pytestmark = [pytest.mark.servers, pytest.mark.slow(minutes=2)]
 
 BRIEF = {"training.steps": 200, "evaluation.every": None, "evaluation.samples": 80, "evaluation.likelihood_samples": 20}
 

@@ -26,7 +26,7 @@ from pipelines.tracking import Mirror
 from tests.conftest import PROJECT
 from tests.processes import none_left
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.slow(minutes=3)
 random_seconds = random.Random(20261123)
 STEPS = 6000
 SETTINGS = (
