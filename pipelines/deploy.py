@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from copy import deepcopy
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
@@ -10,11 +12,11 @@ import yaml
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.actions import (
     DeploymentScheduleCreate,
-    DeploymentScheduleUpdate,
     DeploymentUpdate,
     GlobalConcurrencyLimitCreate,
     GlobalConcurrencyLimitUpdate,
     WorkPoolCreate,
+    WorkPoolUpdate,
 )
 from prefect.client.schemas.objects import StateType
 from prefect.client.schemas.schedules import CronSchedule
@@ -37,6 +39,7 @@ from pipelines.sample import sample
 
 DEPLOYMENTS = PROJECT / "infra" / "prefect.yaml"
 KUBERNETES_JOB = PROJECT / "infra" / "kubernetes" / "job-template.json"
+KUBERNETES = "kubernetes"
 GPU = "gpu"  # a work pool, and the concurrency limit of its trainings
 CRASH_ZOMBIES = "Crash flow runs whose process is gone"
 ENVIRONMENT = {  # of the flow runs that a worker starts, beside the work pool's
@@ -51,7 +54,7 @@ def deploy(configurations: list[str], pool: str | None = None, slots: int | None
 
     `configurations` are files of one's own, deployed beside the shipped ones. `pool` takes all deployments in the place
     of their own pools, `slots` is how many trainings' processes the pool gpu has devices for. What was changed on the
-    server stays: work pools, slots that are not named, and which schedules are on.
+    server stays: work pools and a deployment's own, slots that are not named, and all schedules.
     """
     entries = entries_of(configurations)
     schemas = {entry["name"]: schema_of_retrain(entry["parameters"]["config"]) for entry in entries}  # or UserError
@@ -60,11 +63,11 @@ def deploy(configurations: list[str], pool: str | None = None, slots: int | None
         check_pool(client, pool)
         retraining, sampling = client.create_flow(retrain), client.create_flow(sample)
         for entry in entries:
-            entry |= {"work_pool": {"name": pool or entry["work_pool"]["name"]}}
-            lines.append(make_deployment(client, retraining, "retrain", entry, schemas[entry["name"]]))
-            lines.append(
-                make_deployment(client, sampling, "sample", sampling_of(entry), dict(parameter_schema(sample)))
+            of_both = (
+                (retraining, "retrain", entry | {"gpus": gpus_of(entry)}, schemas[entry["name"]]),
+                (sampling, "sample", sampling_of(entry), dict(parameter_schema(sample))),
             )
+            lines += [make_deployment(client, *deployment, pool) for deployment in of_both]
     return lines
 
 
@@ -92,6 +95,14 @@ def schema_of_retrain(config: str) -> dict[str, Any]:
     return schema
 
 
+def gpus_of(entry: dict[str, Any]) -> int:
+    """Of a pod, where a deployment is in a pool of Kubernetes; other pools have no use for the number."""
+    if entry["work_pool"]["name"] != GPU:
+        return 0
+    processes = load_config(configuration_file(entry["parameters"]["config"])).training.processes
+    return 1 if processes == "auto" else processes
+
+
 def sampling_of(entry: dict[str, Any]) -> dict[str, Any]:
     """The deployment that draws from what a retraining's deployment registers."""
     model = load_config(configuration_file(entry["parameters"]["config"])).registry.model
@@ -103,28 +114,45 @@ def sampling_of(entry: dict[str, Any]) -> dict[str, Any]:
         "work_pool": entry["work_pool"],
         "entrypoint": "pipelines.sample.sample",
         "schedules": [],
+        "gpus": 0,
     }
 
 
 def make_pools(client: SyncPrefectClient) -> list[str]:
-    process = ProcessWorker.get_default_base_job_template()
-    job = read_json(KUBERNETES_JOB)
+    """Those that are there stay, but for the image of the pods where GENLIB_IMAGE names one."""
+    process, job = ProcessWorker.get_default_base_job_template(), in_image(read_json(KUBERNETES_JOB))
     pools = (
         ("local", "process", process, "Flow runs as processes of a worker's machine"),
         (GPU, "process", process, "The same where there are GPUs; a worker for each set of them"),
-        ("kubernetes", "kubernetes", job, "A pod for each flow run"),
+        (KUBERNETES, "kubernetes", job, "A pod for each flow run"),
     )
     lines = []
     for name, kind, template, description in pools:
         try:
-            client.read_work_pool(name)
-            lines.append(f"work pool {name}: kept")
+            there = client.read_work_pool(name)
+            if name == KUBERNETES and (template := in_image(there.base_job_template)) != there.base_job_template:
+                client.update_work_pool(name, WorkPoolUpdate(base_job_template=template))
+                lines.append(f"work pool {name}: image updated")
+            else:
+                lines.append(f"work pool {name}: kept")
         except ObjectNotFound:
             client.create_work_pool(
                 WorkPoolCreate(name=name, type=kind, base_job_template=template, description=description)
             )
             lines.append(f"work pool {name}: made")
     return lines
+
+
+def in_image(template: dict[str, Any]) -> dict[str, Any]:
+    """A job template with GENLIB_IMAGE and GENLIB_IMAGE_DIGEST, where they are set, as the defaults of its pods."""
+    template = deepcopy(template)
+    variables = template.get("variables", {}).get("properties", {})
+    if image := os.environ.get("GENLIB_IMAGE"):
+        variables["image"] = variables.get("image", {}) | {"default": image}
+    if digest := os.environ.get("GENLIB_IMAGE_DIGEST"):
+        known = variables.get("env", {})
+        variables["env"] = known | {"default": (known.get("default") or {}) | {"GENLIB_IMAGE_DIGEST": digest}}
+    return template
 
 
 def check_pool(client: SyncPrefectClient, pool: str | None) -> None:
@@ -147,6 +175,7 @@ def make_slots(client: SyncPrefectClient, slots: int | None) -> str:
 def make_automation(client: SyncPrefectClient) -> str:
     """Runs of these flows that were heard of and then fell silent are marked as crashed; others have other hearts."""
     ended = ("Completed", "Failed", "Cancelled", "Crashed")
+    between = ("AwaitingRetry", "Pending")  # an evicted pod's run waits for another one
     there = client.read_automations_by_name(CRASH_ZOMBIES)
     automation = AutomationCore(
         name=CRASH_ZOMBIES,
@@ -154,7 +183,7 @@ def make_automation(client: SyncPrefectClient) -> str:
         enabled=all(known.enabled for known in there),
         trigger=EventTrigger(
             after={"prefect.flow-run.heartbeat"},
-            expect={"prefect.flow-run.heartbeat", *(f"prefect.flow-run.{state}" for state in ended)},
+            expect={"prefect.flow-run.heartbeat", *(f"prefect.flow-run.{state}" for state in ended + between)},
             match=ResourceSpecification({"prefect.resource.id": "prefect.flow-run.*"}),
             match_related=ResourceSpecification(
                 {"prefect.resource.role": "flow", "prefect.resource.name": [retrain.name, sample.name]}
@@ -174,7 +203,12 @@ def make_automation(client: SyncPrefectClient) -> str:
 
 
 def make_deployment(
-    client: SyncPrefectClient, flow: UUID, flow_name: str, entry: dict[str, Any], schema: dict[str, Any]
+    client: SyncPrefectClient,
+    flow: UUID,
+    flow_name: str,
+    entry: dict[str, Any],
+    schema: dict[str, Any],
+    pool: str | None,
 ) -> str:
     full_name = f"{flow_name}/{entry['name']}"
     settings = {
@@ -184,20 +218,16 @@ def make_deployment(
         "parameter_openapi_schema": schema,
         "enforce_parameter_schema": True,
         "entrypoint": entry["entrypoint"],
-        "work_pool_name": entry["work_pool"]["name"],
-        "job_variables": {"env": ENVIRONMENT},
+        "job_variables": {"env": ENVIRONMENT, "gpus": entry["gpus"]},
     }
     try:
         there = client.read_deployment_by_name(full_name)
     except ObjectNotFound:
         new = [DeploymentScheduleCreate(**schedule_of(schedule)) for schedule in entry["schedules"]]
-        client.create_deployment(flow, entry["name"], schedules=new, **settings)
+        of_its_own = entry["work_pool"]["name"]
+        client.create_deployment(flow, entry["name"], schedules=new, work_pool_name=pool or of_its_own, **settings)
         return f"deployment {full_name}: made"
-    on = {schedule.slug: schedule.active for schedule in there.schedules}
-    schedules = [schedule_of(schedule) for schedule in entry["schedules"]]
-    kept = [schedule | {"active": on.get(schedule["slug"], schedule["active"])} for schedule in schedules]
-    updated = [DeploymentScheduleUpdate(**schedule) for schedule in kept]
-    client.update_deployment(there.id, DeploymentUpdate(schedules=updated, **settings))
+    client.update_deployment(there.id, DeploymentUpdate(work_pool_name=pool or there.work_pool_name, **settings))
     return f"deployment {full_name}: updated"
 
 

@@ -1,17 +1,18 @@
 """The devices of a training: slots of a Prefect concurrency limit, and locks on the GPUs of this machine.
 
 Slots are what everybody sees and counts; locks say which GPUs, and hold without any server. The slots of a flow that
-was killed are free again when its lease ends, after five minutes; its locks, when the last of its processes has ended.
+was killed are free again when its lease ends, after five minutes; its locks, when the process that it started ends.
 """
 
 from __future__ import annotations
 
 import fcntl
 import os
-import platform
+import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import TypeVar
 
@@ -27,10 +28,10 @@ from prefect.states import Running
 
 from genlib.config import RunConfig
 from genlib.errors import UserError
-from genlib.home import home
 from pipelines.launchers.job import gpus_for, processes_here, processes_of, visible_gpus
 
 INTERVAL = 3.0  # seconds between two attempts
+LOCKS = Path("/var/lock/genlib")
 LOCKED = 423  # HTTP: the slots are taken
 
 Taken = TypeVar("Taken")
@@ -99,19 +100,18 @@ def slots(limit: str, count: int) -> Iterator[None]:
 
 @contextmanager
 def gpus(count: int) -> Iterator[dict[str, str]]:
-    """Locks that the processes started inside inherit, so that a GPU is taken as long as one of them lives."""
+    """Locks that a process started inside inherits, so that a GPU is taken as long as it lives."""
     visible = visible_gpus()
     if count > len(visible):
         raise UserError(
             f"training.processes is {count}, but {len(visible)} GPUs are visible here; use at most that many, or auto."
         )
-    folder = home() / "gpus"
-    folder.mkdir(exist_ok=True)
+    folder = locks_folder()
 
     def take() -> dict[str, int] | None:
         taken: dict[str, int] = {}
         for gpu in visible:
-            descriptor = locked(folder / f"{platform.node()}-{gpu}.lock")
+            descriptor = locked(folder / f"{gpu}.lock")
             if descriptor is not None:
                 taken[gpu] = descriptor
             if len(taken) == count:
@@ -131,9 +131,26 @@ def release(taken: dict[str, int]) -> None:
         os.close(descriptor)
 
 
+def locks_folder() -> Path:
+    """One for all users and runs of this machine."""
+    for folder in (LOCKS, Path(tempfile.gettempdir()) / LOCKS.name):
+        with suppress(OSError):
+            if not folder.exists():
+                folder.mkdir()
+                folder.chmod(0o1777)
+            return folder
+    raise UserError(
+        f"locks on GPUs can be written neither to {LOCKS} nor to {tempfile.gettempdir()}; make one writable."
+    )
+
+
 def locked(file: Path) -> int | None:
     """A descriptor that holds the file's lock; None where another process does."""
-    descriptor = os.open(file, os.O_RDWR | os.O_CREAT, 0o666)
+    if file.exists():
+        descriptor = os.open(file, os.O_RDWR)  # without O_CREAT, which Linux refuses for another user's file
+    else:
+        descriptor = os.open(file, os.O_RDWR | os.O_CREAT)
+        os.fchmod(descriptor, 0o666)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -155,6 +172,13 @@ def wait_for(take: Callable[[], Taken | None], what: str) -> Taken:
 
 
 def show(state: State[None]) -> None:
-    get_run_logger().info("%s", state.message or "got them")
+    """On the flow run's page; where there is none, on stderr. A run that is being cancelled stays so."""
+    said, context = state.message or "got them", FlowRunContext.get()
+    if context is None:
+        print(said, file=sys.stderr)
+        return
+    get_run_logger().info("%s", said)
     with get_client(sync_client=True) as client:
-        client.set_flow_run_state(runtime.flow_run.id, state, force=True)
+        now = client.read_flow_run(runtime.flow_run.id).state
+        if now is None or now.name != "Cancelling":
+            client.set_flow_run_state(runtime.flow_run.id, state, force=True)

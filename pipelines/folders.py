@@ -27,33 +27,42 @@ def run_folder(
     again; else, to `resume`, the newest that was cut off with the same configuration, data and code.
     """
     with ExitStack() as stack:
-        candidates = [] if given or own.exists() or not resume else list(unfinished(config, dataset))
-        for folder in candidates:
-            try:
-                stack.enter_context(held(folder.path, PIPELINE))
-            except UserError:  # another flow run goes on with it
-                continue
-            say(f"going on with {folder.path}, which was cut off")
-            break
-        else:
+        folder = None if given or own.exists() or not resume else cut_off(config, dataset, stack)
+        if folder is None:
             folder = RunFolder(given or own)
             folder.make()
             stack.enter_context(held(folder.path, PIPELINE))
+        else:
+            say(f"going on with {folder.path}, which was cut off")
         yield folder
 
 
-def unfinished(config: RunConfig, dataset: DatasetFolder) -> Iterator[RunFolder]:
-    """Folders of runs that were killed or told to stop, and would go on as this one would begin; newest first."""
+def cut_off(config: RunConfig, dataset: DatasetFolder, stack: ExitStack) -> RunFolder | None:
+    """The newest run that was killed or told to stop, and would go on as this one would begin; held in `stack`."""
+    code, changes = git_state(), uncommitted()
+    if code["git.commit"] == "unknown" or (code["git.dirty"] == "true" and not changes):
+        return None  # an image of unknown code: nobody can tell whether it was the same
     asked = {name: str(value) for name, value in identity(config).items()}
-    origin = (git_state()["git.commit"], uncommitted(), dataset.manifest.content_hash)
-    folders = sorted(runs_folder().glob(f"{config.registry.model}-*"), key=lambda path: -path.stat().st_mtime)
-    for folder in map(RunFolder, folders):
+    made_from = code | {"dataset_hash": dataset.manifest.content_hash}
+
+    def goes_on(folder: RunFolder) -> bool:
         ledger = read_ledger(folder)
-        if (
+        return (
             ledger is not None
             and ledger.status in ("RUNNING", "KILLED")
             and ledger.model == config.registry.model
             and asked.items() <= ledger.params.items()
-            and (ledger.tags["git.commit"], ledger.uncommitted, ledger.tags["dataset_hash"]) == origin
-        ):
-            yield folder
+            and made_from.items() <= ledger.tags.items()
+            and ledger.uncommitted == changes
+        )
+
+    paths = sorted(runs_folder().glob(f"{config.registry.model}-*"), key=lambda path: -path.stat().st_mtime)
+    for folder in filter(goes_on, map(RunFolder, paths)):
+        try:
+            stack.enter_context(held(folder.path, PIPELINE))
+        except UserError:  # another flow run goes on with it
+            continue
+        if goes_on(folder):  # the one that held it may have ended it while we waited
+            return folder
+        stack.close()
+    return None

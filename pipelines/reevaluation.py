@@ -5,13 +5,16 @@ from __future__ import annotations
 import sys
 import tempfile
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from pathlib import Path
 
 from mlflow import MlflowClient
 from mlflow.entities.model_registry import ModelVersion
 
 from genlib.config import RunConfig, to_yaml
+from genlib.errors import UserError
 from genlib.files import read_json
+from pipelines.devices import devices_for
 from pipelines.gate import OF_SAMPLES
 from pipelines.launch import run_process
 from pipelines.packaging import fetch_sampler
@@ -20,11 +23,15 @@ from pipelines.scores import Scores, scores_of
 
 
 def judge_again(
-    config: RunConfig, run_id: str, champion: ModelVersion, say: Callable[[str], None], devices: Mapping[str, str]
+    config: RunConfig,
+    run_id: str,
+    champion: ModelVersion,
+    say: Callable[[str], None],
+    devices: Mapping[str, str] | None,
 ) -> Scores:
     """Evaluate a version's sampler under a configuration, in a process of its own; an MLflow run keeps the report.
 
-    NotJudged where that cannot be; RuntimeError where it should have been possible.
+    NotJudged where that cannot be; UserError where it should have been possible.
     """
     metric = config.registry.metric
     if metric not in OF_SAMPLES:
@@ -38,11 +45,15 @@ def judge_again(
         config_file = folder / "config.yaml"
         config_file.write_text(to_yaml(config))
         command = [sys.executable, "-m", "genlib", "evaluate", "--sampler", str(sampler), "--data", str(config_file)]
-        ended = run_process([*command, "--output", str(output)], say, devices)
+        with devices_for(config) if devices is None else nullcontext(devices) as environment:
+            ended = run_process([*command, "--output", str(output)], say, environment)
         if ended.code != 0 and ended.blamed:
             raise NotJudged(ended.blamed)
         if ended.code != 0:
             last = "\n".join(ended.tail)
-            raise RuntimeError(f"the champion could not be evaluated (exit code {ended.code}); its last lines:\n{last}")
+            raise UserError(
+                f"the champion could not be evaluated (exit code {ended.code}), so that the new version has no alias "
+                f"yet; mend the cause, then python -m pipelines sync lets the gate decide. Its last lines:\n{last}"
+            )
         MlflowClient().log_artifacts(run_id, str(output), output.name)
         return scores_of(read_json(output / "evaluation.json"))

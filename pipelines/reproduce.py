@@ -26,6 +26,7 @@ from genlib.provenance import git_state
 from genlib.sampling import load_tensors
 from genlib.training.run_folder import RunFolder, new_run_name
 from pipelines import launchers
+from pipelines.devices import devices_for
 from pipelines.ledger import ledger_file
 from pipelines.packaging import fetch_sampler
 from pipelines.provenance import constraints_hash
@@ -55,7 +56,8 @@ def reproduce(name: str, number: str, run_dir: Path | None, say: Callable[[str],
             raise UserError(f"the sampler of {name} version {number} is gone from MLflow; there is nothing to compare.")
         for difference in differences(version):
             say(f"warning: {difference}")
-        ended = launchers.train(config, folder.path, {}, say)
+        with devices_for(config) as devices:
+            ended = launchers.train(config, folder.path, devices, say)
         status = folder.result().get("status", "failed")
         if ended.code != 0 or status != "finished":
             last = ended.blamed or (ended.tail or [""])[-1]

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
-from types import MappingProxyType
 
 from genlib.config import RunConfig
 from genlib.errors import UserError
@@ -26,11 +25,11 @@ def register_run(
     folder: RunFolder,
     mirror: Mirror,
     say: Callable[[str], None] = print,
-    devices: Mapping[str, str] = MappingProxyType({}),
+    devices: Mapping[str, str] | None = None,
 ) -> registry.Registered:
     """Register an evaluated run's sampler. What the ledger says of it stays until MLflow has taken it.
 
-    `devices`: the environment of an evaluation of the champion, where it takes one.
+    `devices`: the environment of an evaluation of the champion, where it takes one; None: with devices of its own.
     """
     ledger, result = mirror.ledger, folder.result()
     ledger.to_register = {**ledger.tags, **(tags_of(result) if result else {}), "run_folder": str(folder.path)}
@@ -77,6 +76,7 @@ def catch_up(folder: RunFolder, warn: Callable[[str], None]) -> str | None:
         return None
     try:
         with held(folder.path, PIPELINE):
+            ledger = read_ledger(folder) or ledger  # as the one that held it left it
             mirror = Mirror(folder, ledger, warn)
             status = "KILLED" if ledger.status == "RUNNING" else ledger.status  # its process died without a word
             done = "sent"

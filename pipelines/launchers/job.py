@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
+import subprocess
 from pathlib import Path
 from typing import NamedTuple
 
@@ -30,7 +32,8 @@ class Job(NamedTuple):
     @property
     def name(self) -> str:
         """Of the run folder, as DNS, Slurm and Kubernetes take names: short, and with a letter first."""
-        return f"genlib-{slug(self.run_dir.name)[-40:].strip('-')}"
+        path = hashlib.sha256(str(self.run_dir.absolute()).encode()).hexdigest()
+        return f"genlib-{slug(self.run_dir.name)[-30:].strip('-')}-{path[:8]}"
 
     @property
     def processes_per_node(self) -> int:
@@ -88,5 +91,17 @@ def gpus_for(config: RunConfig) -> list[str]:
 
 
 def visible_gpus() -> list[str]:
+    """By UUID where the driver tells it: an index may mean another GPU to another process."""
     named = os.environ.get("CUDA_VISIBLE_DEVICES")
-    return named.split(",") if named else [str(index) for index in range(torch.cuda.device_count())]
+    visible = named.split(",") if named else [str(index) for index in range(torch.cuda.device_count())]
+    return [uuids().get(name.strip(), name.strip()) for name in visible]
+
+
+def uuids() -> dict[str, str]:
+    """Of the machine's GPUs, by index; CUDA counts so where all are alike, or CUDA_DEVICE_ORDER is PCI_BUS_ID."""
+    try:
+        command = ["nvidia-smi", "--query-gpu=index,uuid", "--format=csv,noheader"]
+        told = subprocess.run(command, capture_output=True, text=True, timeout=30, check=True).stdout
+    except (OSError, subprocess.SubprocessError):
+        return {}
+    return {index.strip(): uuid.strip() for index, _, uuid in (line.partition(",") for line in told.splitlines())}

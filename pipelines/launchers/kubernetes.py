@@ -5,6 +5,7 @@ first pod's log, and cancelled by deleting it.
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
@@ -13,12 +14,14 @@ from genlib.config import KubernetesLauncher
 from genlib.errors import UserError
 from genlib.home import home
 from pipelines.launch import Ended, Say
+from pipelines.launchers import remote
 from pipelines.launchers.job import ELASTIC, Job
 from pipelines.launchers.remote import Away, Standing, attended
 
 GROUP, VERSION, PLURAL = "trainer.kubeflow.org", "v1alpha1", "trainjobs"
 NODE = "node"  # what the runtime calls the job, and the container, that trains
 PORT = 29500
+PATIENCE = 180.0  # seconds for a TrainJob's pods to be deleted
 RECENT = 300  # seconds of a log that are asked for again, lest a line be missed
 
 
@@ -122,11 +125,20 @@ class TrainJob:
             there = self._standing()
             if there is not None and there.code is not None:
                 self.cancel()
+                self._wait_until_gone()
             if there is None or there.code is not None:
                 self._create()
         except Away as error:
             raise UserError(f"Kubernetes did not take the TrainJob {self.job.name}: {error}.") from error
         return f"TrainJob {self.namespace}/{self.job.name}"
+
+    def _wait_until_gone(self) -> None:
+        """Deleting takes as long as its pods do."""
+        until = time.monotonic() + PATIENCE
+        while self._standing() is not None:
+            if time.monotonic() > until:
+                raise Away(f"it has been deleting the former one for {PATIENCE:.0f} s")
+            time.sleep(remote.INTERVAL)
 
     def _create(self) -> None:
         content = rendered(self.job)

@@ -124,7 +124,7 @@ def test_two_trainings_with_one_slot_run_one_after_the_other(cluster: Cluster) -
         assert spans[0][1] <= spans[1][0]
         assert cluster.get("/v2/concurrency_limits/gpu")["active_slots"] == 0
     finally:
-        cluster.deploy()
+        cluster.deploy("--pool", "local")
 
 
 def training_of(cluster: Cluster, flow_run: str) -> tuple[str, str]:
@@ -143,7 +143,8 @@ def test_the_runs_of_a_worker_that_is_killed_crash_and_are_gone_on_with(cluster:
         folder = folder_of(cluster, "orphaned", flow_run)
         heart = f"prefect.flow-run.{flow_run}"
         until(lambda: len(events(cluster, "prefect.flow-run.heartbeat", heart)) > 1)  # it beats often enough
-        for process in psutil.Process(worker.process.pid).children(recursive=True):
+        children = psutil.Process(worker.process.pid).children(recursive=True)
+        for process in (worker.process, *children):  # the worker first: it would report what became of its children
             os.kill(process.pid, signal.SIGKILL)
         assert none_left(folder.path)
     state = cluster.wait_for(flow_run, "Crashed", seconds=SILENT + 90)

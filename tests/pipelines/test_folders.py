@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -78,6 +79,33 @@ def test_another_configuration_dataset_or_code_begins_anew(
     assert chosen(config, dataset) == "before"
     monkeypatch.setattr("pipelines.folders.uncommitted", lambda: "a change")
     assert chosen(config, dataset) == "own"
+
+
+@pytest.mark.parametrize(("commit", "dirty"), [("unknown", "unknown"), ("c0ffee", "true")])
+def test_an_image_of_unknown_code_begins_anew(
+    left: Left, config: RunConfig, dataset: DatasetFolder, monkeypatch: pytest.MonkeyPatch, commit: str, dirty: str
+) -> None:
+    code = {"git.commit": commit, "git.dirty": dirty}
+    for module in ("pipelines.folders", "pipelines.ledger"):
+        monkeypatch.setattr(f"{module}.git_state", lambda: code)
+        monkeypatch.setattr(f"{module}.uncommitted", lambda: "")
+    left("before", "KILLED")
+    assert chosen(config, dataset) == "own"
+
+
+def test_a_run_that_ended_while_it_was_waited_for_is_not_gone_on_with(
+    left: Left, config: RunConfig, dataset: DatasetFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = left("before", "RUNNING")
+
+    @contextmanager
+    def ends_meanwhile(path: Path, work: str) -> Iterator[None]:
+        left("before", "FINISHED")
+        yield
+
+    monkeypatch.setattr("pipelines.folders.held", ends_meanwhile)
+    assert chosen(config, dataset) == "own"
+    assert folder.exists()
 
 
 def test_a_key_that_changes_no_model_may_differ(left: Left, config: RunConfig, dataset: DatasetFolder) -> None:

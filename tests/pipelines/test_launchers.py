@@ -101,7 +101,7 @@ def test_slurms_script_is_one_that_the_shell_reads(tmp_path: Path) -> None:
     header, _, body = script.partition("module load cuda")
     for line in ("nodes=2", "gpus-per-node=4", "time=90", "qos=night", "requeue", "signal=B:USR1@300"):
         assert f"#SBATCH --{line}\n" in header
-    assert "--job-name=genlib-my-run\n" in header and "partition" not in header
+    assert f"--job-name={job.name}\n" in header and job.name.startswith("genlib-my-run-") and "partition" not in header
     assert '--nproc-per-node 4 --rdzv-backend c10d --rdzv-endpoint "$head:$port"' in body
     assert f"--run-dir '{job.run_dir}'" in body
 
@@ -147,6 +147,7 @@ class Cluster(ThreadingHTTPServer):
         self.jobs: dict[str, dict[str, Any]] = {}
         self.log: list[str] = []
         self.deleted: list[str] = []
+        self.going: dict[str, int] = {}  # how many more questions find what is being deleted
         self.conditions: list[dict[str, str]] = []
 
 
@@ -156,6 +157,10 @@ class Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         parts = self.path.partition("?")[0].split("/")
         if "trainjobs" in parts:
+            if parts[-1] in self.server.going:
+                self.server.going[parts[-1]] -= 1
+                if not self.server.going[parts[-1]]:
+                    self.server.jobs.pop(parts[-1])
             found = self.server.jobs.get(parts[-1])
             self.answer(200 if found else 404, {**(found or {}), "status": {"conditions": self.server.conditions}})
         elif parts[-1] == "log":
@@ -167,13 +172,15 @@ class Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         content = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         TrainerV1alpha1TrainJob.from_dict(content)
+        if content["metadata"]["name"] in self.server.jobs:
+            return self.answer(409, {"message": "it already exists"})
         self.server.jobs[content["metadata"]["name"]] = content
         self.answer(201, content)
 
     def do_DELETE(self) -> None:
         name = self.path.partition("?")[0].split("/")[-1]
         self.server.deleted.append(name)
-        self.server.jobs.pop(name)
+        self.server.going[name] = 3  # in the foreground: its pods end first
         self.answer(200, {})
 
     def answer(self, code: int, content: object) -> None:
@@ -223,15 +230,13 @@ def test_a_train_job_is_created_followed_to_its_end_and_its_lines_told_once(
     ended = launchers.train(mounted, run.path, {}, say)
     assert (ended.code, ended.blamed) == (1, "no batch")
     assert said.count("training") == said.count("error: no batch") == 1
-    assert said[-1] == "TrainJob default/genlib-one is failed (one pod failed)"
-    assert (
-        "genlib-one" in cluster.jobs
-        and json.loads((run.launch / "trainjob.json").read_text()) == cluster.jobs["genlib-one"]
-    )
+    name = job_of(mounted, run.path)._replace(run_dir=run.path).name
+    assert said[-1] == f"TrainJob default/{name} is failed (one pod failed)"
+    assert json.loads((run.launch / "trainjob.json").read_text()) == cluster.jobs[name]
 
     cluster.conditions = [{"type": "Complete", "status": "True"}]
     assert launchers.train(mounted, run.path, {}, print).code == 0
-    assert cluster.deleted == ["genlib-one"], "the one that had ended made room"
+    assert cluster.deleted == [name], "the one that had ended made room"
 
 
 class Stop(BaseException):
@@ -245,7 +250,7 @@ def test_an_interrupted_flow_deletes_its_train_job(cluster: Cluster, mounted: Ru
 
     with pytest.raises(Stop):
         launchers.train(mounted, tmp_path / "home" / "runs" / "two", {}, say)
-    assert cluster.deleted == ["genlib-two"] and not cluster.jobs
+    assert [name.rpartition("-")[0] for name in cluster.deleted] == ["genlib-two"]
 
 
 def test_a_cluster_that_is_away_is_one_line(cluster: Cluster, mounted: RunConfig, tmp_path: Path) -> None:
