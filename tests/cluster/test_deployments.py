@@ -36,6 +36,8 @@ def test_deploying_again_makes_nothing_twice_and_keeps_what_was_switched_on(clus
     nightly = next(schedule for schedule in before["schedules"] if schedule["slug"] == "nightly")
     cluster.prefect("deployment", "schedule", "resume", "retrain/dcgan-digits", nightly["id"])
     cluster.prefect("global-concurrency-limit", "update", "gpu", "--limit", "3")
+    hourly = ("--cron", "0 * * * *", "--timezone", "UTC", "--no-active")
+    cluster.prefect("deployment", "schedule", "create", "retrain/dcgan-digits", *hourly)
     said = cluster.deploy()
     assert "made" not in said
     assert "concurrency limit gpu: 3 slots" in said
@@ -44,6 +46,7 @@ def test_deploying_again_makes_nothing_twice_and_keeps_what_was_switched_on(clus
     assert {schedule["slug"]: schedule["active"] for schedule in after["schedules"]} == {
         "nightly": True,
         "when-data-change": False,
+        None: False,
     }
     assert len(cluster.post("/automations/filter")) == 1
 
