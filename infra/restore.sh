@@ -12,6 +12,10 @@ now=$(date --utc +%Y%m%dT%H%M%SZ)
 query() { psql --no-psqlrc --quiet --no-align --tuples-only --set ON_ERROR_STOP=1 --dbname postgres "$@"; }
 
 # Refused now, and not half way.
+if ! mkdir --parents "$GENLIB_HOME" || ! [[ -w $GENLIB_HOME ]]; then
+    echo "error: GENLIB_HOME ($GENLIB_HOME) cannot be written to; mount it so that it can." >&2
+    exit 2
+fi
 for name in prefect mlflow; do
     if [[ $(query --command "SELECT 1 FROM pg_stat_activity WHERE datname = '$name' LIMIT 1") ]]; then
         echo "error: database $name is in use; stop the servers first." >&2

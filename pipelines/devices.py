@@ -132,15 +132,17 @@ def release(taken: dict[str, int]) -> None:
 
 
 def locks_folder() -> Path:
-    """One for all users and runs of this machine."""
-    for folder in (LOCKS, Path(tempfile.gettempdir()) / LOCKS.name):
+    """One for all users and runs of this machine; GENLIB_GPU_LOCKS names another, such as one that containers share."""
+    named = os.environ.get("GENLIB_GPU_LOCKS")
+    for folder in [Path(named)] if named else [LOCKS, Path(tempfile.gettempdir()) / LOCKS.name]:
         with suppress(OSError):
             if not folder.exists():
                 folder.mkdir()
                 folder.chmod(0o1777)
+        if os.access(folder, os.W_OK | os.X_OK):
             return folder
     raise UserError(
-        f"locks on GPUs can be written neither to {LOCKS} nor to {tempfile.gettempdir()}; make one writable."
+        f"locks on GPUs cannot be written to {folder}; make it writable, or name another: GENLIB_GPU_LOCKS."
     )
 
 

@@ -70,6 +70,17 @@ def test_locks_are_everybodys() -> None:
         assert (devices.locks_folder() / "3.lock").stat().st_mode & 0o777 == 0o666
 
 
+def test_locks_lie_elsewhere_where_their_folder_cannot_be_written_to(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(devices, "LOCKS", Path("/proc/genlib"))
+    monkeypatch.setattr(devices.tempfile, "gettempdir", lambda: str(tmp_path))
+    assert devices.locks_folder() == tmp_path / "genlib"
+    monkeypatch.setenv("GENLIB_GPU_LOCKS", "/proc/other")
+    with pytest.raises(UserError, match="cannot be written to /proc/other"):
+        devices.locks_folder()
+
+
 def test_gpus_have_one_name_however_they_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     program = tmp_path / "nvidia-smi"
     program.write_text("#!/bin/sh\necho '0, GPU-aa'; echo '1, GPU-bb'\n")
