@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from functools import cache
 from typing import Annotated, Any
 
 from pydantic import BaseModel, TypeAdapter
-from pydantic.fields import FieldInfo
 
 from genlib.config import RunConfig
 
@@ -35,13 +35,13 @@ def overrides_schema(config: RunConfig) -> dict[str, Any]:
 
 
 def keys_of(section: BaseModel, prefix: str) -> Iterator[tuple[str, dict[str, Any]]]:
-    for name, field in type(section).model_fields.items():
+    for name in type(section).model_fields:
         key, value = f"{prefix}{name}", getattr(section, name)
         if name == "name":
             continue  # it comes with its section
         if not isinstance(value, BaseModel):
             now = json.dumps(section.model_dump(mode="json")[name])
-            schema = schema_of(field)
+            schema = schema_of(type(section), name)
             meaning = f"{schema['description']}. " if "description" in schema else ""
             yield key, schema | {"title": key, "description": f"{meaning}In the file: {now}"}
         elif "name" in type(value).model_fields:  # one choice of several
@@ -51,8 +51,10 @@ def keys_of(section: BaseModel, prefix: str) -> Iterator[tuple[str, dict[str, An
             yield from keys_of(value, f"{key}.")
 
 
-def schema_of(field: FieldInfo) -> dict[str, Any]:
-    """Without a default: the configuration has one already."""
+@cache
+def schema_of(section: type[BaseModel], name: str) -> dict[str, Any]:
+    """Without a default: the configuration has one already. All configurations share it: change a copy."""
+    field = section.model_fields[name]
     annotation: Any = Annotated[field.annotation, field]
     schema = TypeAdapter(annotation).json_schema()
     schema.pop("default", None)
