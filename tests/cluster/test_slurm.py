@@ -70,7 +70,7 @@ def test_a_job_whose_time_is_over_queues_again_and_ends_with_the_same_model(
     run, plain = RunFolder(tmp_path / "queued"), RunFolder(tmp_path / "plain")
     flow = begin(run, slurm, SLURM)
     wait_until(lambda: last_step(run) >= 50, said(run) if run.path.with_suffix(".log").exists() else "")
-    job = told("squeue", "--noheader", "--name", "genlib-queued", "--format", "%i", environment=slurm).strip()
+    job = told("squeue", "--noheader", "--format", "%i", environment=slurm).strip()
     # What Slurm itself does five minutes before the limit.
     subprocess.run(["scancel", "--batch", "--signal=USR1", job], env=os.environ | slurm, check=True)
     assert flow.wait(240) == 0, said(run)
