@@ -19,8 +19,8 @@ def cluster() -> Iterator[Cluster]:
         yield cluster
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture
 def worker(cluster: Cluster) -> Iterator[Server]:
-    """Of the pool local."""
+    """Of the pool local; the only one, so that a test with a worker of its own knows which of them takes its run."""
     with cluster.worker("local") as worker:
         yield worker

@@ -16,7 +16,7 @@ from genlib.training.run_folder import RunFolder
 from pipelines.servers import Server
 from tests.cluster.cluster import Cluster, until
 from tests.cluster.test_deployments import BRIEF
-from tests.processes import none_left
+from tests.processes import left_over
 
 pytestmark = pytest.mark.cluster
 
@@ -89,7 +89,7 @@ def test_a_run_cancelled_in_mid_training_leaves_a_checkpoint_and_no_process_and_
     folder = folder_of(cluster, "cancelled", flow_run)
     asked = time.monotonic()
     cluster.prefect("flow-run", "cancel", flow_run)
-    assert none_left(folder.path, within=CANCELLED_WITHIN)
+    assert not left_over(folder.path, within=CANCELLED_WITHIN)
     assert time.monotonic() - asked < CANCELLED_WITHIN
     cluster.wait_for(flow_run, "Cancelled", seconds=CANCELLED_WITHIN)
     stopped = folder.result()
@@ -103,7 +103,7 @@ def test_a_run_cancelled_in_mid_training_leaves_a_checkpoint_and_no_process_and_
     cluster.wait_for_line(again, f"from step {stopped['step']}")
     assert cluster.mlflow.get_run(mlflow_run.info.run_id).info.status == "RUNNING"
     cluster.prefect("flow-run", "cancel", again)
-    assert none_left(folder.path, within=CANCELLED_WITHIN)
+    assert not left_over(folder.path, within=CANCELLED_WITHIN)
     assert folder.result()["step"] > stopped["step"]
 
 
@@ -146,7 +146,7 @@ def test_the_runs_of_a_worker_that_is_killed_crash_and_are_gone_on_with(cluster:
         children = psutil.Process(worker.process.pid).children(recursive=True)
         for process in (worker.process, *children):  # the worker first: it would report what became of its children
             os.kill(process.pid, signal.SIGKILL)
-        assert none_left(folder.path)
+        assert not left_over(folder.path)
     state = cluster.wait_for(flow_run, "Crashed", seconds=SILENT + 90)
     assert "no heartbeat" in state["message"]
     with cluster.worker("local"):
@@ -154,7 +154,7 @@ def test_the_runs_of_a_worker_that_is_killed_crash_and_are_gone_on_with(cluster:
         assert str(folder.path) in cluster.wait_for_line(again, "which was cut off")
         cluster.wait_for_line(again, "from step ")
         cluster.prefect("flow-run", "cancel", again)
-        assert none_left(folder.path, within=CANCELLED_WITHIN)
+        assert not left_over(folder.path, within=CANCELLED_WITHIN)
 
 
 @pytest.mark.timeout(600)

@@ -24,7 +24,7 @@ from pipelines.ledger import begin_ledger
 from pipelines.servers import Server, address, free_port, prefect_command
 from pipelines.tracking import Mirror
 from tests.conftest import PROJECT
-from tests.processes import none_left
+from tests.processes import left_over
 
 pytestmark = pytest.mark.slow(minutes=3)
 random_seconds = random.Random(20261123)
@@ -87,7 +87,7 @@ def test_a_flow_killed_in_each_stage_is_gone_on_with_though_its_server_restarts(
         flow = Flow("pipelines", arguments, **api)
         flow.until("step 1000/")
         flow.kill()
-        assert none_left(run_dir)
+        assert not left_over(run_dir)
         assert RunFolder(run_dir).result()["status"] == "preempted"  # its child was told, and saved a checkpoint
         flow = Flow("pipelines", arguments, **api)
         flow.until("from step ")
@@ -96,7 +96,7 @@ def test_a_flow_killed_in_each_stage_is_gone_on_with_though_its_server_restarts(
         flow.until("Finished in state Completed()")
         time.sleep(random_seconds.uniform(0.5, 2))  # in the evaluation
         flow.kill()
-        assert none_left(run_dir)
+        assert not left_over(run_dir)
         flow = Flow("pipelines", arguments, **api)
         flow.until("Task run 'evaluate")
         flow.until("Finished in state Completed()")
@@ -113,7 +113,7 @@ def test_a_flow_killed_in_each_stage_is_gone_on_with_though_its_server_restarts(
         assert history == list(range(500, STEPS + 1, 500))
     (version,) = client.search_model_versions(f"name = '{model}'")
     assert version.run_id == run.info.run_id and version.tags["run_folder"] == str(run_dir)
-    assert none_left(run_dir)
+    assert not left_over(run_dir)
 
 
 def test_mlflow_is_away_all_the_while_and_gets_everything_afterwards_but_no_secret(
