@@ -91,7 +91,7 @@ class Batches:
     def of_step(self, step: int) -> list[list[Batch]]:
         """Step `step` (from 0): for each draw, this process's micro-batches."""
         if self._images is not None:
-            parts = [(rows, self._images[rows]) for rows in self._rows(step)]
+            parts = [(rows, self._images.index_select(0, rows)) for rows in self._rows(step)]
         else:
             parts = self._read_ahead(step)
         places = [(step, draw, part) for draw in range(self._draws) for part in self._mine]

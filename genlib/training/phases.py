@@ -37,17 +37,19 @@ class ActivePhase:
         self, accelerator: Accelerator, method: Method, phase: Phase, compiled: bool, gradient_clip: float | None
     ) -> None:
         self.accelerator, self.phase, self.gradient_clip = accelerator, phase, gradient_clip
-        # DDP takes in the parameters that require gradients when it is made, and only those.
-        self.take_turn(method)
-        self.parameters = [parameter for parameter in phase.trains.parameters() if parameter.requires_grad]
+        self.parameters = list(phase.trains.parameters())
+        mine = set(self.parameters)
+        self._others = [parameter for parameter in method.parameters() if parameter not in mine]
+        self.take_turn()  # DDP takes in the parameters that require gradients when it is made, and only those
         self.optimizer = build_optimizer(phase.optimizer, self.parameters)
         self._one = torch.ones((), device=accelerator.device)
         self.wrapped = accelerator.prepare_model(PhaseLoss(method, phase, compiled))
 
-    def take_turn(self, method: Method) -> None:
+    def take_turn(self) -> None:
         """Only this phase's parameters get gradients now."""
-        method.requires_grad_(False)
-        self.phase.trains.requires_grad_(True)
+        for parameters, now in ((self._others, False), (self.parameters, True)):
+            for parameter in parameters:
+                parameter.requires_grad = now
 
     def backward(self, batch: Batch, share: float, reduce: bool) -> Losses:
         """Add `share` of a micro-batch's gradients; reduce them over the processes with the last one."""
@@ -60,7 +62,7 @@ class ActivePhase:
         losses: Losses = self.wrapped(batch)
         total = losses["total"]
         # A loss that is no number makes gradients that are none: so all processes hear of it, where they reduce them.
-        self.accelerator.backward(total, gradient=0 * total.detach() + share)
+        total.backward(torch.add(self._one * share, total.detach(), alpha=0))
         return losses
 
     def step(self) -> tuple[Tensor, Tensor | None]:
@@ -74,7 +76,8 @@ class ActivePhase:
         if self.gradient_clip is not None:
             norm = nn.utils.clip_grad_norm_(self.parameters, self.gradient_clip)
         step_unless(skipped, self.optimizer)
-        self.optimizer.zero_grad(set_to_none=True)
+        for parameter in self.parameters:
+            parameter.grad = None
         return skipped, norm
 
     def slow_down(self, factor: float) -> None:

@@ -95,9 +95,10 @@ def kept(optimizer: torch.optim.Optimizer, parameter: nn.Parameter) -> dict[str,
 
 
 def state_buffers(module: nn.Module) -> list[Tensor]:
-    """All but running statistics, which are no state: they are re-estimated wherever a model is used."""
-    kept = [part for part in module.modules() if not isinstance(part, _BatchNorm)]
-    return [buffer for part in kept for buffer in part.buffers(recurse=False)]
+    """All that are kept, but for running statistics: these are re-estimated wherever a model is used."""
+    parts = [part for part in module.modules() if not isinstance(part, _BatchNorm)]
+    kept = {id(tensor) for tensor in module.state_dict(keep_vars=True).values()}
+    return [buffer for part in parts for buffer in part.buffers(recurse=False) if id(buffer) in kept]
 
 
 @torch.no_grad()

@@ -189,7 +189,7 @@ class Trainer:
         self.method.begin_step(step)
         seed, share = self.seed, 1 / len(self.mine)
         for active in self.phases:
-            active.take_turn(self.method)
+            active.take_turn()
             name = active.phase.name
             for repeat in range(active.phase.repeats):
                 before = [buffer.clone() for buffer in self.buffers]
