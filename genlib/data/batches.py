@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from concurrent.futures import Future, ThreadPoolExecutor
-
 import numpy as np
 import torch
 from torch import Tensor
 
+from genlib.data.read_ahead import ReadAhead
 from genlib.methods.base import Batch
 from genlib.pixels import binarized, to_unit
 from genlib.randomness import generator_for
@@ -44,7 +43,7 @@ class Batches:
 
     A step draws `draws` batches of `batch_size` rows (more than one where a phase repeats); each is cut into
     `micro_batches` equal parts, of which this process takes `mine`. The images lie on the device as uint8 if they fit
-    into `resident_bytes`; otherwise a thread reads the next step's from the memory-mapped file into pinned memory.
+    into `resident_bytes`; otherwise they are read from the memory-mapped file, some steps ahead.
     `binarize` draws every pixel as -1 or 1, afresh each time. Points keep their values.
     """
 
@@ -69,12 +68,11 @@ class Batches:
         self._draws, self._batch_size, self._mine = draws, batch_size, mine
         self._part = batch_size // micro_batches
         self._labels = None if labels is None else torch.from_numpy(np.asarray(labels)).to(device)
-        self._images: Tensor | None = None
+        self._images: Tensor | ReadAhead
         if images.nbytes <= resident_bytes:
             self._images = torch.from_numpy(np.array(images)).to(device)
         else:
-            self._file = images
-            self._reader = ThreadPoolExecutor(1, thread_name_prefix="batches")
+            self._images = ReadAhead(images, device)
         self._rows_in_all = len(images)
         self.begin(seed)
 
@@ -82,18 +80,19 @@ class Batches:
         """Another order of the images, and other draws of their pixels."""
         self._seed = seed
         self._order = EpochOrder(self._rows_in_all, seed, self.device if self.resident else torch.device("cpu"))
-        self._ahead: tuple[int, Future[list[tuple[Tensor, Tensor]]]] | None = None
+        if isinstance(self._images, ReadAhead):
+            self._images.begin(self._rows)
 
     @property
     def resident(self) -> bool:
-        return self._images is not None
+        return isinstance(self._images, Tensor)
 
     def of_step(self, step: int) -> list[list[Batch]]:
-        """Step `step` (from 0): for each draw, this process's micro-batches."""
-        if self._images is not None:
+        """Step `step` (from 0): for each draw, this process's micro-batches, good until the next call."""
+        if isinstance(self._images, Tensor):
             parts = [(rows, self._images.index_select(0, rows)) for rows in self._rows(step)]
         else:
-            parts = self._read_ahead(step)
+            parts = self._images(step)
         places = [(step, draw, part) for draw in range(self._draws) for part in self._mine]
         batches = [self._batch(rows, images, place) for (rows, images), place in zip(parts, places, strict=True)]
         share = len(self._mine)
@@ -104,21 +103,8 @@ class Batches:
         return [self._order(start + part * self._part, self._part) for start in starts for part in self._mine]
 
     def _batch(self, rows: Tensor, images: Tensor, place: tuple[int, int, int]) -> Batch:
-        images = to_unit(images.to(self.device, non_blocking=True))
+        images = to_unit(images)
         if self._binarize:
             images = binarized(images, generator_for("binarize", self._seed, *place, device=self.device))
-        labels = None if self._labels is None else self._labels[rows.to(self.device, non_blocking=True)]
+        labels = None if self._labels is None else self._labels.index_select(0, rows.to(self.device, non_blocking=True))
         return Batch(images.contiguous(memory_format=self.memory_format), labels)
-
-    def _read_ahead(self, step: int) -> list[tuple[Tensor, Tensor]]:
-        ready = self._ahead is not None and self._ahead[0] == step
-        parts = self._ahead[1].result() if self._ahead and ready else self._read(step)
-        self._ahead = (step + 1, self._reader.submit(self._read, step + 1))
-        return parts
-
-    def _read(self, step: int) -> list[tuple[Tensor, Tensor]]:
-        parts = []
-        for rows in self._rows(step):
-            images = torch.from_numpy(self._file[rows.numpy()])
-            parts.append((rows, images.pin_memory() if self.device.type == "cuda" else images))
-        return parts

@@ -1,0 +1,119 @@
+"""Rows of an array file that is too large for memory, read some steps ahead of the training."""
+
+from __future__ import annotations
+
+import mmap
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import cycle
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+DEPTH = 3  # steps in memory: one at work, one on its way to the device, one being read
+LET_GO = 64 * 2**20  # bytes read between two calls that take the file's pages out of this process's memory
+
+RowsOf = Callable[[int], list[Tensor]]  # of the parts of a step, int64 (n,) each
+Parts = list[tuple[Tensor, Tensor]]  # rows, int64 (n,), with their images, (n, ...)
+
+
+class ReadAhead:
+    """Call it for step after step, and each finds its images read already.
+
+    A thread reads into a ring of buffers, pinned where the device is a GPU, so that their copies run beside the
+    training. It asks the disk for all rows of a step at once, and takes no more memory for a larger file.
+    """
+
+    def __init__(self, images: np.ndarray, device: torch.device) -> None:
+        self._images, self._device = images, device
+        self._file = FileAdvice(images) if isinstance(images, np.memmap) and hasattr(mmap, "MADV_RANDOM") else None
+        self._reader = ThreadPoolExecutor(1, thread_name_prefix="batches")
+        self._slots = cycle([Slot(device) for _ in range(DEPTH)])
+        self._ahead: deque[Ahead] = deque()
+
+    def begin(self, rows_of: RowsOf) -> None:
+        """What the steps' rows are from here on."""
+        self._rows_of = rows_of
+        self._forget()
+
+    def __call__(self, step: int) -> Parts:
+        """For each part of step `step`: its rows, and their images on the device, good until the next call."""
+        if self._ahead and self._ahead[0].step != step:
+            self._forget()
+        for later in range(step + len(self._ahead), step + DEPTH):
+            slot = next(self._slots)
+            self._ahead.append(Ahead(later, slot, self._reader.submit(self._read, later, slot)))
+        now = self._ahead.popleft()
+        found = [(rows, images.to(self._device, non_blocking=True)) for rows, images in now.parts.result()]
+        now.slot.note_copies()
+        return found
+
+    def _forget(self) -> None:
+        while self._ahead:
+            self._ahead.popleft().parts.result()
+
+    def _read(self, step: int, slot: Slot) -> Parts:
+        parts = self._rows_of(step)
+        if self._file:
+            self._file.announce(parts)
+        buffers = slot.room([len(rows) for rows in parts], self._images)
+        for rows, buffer in zip(parts, buffers, strict=True):
+            # Any other mode would gather into an array of its own first.
+            np.take(self._images, rows.numpy(), axis=0, out=buffer.numpy(), mode="clip")
+        return list(zip(parts, buffers, strict=True))
+
+
+class Slot:
+    """Buffers for the images of one step, and whether the device still copies them."""
+
+    def __init__(self, device: torch.device) -> None:
+        self._pinned = device.type == "cuda"
+        self._buffers: list[Tensor] = []
+        self._copied: torch.cuda.Event | None = None
+
+    def room(self, counts: list[int], images: np.ndarray) -> list[Tensor]:
+        """A buffer for each part, once the device needs no more of what was in it."""
+        if self._copied:
+            self._copied.synchronize()
+        if [len(buffer) for buffer in self._buffers] != counts:
+            dtype = torch.from_numpy(np.empty(0, images.dtype)).dtype
+            shapes = [(count, *images.shape[1:]) for count in counts]
+            self._buffers = [torch.empty(shape, dtype=dtype, pin_memory=self._pinned) for shape in shapes]
+        return self._buffers
+
+    def note_copies(self) -> None:
+        """All copies to the device have been asked for."""
+        if self._pinned:
+            self._copied = torch.cuda.Event()
+            self._copied.record()
+
+
+class Ahead(NamedTuple):
+    step: int
+    slot: Slot
+    parts: Future[Parts]
+
+
+class FileAdvice:
+    """What the operating system is told about the file of a memory-mapped array."""
+
+    def __init__(self, images: np.memmap) -> None:
+        self._map: mmap.mmap = images._mmap  # type: ignore[attr-defined]
+        self._first = images.offset % mmap.ALLOCATIONGRANULARITY
+        self._row_bytes = images[:1].nbytes
+        self._read = 0
+        self._map.madvise(mmap.MADV_RANDOM)  # else each page brings its neighbours along
+
+    def announce(self, parts: list[Tensor]) -> None:
+        """Have all these rows read at once, and let go of the pages of earlier ones."""
+        self._read += sum(len(rows) for rows in parts) * self._row_bytes
+        if self._read > LET_GO:
+            self._map.madvise(mmap.MADV_DONTNEED)
+            self._read = 0
+        for rows in parts:
+            for first in (rows * self._row_bytes + self._first).tolist():
+                page = first // mmap.PAGESIZE * mmap.PAGESIZE
+                self._map.madvise(mmap.MADV_WILLNEED, page, first + self._row_bytes - page)
