@@ -19,7 +19,8 @@ from typing import Any
 import datasets
 import numpy as np
 
-from tests.benchmarks.training import case_config, encode_png, synthetic_images
+from tests.benchmarks.families import synthetic_images
+from tests.benchmarks.loops import encode_png
 
 PROJECT = Path(__file__).parents[2]
 
@@ -50,7 +51,7 @@ def measure_start(rounds: int = 5) -> list[dict[str, Any]]:
 
 def png_files(count: int, folder: Path) -> Path:
     """A Parquet file of `count` 28x28 PNGs, as MNIST has on the hub."""
-    images = synthetic_images(case_config("VAE MLP 28x28, batch 128", 0), count)
+    images = synthetic_images(28, 1, count)
     rows = {"image": [{"bytes": encode_png(image), "path": None} for image in images]}
     table = datasets.Dataset.from_dict(rows, features=datasets.Features({"image": datasets.Image()}))
     folder.mkdir()
