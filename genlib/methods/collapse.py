@@ -22,7 +22,8 @@ def diversity(fakes: Tensor, reals: Tensor) -> Tensor:
 
 def largest_kl(posterior: Posterior) -> Tensor:
     """KL(q(z_i | x) || N(0, 1)) of the dimension that carries most, in nats, over a batch, ()."""
-    return kl_to_standard_normal_by_dimension(posterior.mean, posterior.log_variance).detach().mean(0).max()
+    mean, log_variance = posterior.mean.detach(), posterior.log_variance.detach()
+    return kl_to_standard_normal_by_dimension(mean, log_variance).mean(0).max()
 
 
 def symptom_of_posterior(phase: str) -> Symptom:

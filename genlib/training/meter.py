@@ -9,7 +9,7 @@ from torch import Tensor
 
 from genlib.methods.base import Losses
 
-MOST = 64  # readings kept before they are summed up
+MOST = 256  # values kept before they are summed up
 
 
 class LossMeter:
@@ -19,21 +19,22 @@ class LossMeter:
     """
 
     def __init__(self) -> None:
-        self._readings: dict[tuple[str, ...], list[list[Tensor]]] = {}  # by the names that were there together
+        self._readings: dict[tuple[str, ...], list[Tensor]] = {}  # by the phase and the parts that were there together
         self._sums: dict[str, Tensor] = {}
         self._counts: dict[str, Tensor] = {}
 
     def add(self, phase: str, losses: Losses) -> None:
         """Add one micro-batch's (or one update's) scalars."""
-        names = tuple(f"{phase}/{name}" for name in losses)
-        readings = self._readings.setdefault(names, [])
-        readings.append([value.detach() for value in losses.values()])
-        if len(readings) == MOST:
-            self._sum_up(names)
+        group = (phase, *losses)
+        readings = self._readings.setdefault(group, [])
+        readings += [value.detach() for value in losses.values()]
+        if len(readings) >= MOST:
+            self._sum_up(group)
 
-    def _sum_up(self, names: tuple[str, ...]) -> None:
-        readings = self._readings.pop(names)
-        values = torch.stack([value.float() for reading in readings for value in reading]).view(len(readings), -1)
+    def _sum_up(self, group: tuple[str, ...]) -> None:
+        phase, *parts = group
+        names = [f"{phase}/{part}" for part in parts]
+        values = torch.stack(self._readings.pop(group)).float().view(-1, len(parts))
         finite = values.isfinite()
         sums, counts = torch.where(finite, values, 0).sum(0), finite.sum(0)
         for name, total, count in zip(names, sums.unbind(), counts.unbind(), strict=True):

@@ -187,7 +187,6 @@ class Trainer:
         """One turn of every phase. Each micro-batch draws from (seed, step, phase, repeat, micro-batch)."""
         draws = self.batches.of_step(step)
         self.method.begin_step(step)
-        seed, share = self.seed, 1 / len(self.mine)
         for active in self.phases:
             active.take_turn()
             name = active.phase.name
@@ -195,15 +194,16 @@ class Trainer:
                 before = [buffer.clone() for buffer in self.buffers]
                 statistics: list[Losses] = []
                 for part, batch in zip(self.mine, draws[repeat], strict=True):
-                    seed_draws(seed_for("draws", seed, step, name, repeat, part), self.accelerator.device)
-                    losses = active.backward(batch, share, reduce=part == self.mine[-1])
+                    seed_draws(seed_for("draws", self.seed, step, name, repeat, part), self.accelerator.device)
+                    losses = active.backward(batch, 1 / len(self.mine), reduce=part == self.mine[-1])
                     self.meter.add(name, {key: value for key, value in losses.items() if value.dim() == 0})
                     statistics.append({key: value.detach() for key, value in losses.items() if value.dim() > 0})
                 skipped, norm = active.step()
                 if norm is not None:
                     self.meter.add(f"{name}/gradient", {"norm": norm})
                 self.method.after_update(name, self._joined(statistics))
-                bad_steps.restore_where(skipped, self.buffers, before)
+                if before:
+                    bad_steps.restore_where(skipped, self.buffers, before)
                 self.skipped.note(name, step, skipped)
 
     def _joined(self, statistics: list[Losses]) -> Losses:

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 from accelerate import Accelerator
+from accelerate.state import AcceleratorState
 from PIL import Image
 from sklearn.datasets import load_digits
 
@@ -124,6 +125,7 @@ class Genlib:
             is_points=False,
         )
         self._folder = tempfile.TemporaryDirectory()
+        AcceleratorState._reset_state()  # of the last one, whose precision may have been another
         accelerator = Accelerator(cpu=True, mixed_precision="bf16" if config.training.precision == "bf16" else "no")
         self.trainer = Trainer(config, RunFolder(self._folder.name), dataset, accelerator)
         self.trainer._save = lambda: None  # type: ignore[method-assign]

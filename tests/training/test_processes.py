@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 from safetensors.torch import load_file
 from torch.testing import assert_close
@@ -45,3 +47,26 @@ def test_micro_batches_that_do_not_share_out_over_the_processes_are_refused(tiny
     message = "training.micro_batches (1) must be divisible by the number of processes (2); use 2."
     assert result.stderr.count(message) == 1
     assert not tmp_path.joinpath("config.yaml").exists()
+
+
+@pytest.mark.parametrize(
+    ("settings", "turns"),
+    [
+        (["method.discriminator_steps=1"], {"discriminator": 1, "generator": 1}),
+        (["method.discriminator_steps=3", "training.micro_batches=4"], {"discriminator": 3, "generator": 1}),
+        (
+            ["method.loss=relativistic", "method.penalty={name: r1_r2}", "method.network={name: r3gan, width: 16}"],
+            {"discriminator": 2, "generator": 1},
+        ),
+    ],
+)
+def test_each_turn_reduces_its_own_gradients_once_and_no_others(settings, turns, tiny, command):
+    steps = 3
+    config, *arguments = tiny("gan", "training.device=cpu", *settings)
+    script = [*TORCHRUN[1:-1], "tests.training.collectives", config, str(steps), *arguments[1::2]]
+    done = command(TORCHRUN[0], *script)
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout.splitlines()[-1])
+    for phase, parameters in found["parameters"].items():
+        assert sum(found["reduced"][phase]) == parameters * turns[phase] * steps
+    assert found["all_reduces"] == sum(map(len, found["reduced"].values()))
