@@ -1,8 +1,8 @@
 """make bench: every figure a ratio within one run where there is something to compare with.
 
-`python -m tests.benchmarks [speed] [properties] [faults] [directions]` measures these parts, all by default, and writes
-them into RESULTS.json and RESULTS.md beside this file; what is not measured keeps its figures and their commit. MNIST's
-real files are used where `MNIST` names their folder.
+`python -m tests.benchmarks [PART ...]` measures these parts, all by default, and writes them into RESULTS.json and
+RESULTS.md beside this file; what is not measured keeps its figures and their commit. MNIST's real files are used where
+`MNIST` names their folder. `python -m tests.benchmarks compare` fails where a ratio is far below the committed one.
 """
 
 from __future__ import annotations
@@ -23,20 +23,23 @@ from tests.benchmarks.commands import measure_flow, measure_prepare, measure_sta
 from tests.benchmarks.evaluation import measure_directions, measure_evaluation
 from tests.benchmarks.faults import measure_faults
 from tests.benchmarks.properties import measure_properties
-from tests.benchmarks.training import measure
+from tests.benchmarks.scaling import measure_scaling
+from tests.benchmarks.streaming import measure_streaming
+from tests.benchmarks.training import measure_training
 
 FOLDER = Path(__file__).parent
 Row = dict[str, Any]
+FALL = 0.15  # by which a ratio may be lower than the committed one
 
 
 def measure_speed() -> list[Row]:
     mnist = os.environ.get("MNIST")
-    rows = measure_start() + measure_prepare(Path(mnist).resolve() if mnist else None) + measure() + measure_flow()
+    rows = measure_start() + measure_prepare(Path(mnist).resolve() if mnist else None) + measure_flow()
     return rows + measure_evaluation()
 
 
 def speed_table(rows: list[Row]) -> list[str]:
-    lines = ["| what | figure | least to most | wanted |", "| --- | --- | --- | --- |"]
+    lines = ["| what | figure | spread | wanted |", "| --- | --- | --- | --- |"]
     for row in rows:
         spread = " to ".join(str(value) for value in (min(row["range"]), max(row["range"]))) if row["range"] else ""
         lines.append(f"| {row['what']} | {row['ratio']} | {spread} | {row['wanted']} |")
@@ -52,7 +55,26 @@ def properties_table(rows: list[Row]) -> list[str]:
 
 # Of each part: its title, what its figures are, how they are measured, and how they become lines of Markdown.
 PARTS: dict[str, tuple[str, str, Callable[[], Any], Callable[[Any], list[str]]]] = {
-    "speed": ("Speed and memory", "Medians; runs that are compared alternate.", measure_speed, speed_table),
+    "training": (
+        "Training speed",
+        "Other loops' time for a step over genlib's; medians of rounds in which they alternate, and the rounds' middle "
+        "half.",
+        measure_training,
+        speed_table,
+    ),
+    "streaming": (
+        "Data larger than memory",
+        "As above. The file lies in the page cache as far as that reaches.",
+        measure_streaming,
+        speed_table,
+    ),
+    "scaling": (
+        "Several processes",
+        "Two processes by gloo; on paper, a ring all-reduce of float32 gradients of which half a step hides a part.",
+        measure_scaling,
+        speed_table,
+    ),
+    "speed": ("Start, flow and evaluation", "Medians; runs that are compared alternate.", measure_speed, speed_table),
     "properties": (
         "What the variants do",
         "The shipped configurations, trained and judged with seeds 0 to 2.",
@@ -77,6 +99,8 @@ PARTS: dict[str, tuple[str, str, Callable[[], Any], Callable[[Any], list[str]]]]
 
 def main(names: list[str]) -> None:
     """Measure, and keep each part as soon as it is there."""
+    if names == ["compare"]:
+        sys.exit(compare())
     if unknown := set(names) - set(PARTS):
         sys.exit(f"'{unknown.pop()}' is no part; known: {', '.join(PARTS)}.")
     for name in names or list(PARTS):
@@ -86,6 +110,30 @@ def main(names: list[str]) -> None:
         write_json(FOLDER / "RESULTS.json", results)
         (FOLDER / "RESULTS.md").write_text(rendered(results))
         print("\n".join(section(name, results[name])), flush=True)
+
+
+def compare() -> int:
+    """Whether a ratio is worse than the committed one by more than FALL; 1 if so."""
+    shown = subprocess.run(
+        ["git", "show", "HEAD:./RESULTS.json"], capture_output=True, text=True, cwd=FOLDER, check=True
+    )
+    fallen = falls(json.loads(shown.stdout), json.loads((FOLDER / "RESULTS.json").read_text()))
+    print("\n".join(fallen) or f"no ratio fell by more than {FALL:.0%}.")
+    return 1 if fallen else 0
+
+
+def falls(before: dict[str, Any], after: dict[str, Any]) -> list[str]:
+    """A line for each."""
+    lines = []
+    for part in before.keys() & after.keys():
+        if PARTS[part][3] is not speed_table:
+            continue
+        former = {row["what"]: row["ratio"] for row in before[part]["figures"]}
+        for row in after[part]["figures"]:
+            what, now, was = row["what"], row["ratio"], former.get(row["what"])
+            if was and row["wanted"].startswith(">") and now < was * (1 - FALL):
+                lines.append(f"{what}: {now}, was {was}")
+    return lines
 
 
 def rendered(results: dict[str, Any]) -> str:

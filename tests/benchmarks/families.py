@@ -14,7 +14,6 @@ from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
-from accelerate import Accelerator
 from accelerate.state import AcceleratorState
 from PIL import Image
 from sklearn.datasets import load_digits
@@ -22,6 +21,7 @@ from sklearn.datasets import load_digits
 from genlib.config import RunConfig
 from genlib.training.run_folder import RunFolder
 from genlib.training.signals import StopRequest
+from genlib.training.train import make_accelerator
 from genlib.training.trainer import Trainer
 
 GREY, COLOUR = {"image_size": 28, "channels": 1}, {"image_size": 32, "channels": 3}
@@ -90,7 +90,7 @@ FAMILIES: dict[str, dict[str, Any]] = {
 def config_of(family: str, **training: Any) -> RunConfig:
     """Without sample grids and checkpoints, which are not the loop's."""
     raw = FAMILIES[family]
-    never = {"sample_every": 10**9, "checkpoint_every": 10**9}
+    never = {"sample_every": 10**9, "checkpoint_every": 10**9, "device": "cpu"}
     return RunConfig.model_validate(
         raw | {"training": raw["training"] | never | training, "registry": {"model": "bench"}}
     )
@@ -126,7 +126,7 @@ class Genlib:
         )
         self._folder = tempfile.TemporaryDirectory()
         AcceleratorState._reset_state()  # of the last one, whose precision may have been another
-        accelerator = Accelerator(cpu=True, mixed_precision="bf16" if config.training.precision == "bf16" else "no")
+        accelerator = make_accelerator(config)
         self.trainer = Trainer(config, RunFolder(self._folder.name), dataset, accelerator)
         self.trainer._save = lambda: None  # type: ignore[method-assign]
         self.trainer.exporter.show = lambda step: None  # type: ignore[method-assign]
