@@ -35,6 +35,7 @@ class TrainingConfig(Section):
     seed: int = Field(0, ge=0, lt=2**31)
     precision: Literal["float32", "bf16"] = "float32"
     compile: bool = False
+    cuda_graphs: bool = Field(False, description="A phase's turn in one call: for small models on one GPU")
     channels_last: bool = False
     device: Literal["auto", "cpu"] = "auto"
     processes: int | Literal["auto"] = Field(1, description="That the pipeline starts, on all nodes; auto: one a GPU")
@@ -64,6 +65,11 @@ class TrainingConfig(Section):
     def divisible(self) -> Self:
         """Parts must be equal, or the average over them would not be the batch's."""
         check_divisible(self.batch_size, self.parts, 1 if self.processes == "auto" else self.processes)
+        if self.cuda_graphs and self.parts > 1:
+            raise ValueError(
+                f"training.cuda_graphs is for one process and one micro-batch, not {self.parts}; set both to 1, or "
+                "leave it out."
+            )
         return self
 
     @property

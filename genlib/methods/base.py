@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
@@ -152,6 +152,7 @@ class Method(nn.Module, ABC):
     model: GenerativeModel
     phases: tuple[Phase, ...]
     symptoms: tuple[Symptom, ...] = ()
+    variant: Hashable = None  # what else than numbers in tensors a step's computation depends on, after begin_step
 
     @abstractmethod
     def loss(self, phase: str, batch: Batch) -> Losses:

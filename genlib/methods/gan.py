@@ -50,7 +50,7 @@ class GAN(Method):
         self.adversarial_loss = adversarial_loss
         self.penalty, self.clip = penalty, clip
         self.augmentation = augmentation or nn.Identity()
-        self.penalizes = penalty is not None
+        self.variant = penalty is not None  # whether this step has a penalty
         self.phases = (
             Phase("discriminator", discriminator, discriminator_optimizer, discriminator_steps),
             Phase("generator", generator, generator_optimizer),
@@ -59,7 +59,7 @@ class GAN(Method):
         self.symptoms = symptoms_of_players("discriminator/adversarial", undecided)
 
     def begin_step(self, step: int) -> None:
-        self.penalizes = self.penalty is not None and step % self.penalty.every == 0
+        self.variant = self.penalty is not None and step % self.penalty.every == 0
 
     def loss(self, phase: str, batch: Batch) -> Losses:
         return self.generator_loss(batch) if phase == "generator" else self.discriminator_loss(batch)
@@ -79,7 +79,7 @@ class GAN(Method):
         total = self.adversarial_loss.discriminator(real, fake).mean()
         losses = {"total": total, "adversarial": total, "real_score": real.mean(), "fake_score": fake.mean()}
         losses["diversity"] = diversity(drawn, batch.images)
-        if self.penalty is not None and self.penalizes:
+        if self.penalty is not None and self.variant:
             penalty = self.penalty.penalty(lambda images: self.scores(images, batch.labels), reals, fakes).mean()
             losses["total"] = total + self.penalty.weight * self.penalty.every * penalty
             losses["penalty"] = penalty

@@ -33,15 +33,17 @@ class PhaseLoss(nn.Module):
 class ActivePhase:
     """A phase at work on this process."""
 
+    capturable = False  # whether its updates may be part of a CUDA graph
+
     def __init__(
         self, accelerator: Accelerator, method: Method, phase: Phase, compiled: bool, gradient_clip: float | None
     ) -> None:
-        self.accelerator, self.phase, self.gradient_clip = accelerator, phase, gradient_clip
+        self.accelerator, self.method, self.phase, self.gradient_clip = accelerator, method, phase, gradient_clip
         self.parameters = list(phase.trains.parameters())
         mine = set(self.parameters)
         self._others = [parameter for parameter in method.parameters() if parameter not in mine]
         self.take_turn()  # DDP takes in the parameters that require gradients when it is made, and only those
-        self.optimizer = build_optimizer(phase.optimizer, self.parameters)
+        self.optimizer = build_optimizer(phase.optimizer, self.parameters, self.capturable)
         self._one = torch.ones((), device=accelerator.device)
         self.wrapped = accelerator.prepare_model(PhaseLoss(method, phase, compiled))
 
@@ -86,7 +88,9 @@ class ActivePhase:
             group["lr"] = self.phase.optimizer.learning_rate * factor
 
 
-def build_optimizer(config: OptimizerConfig, parameters: list[nn.Parameter]) -> torch.optim.Optimizer:
+def build_optimizer(
+    config: OptimizerConfig, parameters: list[nn.Parameter], capturable: bool = False
+) -> torch.optim.Optimizer:
     """AdamW, which is Adam where weights do not decay, or RMSprop; one kernel, or few, for all parameters."""
     if config.algorithm == "rmsprop":
         return torch.optim.RMSprop(
@@ -95,6 +99,7 @@ def build_optimizer(config: OptimizerConfig, parameters: list[nn.Parameter]) -> 
             alpha=config.beta2,
             weight_decay=config.weight_decay,
             foreach=True,
+            capturable=capturable,
         )
     return torch.optim.AdamW(
         parameters,
@@ -102,4 +107,5 @@ def build_optimizer(config: OptimizerConfig, parameters: list[nn.Parameter]) -> 
         betas=(config.beta1, config.beta2),
         weight_decay=config.weight_decay,
         fused=True,
+        capturable=capturable,
     )

@@ -87,9 +87,10 @@ def refuse_impossible(config: RunConfig, dataset: DatasetFolder) -> None:
 
 
 def make_accelerator(config: RunConfig) -> Accelerator:
+    """UserError where the machine has not what the configuration asks for."""
     # Accelerate has no name yet for the successor of this argument of DistributedDataParallel.
     warnings.filterwarnings("ignore", "`broadcast_buffers` is deprecated", FutureWarning)
-    return Accelerator(
+    accelerator = Accelerator(
         cpu=config.training.device == "cpu" or not torch.accelerator.is_available(),
         mixed_precision="bf16" if config.training.precision == "bf16" else "no",
         kwargs_handlers=[
@@ -98,6 +99,13 @@ def make_accelerator(config: RunConfig) -> Accelerator:
             InitProcessGroupKwargs(timeout=timedelta(seconds=config.training.timeout)),
         ],
     )
+    kind, processes = accelerator.device.type, accelerator.num_processes
+    if config.training.cuda_graphs and (kind != "cuda" or processes > 1):
+        raise UserError(
+            f"training.cuda_graphs is for one process on an NVIDIA GPU, and this training would be {processes} on "
+            f"{kind}; leave it out."
+        )
+    return accelerator
 
 
 def open_run(

@@ -32,9 +32,9 @@ from genlib.training.checkpoint import (
 from genlib.training.clock import Clock
 from genlib.training.ema import MovingAverage
 from genlib.training.exporter import Exporter
+from genlib.training.graphs import active_phase
 from genlib.training.meter import LossMeter
 from genlib.training.outputs import CheckpointWriter, MetricsLog, Warn, attempt
-from genlib.training.phases import ActivePhase
 from genlib.training.ranks import on_main
 from genlib.training.run_folder import RunFolder
 from genlib.training.sentinel import Sentinel
@@ -74,10 +74,7 @@ class Trainer:
         self.method.to(memory_format=layout)  # type: ignore[call-overload]
         self.buffers = bad_steps.state_buffers(self.method)
         self.average = MovingAverage(self.method.model, training.ema_half_life)
-        self.phases = [
-            ActivePhase(accelerator, self.method, phase, training.compile, training.gradient_clip)
-            for phase in self.method.phases
-        ]
+        self.phases = [active_phase(accelerator, self.method, phase, training) for phase in self.method.phases]
         self.optimizers = {active.phase.name: active.optimizer for active in self.phases}
         self.batches = Batches(
             dataset.images("train"),

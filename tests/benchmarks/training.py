@@ -10,6 +10,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from tests.benchmarks import peer
 from tests.benchmarks.families import FAMILIES, Genlib, config_of, images_of
 from tests.benchmarks.loops import AccelerateLoop, BareLoop, LoaderLoop, png_dataset
@@ -43,11 +45,11 @@ def measure_training() -> list[Row]:
     rows = []
     for family in FAMILIES:
         rows += measure_family(family)
-        print(*rows[-5:], sep="\n", flush=True)
     return rows + measure_conventional() + measure_peer()
 
 
 def measure_family(family: str) -> list[Row]:
+    torch.compiler.reset()  # it compiles one function a few times only, and this one is in every family
     images = images_of(family)
     loops: dict[str, Loop] = {
         "bare loop": BareLoop(config_of(family), images),

@@ -1,0 +1,92 @@
+"""A phase's turn as one CUDA graph: for small models, which a GPU computes faster than the host can ask for it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable
+from typing import Any, NamedTuple
+
+import torch
+from accelerate import Accelerator
+from torch import Tensor
+
+from genlib.config import TrainingConfig
+from genlib.methods import Batch, Losses, Method, Phase
+from genlib.training.phases import ActivePhase
+
+WARM_UP = 3  # turns as usual before the first capture: libraries choose their kernels, optimizers make their state
+
+
+class Turn(NamedTuple):
+    """What comes out of one."""
+
+    losses: Losses
+    skipped: Tensor  # (), 0 or 1
+    norm: Tensor | None  # (), of the gradients
+
+
+Replay = Callable[[], Turn]
+
+
+def captured(turn: Replay) -> Replay:
+    """Record the turn; each call of the result does it all again, and its tensors take the place of the last ones."""
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        outcome = turn()
+
+    def replay() -> Turn:
+        graph.replay()
+        return outcome
+
+    return replay
+
+
+class CapturedPhase(ActivePhase):
+    """The same turns, of one micro-batch each, in one call: loss, gradients, finite check and update.
+
+    The draws are those of a turn without a graph: a graph takes the seed of the global generator when it is replayed.
+    One graph for each of the method's variants.
+    """
+
+    capturable = True
+    capture: Callable[[Replay], Replay] = staticmethod(captured)
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self._turns = 0
+        self._replays: dict[Hashable, tuple[Batch, Replay]] = {}
+
+    def _backward(self, batch: Batch, share: float) -> Losses:
+        self._turns += 1
+        if self._turns <= WARM_UP:
+            self._turn = self._eagerly(batch, share)
+            return self._turn.losses
+        place, replay = self._replay_of(batch, share)
+        place.images.copy_(batch.images)
+        if place.labels is not None and batch.labels is not None:
+            place.labels.copy_(batch.labels)
+        self._turn = replay()
+        return {name: value.detach().clone() for name, value in self._turn.losses.items()}
+
+    def _replay_of(self, batch: Batch, share: float) -> tuple[Batch, Replay]:
+        key = (self.method.variant, share)
+        if key not in self._replays:
+            place = Batch(batch.images.clone(), None if batch.labels is None else batch.labels.clone())
+            self._replays[key] = place, self.capture(lambda: self._eagerly(place, share))
+        return self._replays[key]
+
+    def _eagerly(self, batch: Batch, share: float) -> Turn:
+        losses = super()._backward(batch, share)
+        return Turn(losses, *super().step())
+
+    def step(self) -> tuple[Tensor, Tensor | None]:
+        """What `backward` has done already."""
+        return self._turn.skipped, self._turn.norm
+
+    def slow_down(self, factor: float) -> None:
+        super().slow_down(factor)
+        self._replays.clear()  # they have the old rate
+
+
+def active_phase(accelerator: Accelerator, method: Method, phase: Phase, training: TrainingConfig) -> ActivePhase:
+    kind = CapturedPhase if training.cuda_graphs else ActivePhase
+    return kind(accelerator, method, phase, training.compile, training.gradient_clip)
