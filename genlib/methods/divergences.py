@@ -14,10 +14,13 @@ from genlib.losses.divergences import (
     total_correlation_decomposition,
 )
 from genlib.methods.base import Losses, Posterior
+from genlib.methods.collapse import largest_kl
 
 
 class Divergence(nn.Module, ABC):
-    """{"divergence": (), to be added to the reconstruction, and parts to log} of a posterior and draws from it."""
+    """{"divergence": (), to be added to the reconstruction, and parts to log, the largest KL of a dimension among them}
+    of a posterior and draws from it.
+    """
 
     @abstractmethod
     def forward(self, posterior: Posterior, latents: Tensor) -> Losses: ...
@@ -60,7 +63,7 @@ class KL(Divergence):
         charged = free_bits(by_dimension, self.free).mean() if self.free else kl
         if self.capacity is not None:
             charged = (charged - self.present_capacity).abs()
-        return {"divergence": self.present_beta * charged, "kl": kl}
+        return {"divergence": self.present_beta * charged, "kl": kl, "largest_kl": largest_kl(by_dimension)}
 
 
 class BetaTC(Divergence):
@@ -76,10 +79,11 @@ class BetaTC(Divergence):
     def forward(self, posterior: Posterior, latents: Tensor) -> Losses:
         parts = total_correlation_decomposition(latents, posterior.mean, posterior.log_variance, self.rows)
         information, correlation, dimensions = (part.mean() for part in parts)
-        kl = kl_to_standard_normal_by_dimension(posterior.mean, posterior.log_variance).sum(1).mean()
+        by_dimension = kl_to_standard_normal_by_dimension(posterior.mean, posterior.log_variance)
         return {
             "divergence": self.alpha * information + self.beta * correlation + self.gamma * dimensions,
-            "kl": kl,
+            "kl": by_dimension.sum(1).mean(),
+            "largest_kl": largest_kl(by_dimension),
             "mutual_information": information,
             "total_correlation": correlation,
             "dimension_wise_kl": dimensions,
@@ -95,5 +99,7 @@ class MMD(Divergence):
 
     def forward(self, posterior: Posterior, latents: Tensor) -> Losses:
         discrepancy = maximum_mean_discrepancy(latents, torch.randn_like(latents))
-        kl = kl_to_standard_normal_by_dimension(posterior.mean, posterior.log_variance).sum(1).mean()
-        return {"divergence": self.weight * discrepancy + self.kl_weight * kl, "kl": kl, "mmd": discrepancy}
+        by_dimension = kl_to_standard_normal_by_dimension(posterior.mean, posterior.log_variance)
+        kl = by_dimension.sum(1).mean()
+        divergence = self.weight * discrepancy + self.kl_weight * kl
+        return {"divergence": divergence, "kl": kl, "largest_kl": largest_kl(by_dimension), "mmd": discrepancy}

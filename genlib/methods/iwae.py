@@ -7,7 +7,7 @@ from torch import Tensor
 
 from genlib.config import OptimizerConfig
 from genlib.losses.bounds import importance_weighted_bound
-from genlib.losses.divergences import normal_log_density
+from genlib.losses.divergences import kl_to_standard_normal_by_dimension, normal_log_density
 from genlib.methods.base import Batch, LatentVariableModel, Losses, Method, Phase, Posterior, Weights
 from genlib.methods.collapse import largest_kl, symptom_of_posterior
 
@@ -42,12 +42,17 @@ class IWAE(Method):
         drawn = self.draw(batch, posterior)
         bound = importance_weighted_bound(self.by_draw(drawn.log_likelihood + drawn.log_ratio)).mean()
         objective = self.surrogate(posterior, drawn) if self.doubly_reparameterized else bound
-        return {
+        losses = {
             "total": -objective,
             "bound": bound.detach(),
             "reconstruction": -drawn.log_likelihood.mean(),
             "kl": -drawn.log_ratio.mean(),
-        } | ({"largest_kl": largest_kl(posterior)} if self.model.has_standard_prior else {})
+        }
+        if self.model.has_standard_prior:
+            with torch.no_grad():
+                by_dimension = kl_to_standard_normal_by_dimension(posterior.mean, posterior.log_variance)
+            losses["largest_kl"] = largest_kl(by_dimension)
+        return losses
 
     def surrogate(self, posterior: Posterior, drawn: Weights) -> Tensor:
         """Something whose gradient is the doubly reparameterized one (Tucker et al. 2019, eqs. 6 and 8), ().

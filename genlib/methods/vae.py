@@ -16,7 +16,7 @@ from genlib.methods.base import (
     Sampler,
     Weights,
 )
-from genlib.methods.collapse import largest_kl, symptom_of_posterior
+from genlib.methods.collapse import symptom_of_posterior
 from genlib.methods.divergences import Divergence
 from genlib.methods.likelihoods import Likelihood
 
@@ -86,6 +86,5 @@ class VAE(Method):
         return {
             "total": divergence.pop("divergence") - log_likelihood,
             "reconstruction": -log_likelihood,
-            "largest_kl": largest_kl(posterior),
             **divergence,
         }

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from genlib.config import OptimizerConfig
-from genlib.losses.divergences import kl_to_standard_normal
+from genlib.losses.divergences import kl_to_standard_normal_by_dimension
 from genlib.methods.base import Batch, EncoderModel, Losses, Method, Phase, Posterior, Sampler
 from genlib.methods.collapse import diversity, largest_kl, symptom_of_posterior, symptoms_of_players
 from genlib.networks.discriminator import Discriminator
@@ -75,10 +75,11 @@ class VAEGAN(Method):
 
     def encoder_loss(self, batch: Batch) -> Losses:
         posterior = self.model.posterior(batch)
-        kl = kl_to_standard_normal(posterior.mean, posterior.log_variance).mean()
+        by_dimension = kl_to_standard_normal_by_dimension(posterior.mean, posterior.log_variance)
+        kl = by_dimension.sum(1).mean()
         reconstruction = self.reconstruction(batch, self.model.sampler.decode(posterior.sample(), batch.labels))
         total = self.beta * kl + reconstruction
-        return {"total": total, "kl": kl, "reconstruction": reconstruction, "largest_kl": largest_kl(posterior)}
+        return {"total": total, "kl": kl, "reconstruction": reconstruction, "largest_kl": largest_kl(by_dimension)}
 
     def decoder_loss(self, batch: Batch) -> Losses:
         reconstructed, sampled = self.fakes(batch)

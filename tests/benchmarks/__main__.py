@@ -19,7 +19,7 @@ from typing import Any
 import torch
 
 from genlib.files import write_json
-from tests.benchmarks.commands import measure_flow, measure_prepare, measure_start
+from tests.benchmarks.commands import measure_evaluation_share, measure_flow, measure_prepare, measure_start
 from tests.benchmarks.evaluation import measure_directions, measure_evaluation
 from tests.benchmarks.faults import measure_faults
 from tests.benchmarks.properties import measure_properties
@@ -33,9 +33,9 @@ FALL = 0.15  # by which a ratio may be lower than the committed one
 
 
 def measure_speed() -> list[Row]:
-    mnist = os.environ.get("MNIST")
-    rows = measure_start() + measure_prepare(Path(mnist).resolve() if mnist else None) + measure_flow()
-    return rows + measure_evaluation()
+    mnist = Path(os.environ["MNIST"]).resolve() if "MNIST" in os.environ else None
+    rows = measure_start() + measure_prepare(mnist) + measure_flow()
+    return rows + measure_evaluation_share(mnist) + measure_evaluation()
 
 
 def speed_table(rows: list[Row]) -> list[str]:

@@ -19,6 +19,8 @@ from typing import Any
 import datasets
 import numpy as np
 
+from genlib.config import load_config
+from genlib.training.run_folder import RunFolder
 from tests.benchmarks.families import synthetic_images
 from tests.benchmarks.loops import encode_png
 
@@ -45,8 +47,19 @@ def row(what: str, value: float, wanted: str, values: list[float] | None = None)
 
 def measure_start(rounds: int = 5) -> list[dict[str, Any]]:
     with own_home() as home:
-        seconds = [timed(home, "-m", "genlib", "--help") for _ in range(rounds)]
-        return [row("genlib --help, seconds", statistics.median(seconds), "<= 1", seconds)]
+        timed(home, "-m", "genlib", "prepare", "configs/vae_digits.yaml")
+        first_step = ["-m", "genlib", "train", "configs/vae_digits.yaml", "--set", "training.steps=1"]
+        commands = {
+            "genlib --help, seconds": (["-m", "genlib", "--help"], "<= 1"),
+            "import torch, seconds": (["-c", "import torch"], ""),
+            "import of the training, torch included, seconds": (["-c", "import genlib.training.train"], ""),
+            "genlib train to its first step and out, digits prepared, seconds": (first_step, ""),
+        }
+        rows = []
+        for what, (command, wanted) in commands.items():
+            seconds = [timed(home, *command) for _ in range(rounds)]
+            rows.append(row(what, statistics.median(seconds), wanted, seconds))
+        return rows
 
 
 def png_files(count: int, folder: Path) -> Path:
@@ -115,3 +128,21 @@ def measure_flow() -> list[dict[str, Any]]:
             row("the flow's wall time beyond its stages, seconds", wall - stages, "<= 30"),
             row("peak memory of training dcgan_digits, GB", result["peak_memory_bytes"] / 1e9, "<= 1"),
         ]
+
+
+def measure_evaluation_share(mnist: Path | None) -> list[dict[str, Any]]:
+    """genlib evaluate with 10,000 samples for each seed, against the whole training at the speed of its first steps."""
+    with own_home() as home:
+        source = mnist or png_files(60_000, home / "source")
+        settings = [f"data.source={source}", "training.steps=60", "training.log_every=20", "evaluation.every=null"]
+        if not mnist:
+            settings.append("data.test_split=null")
+        arguments = [word for setting in settings for word in ("--set", setting)]
+        run = RunFolder(home / "run")
+        timed(home, "-m", "genlib", "train", "configs/dcgan_mnist.yaml", *arguments, "--run-dir", str(run.path))
+        timed(home, "-m", "genlib", "evaluate", str(run.path))  # the extractor is trained once for a dataset
+        seconds = timed(home, "-m", "genlib", "evaluate", str(run.path))
+        training = load_config("configs/dcgan_mnist.yaml").training
+        whole = training.steps * training.batch_size / run.result()["images_per_second"]
+        what = f"evaluating dcgan_mnist, {run.config().evaluation.seeds} x 10,000 samples / training it"
+        return [row(what, seconds / whole, "<= 0.15")]
