@@ -65,7 +65,7 @@ class CapturedPhase(ActivePhase):
         if place.labels is not None and batch.labels is not None:
             place.labels.copy_(batch.labels)
         self._turn = replay()
-        return {name: value.detach().clone() for name, value in self._turn.losses.items()}
+        return {name: value.clone() for name, value in self._turn.losses.items()}
 
     def _replay_of(self, batch: Batch, share: float) -> tuple[Batch, Replay]:
         key = (self.method.variant, share)
@@ -76,7 +76,9 @@ class CapturedPhase(ActivePhase):
 
     def _eagerly(self, batch: Batch, share: float) -> Turn:
         losses = super()._backward(batch, share)
-        return Turn(losses, *super().step())
+        # Of the turn's autograd graph nothing may live on: it belongs to the stream that it was made on.
+        detached = {name: value.detach() for name, value in losses.items()}
+        return Turn(detached, *super().step())
 
     def step(self) -> tuple[Tensor, Tensor | None]:
         """What `backward` has done already."""

@@ -23,8 +23,7 @@ from genlib.config import load_config
 from genlib.training.run_folder import RunFolder
 from tests.benchmarks.families import synthetic_images
 from tests.benchmarks.loops import encode_png
-
-PROJECT = Path(__file__).parents[2]
+from tests.conftest import PROJECT
 
 
 @contextmanager

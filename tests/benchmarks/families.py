@@ -26,8 +26,11 @@ from genlib.training.trainer import Trainer
 
 GREY, COLOUR = {"image_size": 28, "channels": 1}, {"image_size": 32, "channels": 3}
 NO_MOMENTUM = {"learning_rate": 0.0002, "beta1": 0.0, "beta2": 0.9}
+OPTIMIZERS = {"generator_optimizer": NO_MOMENTUM, "discriminator_optimizer": NO_MOMENTUM}
+# Two cores: narrower than the papers'.
+RESNET = {"name": "gan", "network": {"name": "resnet", "width": 32, "discriminator_width": 32}, "latent_size": 128}
+RESNET |= OPTIMIZERS
 
-# Two cores: the ResNets are narrower than the papers'.
 FAMILIES: dict[str, dict[str, Any]] = {
     "MLP VAE, 28x28, batch 128": {
         "data": GREY,
@@ -46,29 +49,12 @@ FAMILIES: dict[str, dict[str, Any]] = {
     },
     "SNGAN, ResNet of width 32, 32x32, batch 64": {
         "data": COLOUR,
-        "method": {
-            "name": "gan",
-            "network": {"name": "resnet", "width": 32, "discriminator_width": 32},
-            "latent_size": 128,
-            "loss": "hinge",
-            "spectral_norm": True,
-            "generator_optimizer": NO_MOMENTUM,
-            "discriminator_optimizer": NO_MOMENTUM,
-        },
+        "method": RESNET | {"loss": "hinge", "spectral_norm": True},
         "training": {"batch_size": 64},
     },
     "WGAN-GP, ResNet of width 32, k = 2, 32x32, batch 64": {
         "data": COLOUR,
-        "method": {
-            "name": "gan",
-            "network": {"name": "resnet", "width": 32, "discriminator_width": 32},
-            "latent_size": 128,
-            "loss": "wasserstein",
-            "penalty": {"name": "gradient_penalty"},
-            "discriminator_steps": 2,
-            "generator_optimizer": NO_MOMENTUM,
-            "discriminator_optimizer": NO_MOMENTUM,
-        },
+        "method": RESNET | {"loss": "wasserstein", "penalty": {"name": "gradient_penalty"}, "discriminator_steps": 2},
         "training": {"batch_size": 64},
     },
     "R3GAN of width 32, 32x32, batch 32": {
@@ -79,8 +65,7 @@ FAMILIES: dict[str, dict[str, Any]] = {
             "latent_size": 64,
             "loss": "relativistic",
             "penalty": {"name": "r1_r2", "weight": 0.05},
-            "generator_optimizer": NO_MOMENTUM,
-            "discriminator_optimizer": NO_MOMENTUM,
+            **OPTIMIZERS,
         },
         "training": {"batch_size": 32},
     },

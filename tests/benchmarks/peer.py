@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import tempfile
 from collections.abc import Callable
 from contextlib import redirect_stderr
 from io import StringIO
@@ -48,9 +47,8 @@ class PeersModel(Method):
         return {"total": found.loss, "reconstruction": found.recon_loss, "kl": found.reg_loss}
 
 
-def loops(images: np.ndarray) -> dict[str, Loop]:
-    """Both, and pythae's with the optimizer that it has by default."""
-    folder = Path(tempfile.mkdtemp())
+def loops(images: np.ndarray, folder: Path) -> dict[str, Loop]:
+    """Both, and pythae's with the optimizer that it has by default; it is installed into `folder`."""
     install(folder)
     from pythae.data.datasets import BaseDataset
     from pythae.models import VAE, VAEConfig

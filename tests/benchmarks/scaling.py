@@ -9,15 +9,14 @@ import os
 import statistics
 import subprocess
 import sys
-from pathlib import Path
 from typing import Any
 
 from accelerate import PartialState
 
 from tests.benchmarks.families import FAMILIES, Genlib, config_of, images_of
 from tests.benchmarks.loops import method_of
+from tests.conftest import PROJECT
 
-PROJECT = Path(__file__).parents[2]
 Row = dict[str, Any]
 MEASURED = {"MLP VAE, 28x28, batch 128": 150, "DCGAN, 32x32, batch 64": 8}  # steps of a turn
 ROUNDS = 5

@@ -5,6 +5,7 @@ from __future__ import annotations
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -15,12 +16,12 @@ import torch
 from tests.benchmarks import peer
 from tests.benchmarks.families import FAMILIES, Genlib, config_of, images_of
 from tests.benchmarks.loops import AccelerateLoop, BareLoop, LoaderLoop, png_dataset
+from tests.conftest import PROJECT
 
 Loop = Callable[[int], None]
 Row = dict[str, Any]
 ROUNDS = 31
 CHUNK = 0.4  # seconds of one loop's turn: the machine's speed must not change between those of a round
-PROJECT = Path(__file__).parents[2]
 
 
 def alternate(loops: Mapping[str, Loop], rounds: int = ROUNDS, chunk: float = CHUNK) -> dict[str, list[float]]:
@@ -92,8 +93,8 @@ def measure_conventional() -> list[Row]:
 
 
 def measure_peer() -> list[Row]:
-    loops = peer.loops(images_of("MLP VAE, 28x28, batch 128"))
-    seconds = alternate(loops)
+    with tempfile.TemporaryDirectory() as folder:
+        seconds = alternate(peer.loops(images_of("MLP VAE, 28x28, batch 128"), Path(folder)))
     wanted = {"pythae": ">= 1.2", "pythae with its default optimizer": ""}
     what = "pythae's MLP VAE, 28x28, batch 128: genlib /"
     return [row(f"{what} {name}", seconds[name], seconds["genlib"], wanted[name]) for name in wanted]
