@@ -23,7 +23,7 @@ MARGIN = 1.1
 
 def to_unit(images: Tensor) -> Tensor:
     """uint8 0 to 255 => float32 -1 to 1, any shape; float32 points as they are."""
-    return images if images.is_floating_point() else images.float().div_(127.5).sub_(1)
+    return images if images.is_floating_point() else (images / 127.5).sub_(1)
 
 
 def to_uint8(images: Tensor) -> Tensor:

@@ -24,7 +24,18 @@ class OptimizerConfig(Section):
     learning_rate: float = Field(1e-3, gt=0)
     beta1: float = Field(0.9, ge=0, lt=1, description="Of adam")
     beta2: float = Field(0.999, ge=0, lt=1, description="Of the squared gradients, for rmsprop too")
+    epsilon: float = Field(1e-8, gt=0, description="Added to the root of the squared gradients")
     weight_decay: float = Field(0.0, ge=0)
+    warm_up_steps: int = Field(0, ge=0, description="In which the learning rate rises from 0")
+    schedule: Literal["constant", "linear", "cosine", "stages"] = Field(
+        "constant", description="Of the learning rate after that; stages: 8, each three times as long as the last"
+    )
+    final_share: float = Field(0.1, gt=0, le=1, description="Of the learning rate, where a schedule ends")
+
+    @property
+    def moves(self) -> bool:
+        """Whether the learning rate is not the same all the time."""
+        return self.schedule != "constant" or self.warm_up_steps > 0
 
 
 class MethodSection(Section):

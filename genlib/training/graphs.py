@@ -53,7 +53,10 @@ class CapturedPhase(ActivePhase):
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
         self._turns = 0
-        self._replays: dict[Hashable, tuple[Batch, Replay]] = {}
+
+    def begin_course(self, slower: float = 1.0) -> None:
+        super().begin_course(slower)
+        self._replays: dict[Hashable, tuple[Batch, Replay]] = {}  # none of them knows the optimizer's state of now
 
     def _backward(self, batch: Batch, share: float) -> Losses:
         self._turns += 1
@@ -84,11 +87,7 @@ class CapturedPhase(ActivePhase):
         """What `backward` has done already."""
         return self._turn.skipped, self._turn.norm
 
-    def slow_down(self, factor: float) -> None:
-        super().slow_down(factor)
-        self._replays.clear()  # they have the old rate
-
 
 def active_phase(accelerator: Accelerator, method: Method, phase: Phase, training: TrainingConfig) -> ActivePhase:
     kind = CapturedPhase if training.cuda_graphs else ActivePhase
-    return kind(accelerator, method, phase, training.compile, training.gradient_clip)
+    return kind(accelerator, method, phase, training.steps, training.compile, training.gradient_clip)

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from genlib.config import OptimizerConfig
 from genlib.methods import Batch, Losses, Method, Phase
+from genlib.training.schedule import learning_rate_at
 from genlib.training.skipped import step_unless
 
 
@@ -36,16 +37,37 @@ class ActivePhase:
     capturable = False  # whether its updates may be part of a CUDA graph
 
     def __init__(
-        self, accelerator: Accelerator, method: Method, phase: Phase, compiled: bool, gradient_clip: float | None
+        self,
+        accelerator: Accelerator,
+        method: Method,
+        phase: Phase,
+        steps: int,
+        compiled: bool,
+        gradient_clip: float | None,
     ) -> None:
         self.accelerator, self.method, self.phase, self.gradient_clip = accelerator, method, phase, gradient_clip
+        self.steps = steps  # of the whole training
         self.parameters = list(phase.trains.parameters())
         mine = set(self.parameters)
         self._others = [parameter for parameter in method.parameters() if parameter not in mine]
         self.take_turn()  # DDP takes in the parameters that require gradients when it is made, and only those
         self.optimizer = build_optimizer(phase.optimizer, self.parameters, self.capturable)
         self._one = torch.ones((), device=accelerator.device)
+        self.begin_course()
         self.wrapped = accelerator.prepare_model(PhaseLoss(method, phase, compiled))
+
+    def begin_course(self, slower: float = 1.0) -> None:
+        """Weights and optimizer are others than before, and learning rates `slower` times the configured ones."""
+        self._slower = slower
+
+    def learn_at(self, step: int) -> None:
+        """With the learning rate of this step."""
+        self.learning_rate = self._slower * learning_rate_at(self.phase.optimizer, step, self.steps)
+        for group in self.optimizer.param_groups:
+            if isinstance(group["lr"], Tensor):
+                group["lr"].fill_(self.learning_rate)
+            else:
+                group["lr"] = self.learning_rate
 
     def take_turn(self) -> None:
         """Only this phase's parameters get gradients now."""
@@ -82,29 +104,30 @@ class ActivePhase:
             parameter.grad = None
         return skipped, norm
 
-    def slow_down(self, factor: float) -> None:
-        """Learn at `factor` times the configured rate."""
-        for group in self.optimizer.param_groups:
-            group["lr"] = self.phase.optimizer.learning_rate * factor
-
 
 def build_optimizer(
     config: OptimizerConfig, parameters: list[nn.Parameter], capturable: bool = False
 ) -> torch.optim.Optimizer:
-    """AdamW, which is Adam where weights do not decay, or RMSprop; one kernel, or few, for all parameters."""
+    """AdamW, which is Adam where weights do not decay, or RMSprop; one kernel, or few, for all parameters.
+
+    Where it is `capturable` the learning rate is a tensor, which a recorded update reads afresh.
+    """
+    rate = torch.tensor(config.learning_rate, device=parameters[0].device) if capturable else config.learning_rate
     if config.algorithm == "rmsprop":
         return torch.optim.RMSprop(
             parameters,
-            lr=config.learning_rate,
+            lr=rate,
             alpha=config.beta2,
+            eps=config.epsilon,
             weight_decay=config.weight_decay,
             foreach=True,
             capturable=capturable,
         )
     return torch.optim.AdamW(
         parameters,
-        lr=config.learning_rate,
+        lr=rate,
         betas=(config.beta1, config.beta2),
+        eps=config.epsilon,
         weight_decay=config.weight_decay,
         fused=True,
         capturable=capturable,

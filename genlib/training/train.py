@@ -25,6 +25,7 @@ from genlib.data.prepare import prepare
 from genlib.errors import UserError
 from genlib.home import runs_folder
 from genlib.locks import held
+from genlib.memory import keep_freed_memory
 from genlib.methods.build import conditional
 from genlib.provenance import driver_version
 from genlib.training.checkpoint import Progress
@@ -100,6 +101,8 @@ def make_accelerator(config: RunConfig) -> Accelerator:
         ],
     )
     kind, processes = accelerator.device.type, accelerator.num_processes
+    if kind == "cpu":
+        keep_freed_memory()
     if config.training.cuda_graphs and (kind != "cuda" or processes > 1):
         raise UserError(
             f"training.cuda_graphs is for one process on an NVIDIA GPU, and this training would be {processes} on "

@@ -121,7 +121,7 @@ class Trainer:
         self.seed = seed_for("rollback", training.seed, times) if times else training.seed
         self.batches.begin(self.seed)
         for active in self.phases:
-            active.slow_down(training.rollback_learning_rate**times)
+            active.begin_course(training.rollback_learning_rate**times)
         main_alone = float(self.accelerator.is_main_process)
         self.meter.start(progress.unlogged, main_alone, self.accelerator.device)
         self.good_until = progress.step // bad_steps.WINDOW * bad_steps.WINDOW  # what no verdict can find bad any more
@@ -186,6 +186,7 @@ class Trainer:
         self.method.begin_step(step)
         for active in self.phases:
             active.take_turn()
+            active.learn_at(step)
             name = active.phase.name
             for repeat in range(active.phase.repeats):
                 before = [buffer.clone() for buffer in self.buffers]
@@ -254,7 +255,9 @@ class Trainer:
         sums, self.progress.unlogged = self.progress.unlogged, {}
         means = {name: total / count for name, (total, count) in sums.items() if count}
         skipped = self.progress.skipped + len(bad_steps.any_phase(self.progress.recently_skipped))
-        return {"images_per_second": round(self.clock.lap(), 1), "skipped_steps": skipped, **means}
+        moving = [active for active in self.phases if active.phase.optimizer.moves]
+        rates = {f"{active.phase.name}/learning_rate": active.learning_rate for active in moving}
+        return {"images_per_second": round(self.clock.lap(), 1), "skipped_steps": skipped, **rates, **means}
 
     def _log(self, bar: tqdm, values: dict[str, float]) -> None:
         """Write a line of metrics; raises Diverged where they show a collapse that is to end the run."""

@@ -32,7 +32,7 @@ class Shifted(nn.Module):
 @pytest.mark.parametrize("added", [math.nan, math.inf, -math.inf, 0.0])
 def test_a_loss_that_is_no_number_is_no_update_though_its_gradients_are_numbers(added):
     method = Shifted()
-    active = ActivePhase(Accelerator(cpu=True), method, method.phases[0], False, None)
+    active = ActivePhase(Accelerator(cpu=True), method, method.phases[0], 1, False, None)
     before = method.line.weight.detach().clone()
     active.backward(Batch(torch.tensor([added]), None), 1.0, reduce=True)
     skipped, _ = active.step()

@@ -10,6 +10,7 @@ from torch.testing import assert_close
 
 from genlib.data.prepare import prepare
 from genlib.training.graphs import WARM_UP, CapturedPhase
+from genlib.training.phases import ActivePhase
 from genlib.training.run_folder import RunFolder
 from genlib.training.trainer import Trainer
 from tests.family import tiny_config
@@ -37,7 +38,8 @@ def trained(trainer):
 
 @pytest.fixture
 def calls(monkeypatch):
-    """How often each recorded turn was done."""
+    """How often each recorded turn was done. Other turns have their learning rates in tensors too, rounded alike."""
+    monkeypatch.setattr(ActivePhase, "capturable", True)
     made = []
 
     def record(turn):
@@ -73,13 +75,22 @@ def test_a_step_with_a_penalty_and_one_without_are_recorded_apart(calls, genlib_
     assert sorted(calls) == sorted(2 * [penalized, len(later) - penalized])
 
 
-def test_a_turn_is_recorded_again_at_another_learning_rate(calls, genlib_home, tmp_path):
+def test_a_recorded_turn_follows_the_learning_rate(calls, genlib_home, tmp_path):
+    falling = {"optimizer": {"schedule": "cosine", "warm_up_steps": 2}}
+    plain = trained(trainer_of("vae_digits", tmp_path / "plain", method=falling))
+    captured = trained(trainer_of("vae_digits", tmp_path / "captured", method=falling, cuda_graphs=True))
+    assert_close(captured, plain, rtol=0, atol=0)
+    assert calls == [STEPS - WARM_UP]
+
+
+def test_a_turn_is_recorded_again_after_a_rollback(calls, genlib_home, tmp_path):
     trainer = trainer_of("vae_digits", tmp_path, cuda_graphs=True)
     for step in range(WARM_UP + 2):
         trainer._step(step)
-    trainer.phases[0].slow_down(0.5)
+    trainer.phases[0].begin_course(0.5)
     trainer._step(WARM_UP + 2)
     assert calls == [2, 1]
+    assert trainer.optimizers["vae"].param_groups[0]["lr"] == pytest.approx(0.5 * 1e-3)
 
 
 def test_several_micro_batches_or_a_cpu_are_refused(tiny, command, tmp_path):

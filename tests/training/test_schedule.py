@@ -1,0 +1,83 @@
+"""Learning rates over a training."""
+
+import itertools
+
+import pytest
+import torch
+
+from genlib.config import OptimizerConfig
+from genlib.training.schedule import STAGES, learning_rate_at
+from tests.training.test_graphs import trainer_of
+
+STEPS = 3280
+
+
+def rates(steps=STEPS, **options):
+    config = OptimizerConfig(learning_rate=0.001, **options)
+    return [learning_rate_at(config, step, steps) for step in range(steps)]
+
+
+def test_stages_are_those_of_the_paper():
+    """Burda et al. 2015, section 5: 3^i epochs at 0.001 * 10^(-i / 7), i = 0 to 7."""
+    wanted = [[0.001 * 10 ** (-i / 7)] * 3**i for i in range(STAGES)]
+    assert rates(schedule="stages") == pytest.approx(list(itertools.chain(*wanted)))
+
+
+def test_a_shorter_training_passes_through_all_stages():
+    short = rates(steps=100, schedule="stages")
+    assert short == sorted(short, reverse=True) and short[0] == 0.001 and short[-1] == pytest.approx(0.0001)
+    assert len(set(short)) >= STAGES - 2  # the first two are shorter than a step
+
+
+@pytest.mark.parametrize(("schedule", "middle"), [("linear", 0.6), ("cosine", 0.6), ("constant", 1.0)])
+def test_others_go_from_the_whole_to_the_last_share(schedule, middle):
+    found = rates(schedule=schedule, final_share=0.2)
+    assert found[0] == 0.001 and found[STEPS // 2] == pytest.approx(0.001 * middle)
+    assert found[-1] == pytest.approx(0.001 if schedule == "constant" else 0.0002, rel=2e-3)
+    assert found == sorted(found, reverse=True)
+
+
+def test_a_cosine_is_flat_at_both_ends():
+    found = rates(schedule="cosine", final_share=0.2)
+    steepest = found[STEPS // 2 - 1] - found[STEPS // 2]
+    assert found[0] - found[1] < steepest / 100 and found[-2] - found[-1] < steepest / 100
+
+
+def test_it_rises_first():
+    found = rates(schedule="linear", final_share=0.5, warm_up_steps=10)
+    assert found[:10] == pytest.approx([0.0001 * (step + 1) for step in range(10)])
+    assert found[10] == 0.001 and found[10:] == rates(STEPS - 10, schedule="linear", final_share=0.5)
+
+
+def test_a_training_follows_its_schedule(genlib_home, tmp_path):
+    options = {"learning_rate": 0.01, "schedule": "linear", "warm_up_steps": 2}
+    trainer = trainer_of("vae_digits", tmp_path, method={"optimizer": options})
+    config, steps = OptimizerConfig(**options), trainer.config.training.steps
+    seen, group = [], trainer.optimizers["vae"].param_groups[0]
+    for step in range(steps):
+        trainer._step(step)
+        seen.append(group["lr"])
+    assert seen == [learning_rate_at(config, step, steps) for step in range(steps)]
+    assert len(set(seen)) > steps - 2
+    assert trainer._losses()["vae/learning_rate"] == seen[-1]
+    constant = trainer_of("vae_digits", tmp_path / "constant")
+    constant._step(0)
+    assert "vae/learning_rate" not in constant._losses()
+
+
+def test_after_a_rollback_all_rates_are_lower(genlib_home, tmp_path):
+    trainer = trainer_of("vae_digits", tmp_path, method={"optimizer": {"schedule": "cosine"}})
+    trainer._step(0)
+    before = trainer.optimizers["vae"].param_groups[0]["lr"]
+    trainer.phases[0].begin_course(0.25)
+    trainer._step(0)
+    assert trainer.optimizers["vae"].param_groups[0]["lr"] == pytest.approx(0.25 * before)
+
+
+@pytest.mark.parametrize("algorithm", ["adam", "rmsprop"])
+def test_epsilon_reaches_the_optimizer(algorithm):
+    from genlib.training.phases import build_optimizer
+
+    weight = torch.nn.Parameter(torch.ones(3))
+    optimizer = build_optimizer(OptimizerConfig(algorithm=algorithm, epsilon=0.25), [weight])
+    assert optimizer.param_groups[0]["eps"] == 0.25
