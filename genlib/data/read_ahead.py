@@ -14,7 +14,8 @@ import torch
 from torch import Tensor
 
 DEPTH = 3  # steps in memory: one at work, one on its way to the device, one being read
-LET_GO = 64 * 2**20  # bytes read between two calls that take the file's pages out of this process's memory
+LET_GO = 64 * 2**20  # bytes of the file's pages in this process's memory, before a call takes them out of it
+FAULT_AROUND = 2**16  # bytes that Linux maps along with a page, where they are in its cache
 
 RowsOf = Callable[[int], list[Tensor]]  # of the parts of a step, int64 (n,) each
 Parts = list[tuple[Tensor, Tensor]]  # rows, int64 (n,), with their images, (n, ...)
@@ -104,15 +105,15 @@ class FileAdvice:
         self._map: mmap.mmap = images._mmap  # type: ignore[attr-defined]
         self._first = images.offset % mmap.ALLOCATIONGRANULARITY
         self._row_bytes = images[:1].nbytes
-        self._read = 0
+        self._mapped = 0
         self._map.madvise(mmap.MADV_RANDOM)  # else each page brings its neighbours along
 
     def announce(self, parts: list[Tensor]) -> None:
         """Have all these rows read at once, and let go of the pages of earlier ones."""
-        self._read += sum(len(rows) for rows in parts) * self._row_bytes
-        if self._read > LET_GO:
+        self._mapped += sum(len(rows) for rows in parts) * (self._row_bytes + FAULT_AROUND)
+        if self._mapped > LET_GO:
             self._map.madvise(mmap.MADV_DONTNEED)
-            self._read = 0
+            self._mapped = 0
         for rows in parts:
             for first in (rows * self._row_bytes + self._first).tolist():
                 page = first // mmap.PAGESIZE * mmap.PAGESIZE

@@ -11,17 +11,19 @@ from torch import Tensor
 BLOCK_ELEMENTS = 8_000_000  # distances held at a time: 64 MB in float64
 
 
-def neighbour_metrics(reals: Tensor, fakes: Tensor, k: int) -> dict[str, float]:
+def neighbour_metrics(reals: Tensor, fakes: Tensor, k: int, real_radii: Tensor | None = None) -> dict[str, float]:
     """Of features (N, d) and (M, d): precision and recall (Kynkäänniemi et al. 2019, eq. 1-3), and density and
     coverage (Naeem et al. 2020, eq. 5-6). All lie in [0, 1] but density, which may exceed 1.
 
-    A ball reaches from its centre to the centre's k-th nearest neighbour in its own set, border included.
+    A ball reaches from its centre to the centre's k-th nearest neighbour in its own set, border included; those of the
+    reals need not be computed again where `real_radii` has their squares, (N,).
     ValueError unless both sets have more than k members.
     """
     if k >= min(len(reals), len(fakes)):
         raise ValueError(f"k ({k}) must be below the number of images ({min(len(reals), len(fakes))}).")
     reals, fakes = centred(reals, fakes)
-    real_radii, fake_radii = squared_radii(reals, k), squared_radii(fakes, k)
+    real_radii = squared_radii(reals, k) if real_radii is None else real_radii
+    fake_radii = squared_radii(fakes, k)
     fake_in_a_real_ball = torch.zeros(len(fakes), dtype=torch.bool, device=fakes.device)
     in_real_balls = reals_covered = reals_recalled = 0
     for rows, distances in squared_distances(reals, fakes):
@@ -65,41 +67,45 @@ def squared_radii(features: Tensor, k: int) -> Tensor:
     return nearest(features, features, k, itself).distances[:, -1]
 
 
-def authpct(reals: Tensor, fakes: Tensor) -> float:
-    """Percentage of fakes (M, d) that are no copies of training images (N, d) (Alaa et al. 2022, section 4.3; the name
-    is Stein et al.'s, 2023).
-
-    A fake counts as a copy if it is nearer to its nearest real than that one is to its own nearest real.
-    """
-    reals, fakes = centred(reals, fakes)
-    found = nearest(fakes, reals)
-    chosen, position = found.rows[:, 0].unique(return_inverse=True)
-    radii = nearest(reals[chosen], reals, leave_out=chosen).distances[:, 0]
-    return 100 * (found.distances[:, 0] >= radii[position]).double().mean().item()
-
-
-def memorization(train: Tensor, held_out: Tensor, fakes: Tensor, fakes_are_held_out: bool = False) -> dict[str, float]:
+def copies(
+    train: Tensor, held_out: Tensor, fakes: Tensor, radii: Tensor, fakes_are_held_out: bool = False
+) -> dict[str, float]:
     """How near fakes (M, d) are to training images (N, d), and to held-out ones (K, d).
 
-    The mean distances to the nearest of each, all of them counting; and the share of fakes that are nearer to one of as
-    many training images as there are held-out ones, ties counting half: 0.5 for a model that copies nothing (Meehan et
-    al. 2020, section 3). `fakes_are_held_out`: fake i is held-out image i, which is left out.
+    `authpct` is the percentage of fakes that are no copies of training images (Alaa et al. 2022, section 4.3; the name
+    is Stein et al.'s, 2023): a copy is nearer to its nearest training image than that one is to its own nearest, of
+    which `radii` (N,) are the squared distances. Then the mean distances to the nearest of each kind, all of them
+    counting; and the share of fakes that are nearer to one of as many training images as there are held-out ones, ties
+    counting half: 0.5 for a model that copies nothing (Meehan et al. 2020, section 3). `fakes_are_held_out`: fake i is
+    held-out image i, which is left out.
     """
     train, held_out, fakes = centred(train, held_out, fakes)
     itself = torch.arange(len(fakes), device=fakes.device) if fakes_are_held_out else None
-    to_train = nearest(fakes, train).distances[:, 0]
-    to_held_out = nearest(fakes, held_out, leave_out=itself).distances[:, 0]
     as_many = min(len(train), len(held_out))
-    to_few = nearest(fakes, train[:as_many]).distances[:, 0]
-    to_others = to_held_out
+    few, rest = train[:as_many], train[as_many:]
+    to_train = to_few = nearest(fakes, few)
+    if len(rest):
+        to_rest = nearest(fakes, rest)
+        is_rest = to_rest.distances < to_few.distances
+        distances = torch.where(is_rest, to_rest.distances, to_few.distances)
+        to_train = Nearest(distances, torch.where(is_rest, to_rest.rows + as_many, to_few.rows))
+    to_held_out = to_others = nearest(fakes, held_out, leave_out=itself).distances[:, 0]
     if as_many < len(held_out):
         to_others = nearest(fakes, held_out[:as_many], leave_out=itself).distances[:, 0]
-    nearer = (to_few < to_others).double() + 0.5 * (to_few == to_others).double()
+    closest = to_few.distances[:, 0]
+    nearer = (closest < to_others).double() + 0.5 * (closest == to_others).double()
+    nearest_train, rows = to_train.distances[:, 0], to_train.rows[:, 0]
     return {
-        "nn_distance_train": to_train.sqrt().mean().item(),
+        "authpct": 100 * (nearest_train >= radii[rows]).double().mean().item(),
+        "nn_distance_train": nearest_train.sqrt().mean().item(),
         "nn_distance_held_out": to_held_out.sqrt().mean().item(),
         "nearer_to_train": nearer.mean().item(),
     }
+
+
+def radii_among(features: Tensor, k: int) -> Tensor:
+    """The squared distance from each of (N, d) to its k-th nearest neighbour other than itself, float64 (N,)."""
+    return squared_radii(centred(features)[0], k)
 
 
 def centred(*sets: Tensor) -> list[Tensor]:

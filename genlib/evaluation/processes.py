@@ -14,6 +14,7 @@ from accelerate import PartialState
 from torch import Tensor
 from tqdm import tqdm
 
+from genlib.memory import keep_freed_memory
 from genlib.sampling import CHUNK
 from genlib.training.signals import Interrupted
 
@@ -26,6 +27,8 @@ def joined(cpu: bool) -> Iterator[tuple[Processes, torch.device]]:
     member = dist.is_available() and dist.is_initialized()
     # Process 0 may have a classifier to train while the others wait.
     state = PartialState(cpu=cpu or not torch.accelerator.is_available(), timeout=timedelta(minutes=30))
+    if state.device.type == "cpu":
+        keep_freed_memory()
     try:
         yield Processes(state.device), state.device
     finally:

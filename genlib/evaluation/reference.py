@@ -13,6 +13,7 @@ from torch import Tensor
 from genlib.data.folder import DatasetFolder, Part
 from genlib.evaluation.features import Chunk, Extractor, Labels, chunk_features
 from genlib.evaluation.frechet import FeatureMoments, Moments
+from genlib.evaluation.neighbours import radii_among
 from genlib.evaluation.processes import Processes
 from genlib.files import rename_into_place, sha256_of_json
 from genlib.randomness import generator_for
@@ -67,6 +68,23 @@ def reference_of(
     return Reference(Moments(saved["mean"], saved["covariance"], int(saved["count"])), saved["features"], rows)
 
 
+def radii_of(
+    dataset: DatasetFolder, split: Part, extractor: Extractor, reference: Reference, processes: Processes
+) -> Tensor:
+    """Squared distances from each of a reference's features to the nearest other one, float64 (N,); computed by one
+    process unless they are kept already.
+    """
+    file = reference_file(dataset, split, extractor)
+    file = file.with_name(f"{file.stem}-radii{file.suffix}")
+
+    def compute() -> None:
+        if not file.exists():
+            write_tensors(file, {"radii": radii_among(reference.features, 1)})
+
+    processes.first(compute)
+    return load_file(file, device=str(processes.metric_device))["radii"]
+
+
 def reference_file(dataset: DatasetFolder, split: Part, extractor: Extractor) -> Path:
     key = {
         "extractor": extractor.hash,
@@ -101,9 +119,13 @@ def computed(
 
 
 def keep(file: Path, moments: Moments, features: Tensor) -> None:
+    count = torch.tensor(moments.count)
+    tensors = {"mean": moments.mean, "covariance": moments.covariance, "features": features, "count": count}
+    write_tensors(file, tensors)
+
+
+def write_tensors(file: Path, tensors: dict[str, Tensor]) -> None:
     """Write beside, and rename."""
     partial = file.with_name(f".{file.name}.{os.getpid()}.partial")
-    tensors = {"mean": moments.mean, "covariance": moments.covariance, "features": features}
-    content = {name: tensor.cpu().contiguous() for name, tensor in tensors.items()}
-    save_file(content | {"count": torch.tensor(moments.count)}, partial)
+    save_file({name: tensor.cpu().contiguous() for name, tensor in tensors.items()}, partial)
     rename_into_place(partial, file)

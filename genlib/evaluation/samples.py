@@ -18,11 +18,11 @@ from genlib.evaluation.frechet import FeatureMoments, Moments, at_infinity, by_s
 from genlib.evaluation.kernel import kernel_distance
 from genlib.evaluation.measures import Estimate, over_images
 from genlib.evaluation.modes import mode_coverage
-from genlib.evaluation.neighbours import authpct, memorization, neighbour_metrics
+from genlib.evaluation.neighbours import copies, neighbour_metrics, radii_among
 from genlib.evaluation.points import point_metrics, point_set_of
 from genlib.evaluation.preflight import ENOUGH
 from genlib.evaluation.processes import Processes
-from genlib.evaluation.reference import reference_of
+from genlib.evaluation.reference import radii_of, reference_of
 from genlib.randomness import generator_for
 from genlib.sampling import CHUNK
 
@@ -72,6 +72,9 @@ class Judge:
         }
         self.train = self.references[panel.main.name]
         self.held_out = reference_of(dataset, "test", panel.main, asked.batch_size, processes)
+        self._real_radii: dict[int, Tensor] = {}  # of the first so many, by their number
+        if thorough:
+            self.train_radii = radii_of(dataset, "train", panel.main, self.train, processes)
         self.neighbour_count = min(asked.samples, len(self.train.features), len(self.held_out.features))
         labels = dataset.labels("train")
         self.data_shares: Tensor | None = None
@@ -140,8 +143,10 @@ class Judge:
         order = torch.arange(count) if held_out else torch.randperm(count, generator=generator_for("images judged"))
         fakes, reals = features[order[:few]], self.train.features[:few]
         found[KERNEL_DISTANCES[name]] = kernel_distance(reals, fakes)
-        for metric, value in neighbour_metrics(reals, fakes, self.asked.neighbours).items():
-            found[metric] = Estimate(value, few)
+        if few not in self._real_radii:
+            self._real_radii[few] = radii_among(reals, self.asked.neighbours)
+        of_neighbours = neighbour_metrics(reals, fakes, self.asked.neighbours, self._real_radii[few])
+        found |= {metric: Estimate(value, few) for metric, value in of_neighbours.items()}
         if self.dataset.is_points:
             found |= point_metrics(features, fakes, reals, point_set_of(self.dataset))
         if self.thorough:
@@ -149,9 +154,8 @@ class Judge:
                 distances = by_samples(self.train.moments, features, order)
                 found[f"{distance}_infinity"] = Estimate(at_infinity(distances), count)
                 details["frechet_by_samples"] = [{"samples": size, "value": value} for size, value in distances]
-            found["authpct"] = Estimate(authpct(self.train.features, fakes), few)
-            for metric, value in memorization(self.train.features, self.held_out.features, fakes, held_out).items():
-                found[metric] = Estimate(value, few)
+            of_copies = copies(self.train.features, self.held_out.features, fakes, self.train_radii, held_out)
+            found |= {metric: Estimate(value, few) for metric, value in of_copies.items()}
         if seen.classes is not None and self.data_shares is not None:
             covered = mode_coverage(seen.classes, self.data_shares)
             found["modes"], found["class_kl"] = Estimate(covered.modes, count), Estimate(covered.kl, count)
