@@ -64,7 +64,7 @@ def build_discriminator(
 ) -> Discriminator:
     """(images (B, *shape), labels) => scores (B / pack,); ValueError for r3gan with spectral norm."""
     own = widened(network, shape, classes if conditioning == "concat" else 0)
-    backbone = build_backbone(network, (pack * own[0], *own[1:]), lambda: nn.LeakyReLU(SLOPE))
+    backbone = build_backbone(network, (pack * own[0], *own[1:]), lambda: nn.LeakyReLU(SLOPE, inplace=True))
     discriminator = Discriminator(backbone, head_of(network, backbone, 1), classes, conditioning, pack)
     if spectral_norm:
         apply_spectral_norm(discriminator)

@@ -44,12 +44,12 @@ def dcgan_generator(latent_size: int, width: int, shape: ImageShape, classes: in
 def dcgan_backbone(shape: ImageShape, width: int, norm: bool = True) -> Backbone:
     """(B, C, H, W) => the last map of channels, flattened."""
     base, count = stages("dcgan", shape)
-    layers: list[nn.Module] = [nn.Conv2d(shape[0], width, 4, stride=2, padding=1), nn.LeakyReLU(0.2)]
+    layers: list[nn.Module] = [nn.Conv2d(shape[0], width, 4, stride=2, padding=1), nn.LeakyReLU(0.2, inplace=True)]
     for stage in range(1, count):
         inputs, outputs = width * 2 ** (stage - 1), width * 2**stage
         layers.append(nn.Conv2d(inputs, outputs, 4, stride=2, padding=1, bias=not norm))
         if norm:
             layers.append(nn.BatchNorm2d(outputs))
-        layers.append(nn.LeakyReLU(0.2))
+        layers.append(nn.LeakyReLU(0.2, inplace=True))
     features = width * 2 ** (count - 1) * base**2
     return Backbone(nn.Sequential(*layers), features).apply(initialize)

@@ -42,8 +42,8 @@ class ResidualBlock(nn.Module):
         self.reduce = scaled(nn.Conv2d(inside, width, 1, bias=False), 0.0)
 
     def forward(self, inputs: Tensor) -> Tensor:
-        hidden = F.leaky_relu(self.expand(inputs), SLOPE)
-        return inputs + self.reduce(F.leaky_relu(self.mix(hidden), SLOPE))
+        hidden = F.leaky_relu(self.expand(inputs), SLOPE, inplace=True)
+        return inputs + self.reduce(F.leaky_relu(self.mix(hidden), SLOPE, inplace=True))
 
 
 class Resample(nn.Module):

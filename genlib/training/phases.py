@@ -24,6 +24,10 @@ class PhaseLoss(nn.Module):
         super().__init__()
         self.trains = phase.trains
         loss = partial(method.loss, phase.name)
+        if compiled:
+            on_cpu = next(phase.trains.parameters()).device.type == "cpu"
+            # Cheaper on a CPU than to write down, boolean by boolean, where activations were positive.
+            torch._functorch.config.aggressive_recomputation = on_cpu
         # Compiled code draws the numbers that eager code draws: the same model comes out.
         self._loss = torch.compile(loss, options={"fallback_random": True}) if compiled else loss
 
