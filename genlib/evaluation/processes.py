@@ -14,7 +14,7 @@ from accelerate import PartialState
 from torch import Tensor
 from tqdm import tqdm
 
-from genlib.memory import keep_freed_memory
+from genlib.host import keep_freed_memory
 from genlib.sampling import CHUNK
 from genlib.training.signals import Interrupted
 

@@ -24,8 +24,8 @@ from genlib.data.integrity import check_contents
 from genlib.data.prepare import prepare
 from genlib.errors import UserError
 from genlib.home import runs_folder
+from genlib.host import flush_denormals, keep_freed_memory
 from genlib.locks import held
-from genlib.memory import keep_freed_memory
 from genlib.methods.build import conditional
 from genlib.provenance import driver_version
 from genlib.training.checkpoint import Progress
@@ -49,6 +49,7 @@ def train(config: RunConfig, run_dir: Path | None = None, make_evaluate: MakeEva
     """
     if "TORCHELASTIC_RUN_ID" in os.environ:
         stop_with_parent()
+    flush_denormals()  # before any thread is started
     dataset = prepare(config.data)
     refuse_impossible(config, dataset)
     accelerator = make_accelerator(config)

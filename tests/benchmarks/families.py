@@ -1,11 +1,7 @@
-"""The families that are timed, and genlib's own loop over them; `python -m tests.benchmarks.families FAMILY` trains one
-a little and prints the peak memory of its process in bytes.
-"""
+"""The families that are timed, and genlib's own loop over them."""
 
 from __future__ import annotations
 
-import resource
-import sys
 import tempfile
 from contextlib import redirect_stdout
 from functools import cache
@@ -14,11 +10,11 @@ from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
-from accelerate.state import AcceleratorState
 from PIL import Image
 from sklearn.datasets import load_digits
 
 from genlib.config import RunConfig
+from genlib.host import flush_denormals
 from genlib.training.run_folder import RunFolder
 from genlib.training.signals import StopRequest
 from genlib.training.train import make_accelerator
@@ -110,7 +106,6 @@ class Genlib:
             is_points=False,
         )
         self._folder = tempfile.TemporaryDirectory()
-        AcceleratorState._reset_state()  # of the last one, whose precision may have been another
         accelerator = make_accelerator(config)
         self.trainer = Trainer(config, RunFolder(self._folder.name), dataset, accelerator)
         self.trainer._save = lambda: None  # type: ignore[method-assign]
@@ -124,11 +119,7 @@ class Genlib:
             self.trainer.train(stop)
 
 
-def peak_memory() -> int:
-    """Of this process so far, in bytes."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
-
-
-if __name__ == "__main__":
-    Genlib(config_of(sys.argv[1]), images_of(sys.argv[1]))(4)
-    print(peak_memory())
+def genlib_loop(family: str, **training: Any) -> Genlib:
+    """In a process of its own."""
+    flush_denormals()
+    return Genlib(config_of(family, **training), images_of(family))

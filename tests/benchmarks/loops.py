@@ -22,6 +22,7 @@ from genlib.methods import Batch, Method, build_method
 from genlib.networks.base import DataSpec
 from genlib.networks.spectral_norm import update_spectral_norms
 from genlib.training.phases import build_optimizer
+from tests.benchmarks.families import config_of, images_of
 
 
 def method_of(config: RunConfig) -> Method:
@@ -110,13 +111,12 @@ def encode_png(image: np.ndarray) -> bytes:
 def png_dataset(images: np.ndarray) -> datasets.Dataset:
     """Images as Hugging Face users hold them: PNG files that Pillow decodes at each access."""
     files = [{"bytes": encode_png(image), "path": None} for image in images]
-    rows = datasets.Dataset.from_dict({"image": files}, features=datasets.Features({"image": datasets.Image()}))
+    return datasets.Dataset.from_dict({"image": files}, features=datasets.Features({"image": datasets.Image()}))
 
-    def to_tensors(batch: dict[str, Any]) -> dict[str, Any]:
-        pixels = [np.asarray(image, dtype=np.float32)[None] for image in batch["image"]]
-        return {"image": [torch.from_numpy(image).div(127.5).sub(1) for image in pixels]}
 
-    return rows.with_transform(to_tensors)
+def to_tensors(batch: dict[str, Any]) -> dict[str, Any]:
+    pixels = [np.asarray(image, dtype=np.float32)[None] for image in batch["image"]]
+    return {"image": [torch.from_numpy(image).div(127.5).sub(1) for image in pixels]}
 
 
 def endless(loader: DataLoader) -> Iterator[Any]:
@@ -131,7 +131,14 @@ class LoaderLoop:
         self.method = method_of(config)
         self.optimizer = torch.optim.Adam(self.method.parameters())
         self.batches = endless(
-            DataLoader(dataset, config.training.batch_size, shuffle=True, num_workers=workers, drop_last=True)
+            DataLoader(
+                dataset,
+                config.training.batch_size,
+                shuffle=True,
+                num_workers=workers,
+                persistent_workers=workers > 0,
+                drop_last=True,
+            )
         )
 
     def __call__(self, steps: int) -> None:
@@ -164,3 +171,20 @@ class AccelerateLoop:
             self.accelerator.backward(loss)
             self.optimizer.step()
             self.optimizer.zero_grad()
+
+
+# Each in a process of its own.
+
+
+def bare_loop(family: str, flush: bool = False) -> BareLoop:
+    """With torch's default, or with denormal numbers flushed to zero as genlib has them."""
+    torch.set_flush_denormal(flush)
+    return BareLoop(config_of(family), images_of(family))
+
+
+def loader_loop(family: str, files: str, workers: int) -> LoaderLoop:
+    return LoaderLoop(config_of(family), datasets.load_from_disk(files).with_transform(to_tensors), workers)
+
+
+def accelerate_loop(family: str) -> AccelerateLoop:
+    return AccelerateLoop(config_of(family), images_of(family))

@@ -7,30 +7,28 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Callable
 from contextlib import redirect_stderr
 from io import StringIO
 from pathlib import Path
 from typing import Any
 from unittest import mock
 
-import numpy as np
 import torch
 
 from genlib.config import OptimizerConfig
+from genlib.host import flush_denormals
 from genlib.methods.base import Batch, GenerativeModel, Losses, Method, Phase
-from tests.benchmarks.families import Genlib, config_of
+from tests.benchmarks.alternate import Loop
+from tests.benchmarks.families import Genlib, config_of, images_of
 
 PEER = ["pythae==0.1.2", "imageio>=2.30"]
-BATCH = 128
-Loop = Callable[[int], None]
+FAMILY, BATCH = "MLP VAE, 28x28, batch 128", 128
 
 
 def install(folder: Path) -> None:
     subprocess.run(
         [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", str(folder), *PEER], check=True
     )
-    sys.path.append(str(folder))
 
 
 class PeersModel(Method):
@@ -47,41 +45,46 @@ class PeersModel(Method):
         return {"total": found.loss, "reconstruction": found.recon_loss, "kl": found.reg_loss}
 
 
-def loops(images: np.ndarray, folder: Path) -> dict[str, Loop]:
-    """Both, and pythae's with the optimizer that it has by default; it is installed into `folder`."""
-    install(folder)
-    from pythae.data.datasets import BaseDataset
+def peers_vae(folder: str) -> Any:
+    sys.path.append(folder)
     from pythae.models import VAE, VAEConfig
+
+    return VAE(VAEConfig(input_dim=(1, 28, 28), latent_dim=16, reconstruction_loss="bce"))
+
+
+# Each in a process of its own.
+
+
+def genlib_loop(folder: str, **training: Any) -> Genlib:
+    flush_denormals()
+    with mock.patch("genlib.training.trainer.build_method", lambda *_: PeersModel(peers_vae(folder))):
+        return Genlib(config_of(FAMILY, **training), images_of(FAMILY))
+
+
+def pythae_loop(folder: str, fused: bool = False) -> Loop:
+    """Its trainer, with genlib's optimizer or with the one that it has by default; it was installed into `folder`."""
+    model = peers_vae(folder)
+    from pythae.data.datasets import BaseDataset
     from pythae.trainers import BaseTrainer, BaseTrainerConfig
 
-    def model() -> Any:
-        return VAE(VAEConfig(input_dim=(1, 28, 28), latent_dim=16, reconstruction_loss="bce"))
+    tensors = torch.from_numpy(images_of(FAMILY)).float().div(255)
+    ours = {"optimizer_cls": "AdamW", "optimizer_params": {"fused": True, "weight_decay": 0.0}}
+    settings = BaseTrainerConfig(
+        output_dir=str(Path(folder) / "runs"),
+        num_epochs=1,
+        per_device_train_batch_size=BATCH,
+        learning_rate=1e-3,
+        no_cuda=True,
+        **(ours if fused else {}),
+    )
+    trainer = BaseTrainer(model, BaseDataset(tensors, torch.zeros(len(tensors))), None, settings)
+    collate = trainer.train_loader.collate_fn
+    trainer.prepare_training()
 
-    def theirs(**optimizer: Any) -> Loop:
-        def train(steps: int) -> None:
-            trainer.train_loader = chosen(steps)
-            with redirect_stderr(StringIO()):  # its progress bar
-                trainer.train_step(1)
+    def train(steps: int) -> None:
+        part = BaseDataset(tensors[: steps * BATCH], torch.zeros(steps * BATCH))
+        trainer.train_loader = torch.utils.data.DataLoader(part, BATCH, shuffle=True, collate_fn=collate)
+        with redirect_stderr(StringIO()):  # its progress bar
+            trainer.train_step(1)
 
-        def chosen(steps: int) -> Any:
-            part = BaseDataset(tensors[: steps * BATCH], torch.zeros(steps * BATCH))
-            return torch.utils.data.DataLoader(part, BATCH, shuffle=True, collate_fn=collate)
-
-        settings = BaseTrainerConfig(
-            output_dir=str(folder / "runs"),
-            num_epochs=1,
-            per_device_train_batch_size=BATCH,
-            learning_rate=1e-3,
-            no_cuda=True,
-            **optimizer,
-        )
-        trainer = BaseTrainer(model(), BaseDataset(tensors, torch.zeros(len(tensors))), None, settings)
-        collate = trainer.train_loader.collate_fn
-        trainer.prepare_training()
-        return train
-
-    tensors = torch.from_numpy(images).float().div(255)
-    fused = {"optimizer_cls": "AdamW", "optimizer_params": {"fused": True, "weight_decay": 0.0}}
-    with mock.patch("genlib.training.trainer.build_method", lambda *_: PeersModel(model())):
-        ours = Genlib(config_of("MLP VAE, 28x28, batch 128"), images)
-    return {"genlib": ours, "pythae": theirs(**fused), "pythae with its default optimizer": theirs()}
+    return train

@@ -1,0 +1,33 @@
+"""What a process on a CPU computes with: its heap, where tensors lie, and its smallest numbers."""
+
+from __future__ import annotations
+
+import ctypes
+from contextlib import suppress
+
+import torch
+
+TRIM_THRESHOLD, MMAP_THRESHOLD = -1, -3  # mallopt's names for them in glibc's malloc.h
+
+
+def flush_denormals() -> None:
+    """Let results below the smallest normal number (1e-38 in float32) be 0.
+
+    Adam's averages of gradients that have vanished, as those of dark pixels and dead units do, decay through such
+    numbers, with which a CPU computes many times slower. It holds for the calling thread and those that it starts from
+    here on: call it before the first tensor.
+    """
+    torch.set_flush_denormal(True)
+
+
+def keep_freed_memory() -> None:
+    """Let freed memory stay with the process, for its next tensors.
+
+    By default glibc returns the top of the heap to the system as soon as more than 64 MiB of it are free, and blocks of
+    more than 32 MiB at once. A training step frees as much and takes it again, and the system clears every page of it
+    in between. Where the C library is not glibc, nothing happens.
+    """
+    with suppress(OSError, AttributeError, TypeError):  # no such library, or no such function in it
+        mallopt = ctypes.CDLL(None).mallopt
+        mallopt(TRIM_THRESHOLD, 2**31 - 1)
+        mallopt(MMAP_THRESHOLD, 2**30)
