@@ -9,6 +9,7 @@ import torch
 from genlib.config import DISTANCES, EvaluationConfig
 from genlib.data.folder import DatasetFolder
 from genlib.evaluation.extractors import build_panel
+from genlib.evaluation.floor import floor_of
 from genlib.evaluation.frechet import frechet_distance
 from genlib.evaluation.held_out import HeldOut
 from genlib.evaluation.likelihood import likelihood
@@ -17,8 +18,7 @@ from genlib.evaluation.points import log_density, point_set_of
 from genlib.evaluation.preflight import check_dimensions
 from genlib.evaluation.processes import Processes
 from genlib.evaluation.reconstruction import reconstruction_metrics, reconstructions_of
-from genlib.evaluation.reference import chunks_of, labels_of
-from genlib.evaluation.samples import Judge, Judged
+from genlib.evaluation.samples import Judge
 from genlib.methods import EncoderModel, LatentVariableModel
 from genlib.sampling import CHUNK
 
@@ -32,7 +32,7 @@ class Jury:
     processes: Processes
     device: torch.device
     judge: Judge
-    floor: Judged  # test images in the place of samples: what a perfect model would give
+    floor: dict[str, Estimate]  # by metric, of test images in the place of samples: what a perfect model would give
     floor_count: int
 
 
@@ -42,10 +42,7 @@ def convene(dataset: DatasetFolder, asked: EvaluationConfig, processes: Processe
     check_dimensions(asked, panel.main.num_features, "evaluation.samples", asked.samples)
     judge = Judge(dataset, panel, asked, processes)
     count = min(asked.samples, dataset.manifest.counts["test"])
-    rows = judge.held_out.rows
-    chunk, labels = chunks_of(dataset, "test", rows), labels_of(dataset, "test", rows)
-    floor = judge(chunk, count, "test images", labels, held_out=True)
-    return Jury(dataset, asked, processes, device, judge, floor, count)
+    return Jury(dataset, asked, processes, device, judge, floor_of(judge, count), count)
 
 
 def judge_model(jury: Jury, model: EncoderModel, test: HeldOut) -> Findings:

@@ -33,7 +33,7 @@ def conclude(
 ) -> dict[str, Any]:
     """evaluation.json."""
     asked, judge, manifest, extractor = jury.asked, jury.judge, jury.dataset.manifest, jury.judge.panel.main
-    metrics, broken = measured(sets, jury.floor.metrics)
+    metrics, broken = measured(sets, jury.floor)
     of_model, broken_of_model = measured([found.metrics], found.floor)
     warnings = [*notes, *judge.panel.warnings, *warnings_of(jury, (origin["reconstructions"] or {}).get("count"))]
     if "not_finite" in details:

@@ -148,3 +148,29 @@ def test_the_nearest_are_those_of_a_full_distance_matrix() -> None:
     found = nearest(some, others, 4)
     assert torch.equal(found.rows, expected.indices)
     torch.testing.assert_close(found.distances.sqrt(), expected.values)
+
+
+@pytest.mark.parametrize("k", [1, 5])
+def test_the_nearest_among_many_are_those_of_float64(monkeypatch: pytest.MonkeyPatch, k: int) -> None:
+    others = points(0, 3000, 6).double()
+    others[1000:1100] = others[0]  # more at one place than there are candidates
+    others[:500] += 1e4  # far from the origin, where float32 tells no neighbours apart
+    some = torch.cat([points(1, 200, 6).double(), others[:50] + 1e-6 * points(2, 50, 6), others[990:1010]])
+    itself = torch.cat([torch.zeros(250, dtype=torch.int64), torch.arange(990, 1010)])
+    expected = nearest(some, others, k, itself)
+    monkeypatch.setattr(neighbours, "MANY", 1000)
+    found = nearest(some, others, k, itself)
+    torch.testing.assert_close(found.distances, expected.distances, rtol=1e-6, atol=1e-6)
+    alone = expected.distances[:, 0] > 1e-12
+    assert torch.equal(found.rows[alone], expected.rows[alone])
+    assert torch.isfinite(found.distances).all()
+
+
+def test_few_of_the_nearest_are_looked_for_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+    looks = []
+    by_all = neighbours.nearest_by_all
+    monkeypatch.setattr(
+        neighbours, "nearest_by_all", lambda some, *rest: looks.append(len(some)) or by_all(some, *rest)
+    )
+    nearest(points(0, 500, 64).double(), points(1, 5000, 64).double())
+    assert sum(looks) < 10

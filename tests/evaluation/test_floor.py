@@ -1,0 +1,36 @@
+"""The floor is judged once, and kept for those who ask for the same."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from genlib.data.folder import DatasetFolder
+from genlib.evaluation.floor import floor_file, floor_of
+from genlib.evaluation.processes import Processes
+from genlib.evaluation.samples import Judge
+from tests.evaluation.test_samples import judge_of, of_held_out
+
+MakeDataset = Callable[..., DatasetFolder]
+
+
+def test_it_is_what_held_out_images_get_and_is_not_judged_again(
+    make_dataset: MakeDataset, alone: Processes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    judge = judge_of(make_dataset(), alone, 300)
+    floor = floor_of(judge, 300)
+    assert {name: estimate.value for name, estimate in floor.items()} == of_held_out(judge)
+    monkeypatch.setattr(Judge, "see", lambda *_: pytest.fail("judged again"))
+    assert floor_of(judge_of(judge.dataset, alone, 300), 300) == floor
+
+
+def test_who_asks_for_something_else_gets_another(make_dataset: MakeDataset, alone: Processes) -> None:
+    dataset = make_dataset()
+    judge = judge_of(dataset, alone, 300)
+    wider = judge_of(dataset, alone, 300)
+    wider.asked = wider.asked.model_copy(update={"neighbours": 3})
+    others = [judge_of(dataset, alone, 200), judge_of(make_dataset(900, name="other"), alone, 300), wider]
+    files = [floor_file(judge, 300), floor_file(judge, 200), *(floor_file(other, 300) for other in others)]
+    assert len(set(files)) == len(files)
+    assert floor_of(wider, 300)["coverage"] != floor_of(judge, 300)["coverage"]
