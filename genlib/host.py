@@ -3,21 +3,28 @@
 from __future__ import annotations
 
 import ctypes
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 
 import torch
 
 TRIM_THRESHOLD, MMAP_THRESHOLD = -1, -3  # mallopt's names for them in glibc's malloc.h
 
 
-def flush_denormals() -> None:
+@contextmanager
+def denormals_flushed() -> Iterator[None]:
     """Let results below the smallest normal number (1e-38 in float32) be 0.
 
     Adam's averages of gradients that have vanished, as those of dark pixels and dead units do, decay through such
-    numbers, with which a CPU computes many times slower. It holds for the calling thread and those that it starts from
-    here on: call it before the first tensor.
+    numbers, with which a CPU computes many times slower. It holds for the calling thread, and for good for those that
+    it starts meanwhile: enter before the first tensor.
     """
+    before = torch.tensor(1e-30) * 1e-10 == 0
     torch.set_flush_denormal(True)
+    try:
+        yield
+    finally:
+        torch.set_flush_denormal(bool(before))
 
 
 def keep_freed_memory() -> None:

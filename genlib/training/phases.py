@@ -7,6 +7,7 @@ from functools import partial
 import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
+from torch._functorch import config as compiler
 
 from genlib.config import OptimizerConfig
 from genlib.methods import Batch, Losses, Method, Phase
@@ -25,14 +26,20 @@ class PhaseLoss(nn.Module):
         self.trains = phase.trains
         loss = partial(method.loss, phase.name)
         if compiled:
-            on_cpu = next(phase.trains.parameters()).device.type == "cpu"
-            # Cheaper on a CPU than to write down, boolean by boolean, where activations were positive.
-            torch._functorch.config.aggressive_recomputation = on_cpu
+            allow_recomputation(next(phase.trains.parameters()).device.type == "cpu")
         # Compiled code draws the numbers that eager code draws: the same model comes out.
         self._loss = torch.compile(loss, options={"fallback_random": True}) if compiled else loss
 
     def forward(self, batch: Batch) -> Losses:
         return self._loss(batch)
+
+
+def allow_recomputation(now: bool) -> None:
+    """Let compiled code compute again in the backward pass what is cheap: less than to write down, boolean by boolean,
+    where activations were positive, on a CPU. Random numbers are never drawn again.
+    """
+    for why in ("used_far_apart", "long_fusible_chains", "materialized_backward"):
+        setattr(compiler, f"ban_recompute_{why}", not now)
 
 
 class ActivePhase:

@@ -24,7 +24,7 @@ from genlib.data.integrity import check_contents
 from genlib.data.prepare import prepare
 from genlib.errors import UserError
 from genlib.home import runs_folder
-from genlib.host import flush_denormals, keep_freed_memory
+from genlib.host import denormals_flushed, keep_freed_memory
 from genlib.locks import held
 from genlib.methods.build import conditional
 from genlib.provenance import driver_version
@@ -49,11 +49,10 @@ def train(config: RunConfig, run_dir: Path | None = None, make_evaluate: MakeEva
     """
     if "TORCHELASTIC_RUN_ID" in os.environ:
         stop_with_parent()
-    flush_denormals()  # before any thread is started
-    dataset = prepare(config.data)
-    refuse_impossible(config, dataset)
-    accelerator = make_accelerator(config)
-    with ExitStack() as stack:
+    with denormals_flushed(), ExitStack() as stack:
+        dataset = prepare(config.data)
+        refuse_impossible(config, dataset)
+        accelerator = make_accelerator(config)
         stack.callback(leave_group)
         run = on_main(accelerator, lambda: open_run(config, run_dir, dataset, accelerator.num_processes, stack))
         evaluate = None

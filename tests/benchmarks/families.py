@@ -10,11 +10,11 @@ from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+import torch
 from PIL import Image
 from sklearn.datasets import load_digits
 
 from genlib.config import RunConfig
-from genlib.host import flush_denormals
 from genlib.training.run_folder import RunFolder
 from genlib.training.signals import StopRequest
 from genlib.training.train import make_accelerator
@@ -121,5 +121,5 @@ class Genlib:
 
 def genlib_loop(family: str, **training: Any) -> Genlib:
     """In a process of its own."""
-    flush_denormals()
+    torch.set_flush_denormal(True)  # as genlib train does
     return Genlib(config_of(family, **training), images_of(family))

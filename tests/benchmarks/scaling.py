@@ -11,9 +11,9 @@ import subprocess
 import sys
 from typing import Any
 
+import torch
 from accelerate import PartialState
 
-from genlib.host import flush_denormals
 from tests.benchmarks.families import FAMILIES, Genlib, config_of, images_of
 from tests.benchmarks.loops import method_of
 from tests.conftest import PROJECT
@@ -71,7 +71,7 @@ def on_paper(family: str, link: str) -> Row:
 if __name__ == "__main__":
     family, steps = sys.argv[1], int(sys.argv[2])
     config = config_of(family, batch_size=FAMILIES[family]["training"]["batch_size"] * int(os.environ["WORLD_SIZE"]))
-    flush_denormals()
+    torch.set_flush_denormal(True)  # as genlib train does
     loop = Genlib(config, images_of(family))
     loop(3)
     before = loop.trainer.progress.seconds

@@ -19,7 +19,6 @@ from numpy.lib.format import open_memmap
 
 from genlib.config import RunConfig
 from genlib.data.batches import Batches
-from genlib.host import flush_denormals
 from tests.benchmarks.alternate import alternate, row
 from tests.benchmarks.families import Genlib
 
@@ -50,7 +49,7 @@ def many_images() -> Iterator[np.memmap]:
 
 def genlib_loop(method: dict[str, Any], file: str, resident: bool) -> Genlib:
     """In a process of its own, over a part that is resident, or all of it from the file."""
-    flush_denormals()
+    torch.set_flush_denormal(True)  # as genlib train does
     images = np.load(file, mmap_mode="r")
     return (
         Genlib(config_of(method, 100), np.array(images[:RESIDENT]))
