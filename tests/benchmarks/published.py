@@ -21,7 +21,7 @@ from tests.conftest import CONFIGS, PROJECT
 
 Row = dict[str, Any]
 STEPS = 3280 * 60_000 // 20  # epochs, images, batch
-PART = 200  # of which a CPU does one
+PART = 400  # of which a CPU does one
 PUBLISHED = {"VAE, k = 1": (1, 86.76, "<= 86.8"), "IWAE, k = 50": (50, 84.78, "<= 84.8")}
 SETTINGS = [
     "method.optimizer={learning_rate: 0.001, epsilon: 0.0001, schedule: stages, final_share: 0.1}",
