@@ -57,7 +57,7 @@ def nearest(points: Tensor, others: Tensor, k: int = 1, leave_out: Tensor | None
     GPUs, and measured in float64. Where the bound of float32's rounding does not exclude that another is nearer, all
     are measured: so the outcome is that of float64.
     """
-    if len(others) < MANY:
+    if len(others) < MANY + k:
         return nearest_by_all(points, others, k, leave_out)
     roughly, norms, farthest = others.float(), points.norm(dim=1), others.norm(dim=1).max()
     distances, rows = [], []

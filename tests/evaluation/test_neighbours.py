@@ -174,3 +174,12 @@ def test_few_of_the_nearest_are_looked_for_twice(monkeypatch: pytest.MonkeyPatch
     )
     nearest(points(0, 500, 64).double(), points(1, 5000, 64).double())
     assert sum(looks) < 10
+
+
+def test_as_many_neighbours_may_be_asked_for_as_there_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    some, others = points(0, 3).double(), points(1, 60).double()
+    monkeypatch.setattr(neighbours, "MANY", 20)
+    for k in (39, 40, 41, 60):
+        torch.testing.assert_close(
+            nearest(some, others, k).distances, torch.cdist(some, others).square().sort(1)[0][:, :k]
+        )
