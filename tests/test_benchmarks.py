@@ -1,23 +1,31 @@
-"""The guard over the committed figures."""
+"""The figures of a benchmark, and how they are guarded."""
 
 from __future__ import annotations
 
-from tests.benchmarks.__main__ import falls
+from typing import Any
+
+from tests.benchmarks.__main__ import falls, strays
+from tests.benchmarks.alternate import Timed, row
 
 
-def results(**ratios: float) -> dict:
-    rows = [{"what": what, "ratio": ratio, "wanted": ">= 1"} for what, ratio in ratios.items()]
-    return {"training": {"figures": rows}, "directions": {"figures": ["| a |"]}}
+def results(ratio: float, spread: list[float], wanted: str = ">= 0.97") -> dict[str, Any]:
+    return {"training": {"commit": "a", "figures": [{"what": "it", "ratio": ratio, "range": spread, "wanted": wanted}]}}
 
 
-def test_a_ratio_that_fell_far_is_named_and_smaller_falls_are_noise():
-    before = results(vae=1.0, gan=2.0, gone=1.0)
-    assert falls(before, results(vae=0.84, gan=1.75, new=0.1)) == ["vae: 0.84, was 1.0"]
-    assert falls(before, results(vae=0.86, gan=3.0)) == []
+def test_a_row_has_the_median_of_the_ratios_and_where_nine_rounds_in_ten_lie() -> None:
+    ours, theirs = Timed([1.0] * 21, 0), Timed([float(second) for second in range(21)], 0)
+    found = row("it", theirs, ours, "> 1")
+    assert found["ratio"] == 10 and found["range"] == [1, 19]
+    assert found["milliseconds_a_step"] == [1000, 10000]
 
 
-def test_seconds_and_memory_are_no_ratios_to_guard():
-    before, after = results(memory=2.0), results(memory=1.0)
-    for each in (before, after):
-        each["training"]["figures"][0]["wanted"] = "<= 3"
-    assert falls(before, after) == []
+def test_a_fall_is_named_where_the_ratio_must_be_high() -> None:
+    assert falls(results(1.0, []), results(0.84, [])) == ["it: 0.84, was 1.0"]
+    assert falls(results(1.0, []), results(0.86, [])) == []
+    assert falls(results(1.0, [], wanted="<= 1"), results(0.5, [], wanted="<= 1")) == []
+
+
+def test_a_figure_outside_of_the_spread_is_named() -> None:
+    before = results(1.0, [0.9, 1.1])
+    assert strays(before, results(1.05, [1.0, 1.2])) == []
+    assert strays(before, results(1.2, [1.1, 1.3])) == ["it: 1.2, was 0.9 to 1.1"]
