@@ -27,7 +27,7 @@ from tests.benchmarks.properties import measure_properties
 from tests.benchmarks.published import measure_published
 from tests.benchmarks.scaling import measure_scaling
 from tests.benchmarks.streaming import measure_streaming
-from tests.benchmarks.training import measure_training
+from tests.benchmarks.training import measure_peers, measure_training
 
 FOLDER = Path(__file__).parent
 Row = dict[str, Any]
@@ -63,10 +63,16 @@ PARTS: dict[str, tuple[str, str, Callable[[], Any], Callable[[Any], list[str]]]]
     "training": (
         "Training speed",
         "Other loops' time for a step over genlib's, each in a process of its own; medians of rounds in which they "
-        "alternate, over two sets of processes, and where nine rounds in ten lie. genlib's training flushes denormal "
+        "alternate, over two sets of processes, and where all of them lie. genlib's training flushes denormal "
         "numbers to zero, which torch does not by default: so each is compared with the bare loop as it is, and with "
         "one that does so too.",
         measure_training,
+        speed_table,
+    ),
+    "peers": (
+        "Against what one would use instead",
+        "As above: the loops of a DataLoader, of Accelerate's examples and of pythae's trainer.",
+        measure_peers,
         speed_table,
     ),
     "streaming": (
