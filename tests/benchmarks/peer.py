@@ -81,9 +81,12 @@ def pythae_loop(folder: str, fused: bool = False) -> Loop:
     trainer.prepare_training()
 
     def train(steps: int) -> None:
-        part = BaseDataset(tensors[: steps * BATCH], torch.zeros(steps * BATCH))
-        trainer.train_loader = torch.utils.data.DataLoader(part, BATCH, shuffle=True, collate_fn=collate)
-        with redirect_stderr(StringIO()):  # its progress bar
-            trainer.train_step(1)
+        while steps > 0:  # an epoch at most each time
+            images = tensors[: steps * BATCH]
+            part = BaseDataset(images, torch.zeros(len(images)))
+            trainer.train_loader = torch.utils.data.DataLoader(part, BATCH, shuffle=True, collate_fn=collate)
+            with redirect_stderr(StringIO()):  # its progress bar
+                trainer.train_step(1)
+            steps -= len(trainer.train_loader)
 
     return train
