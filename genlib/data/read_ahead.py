@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import mmap
+import os
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -14,8 +14,6 @@ import torch
 from torch import Tensor
 
 DEPTH = 3  # steps in memory: one at work, one on its way to the device, one being read
-LET_GO = 64 * 2**20  # bytes of the file's pages in this process's memory, before a call takes them out of it
-FAULT_AROUND = 2**16  # bytes that Linux maps along with a page, where they are in its cache
 
 RowsOf = Callable[[int], list[Tensor]]  # of the parts of a step, int64 (n,) each
 Parts = list[tuple[Tensor, Tensor]]  # rows, int64 (n,), with their images, (n, ...)
@@ -30,7 +28,7 @@ class ReadAhead:
 
     def __init__(self, images: np.ndarray, device: torch.device) -> None:
         self._images, self._device = images, device
-        self._file = FileAdvice(images) if isinstance(images, np.memmap) and hasattr(mmap, "MADV_RANDOM") else None
+        self._file = RowsOfFile(images) if isinstance(images, np.memmap) and hasattr(os, "posix_fadvise") else None
         self._reader = ThreadPoolExecutor(1, thread_name_prefix="batches")
         self._slots = cycle([Slot(device) for _ in range(DEPTH)])
         self._ahead: deque[Ahead] = deque()
@@ -58,9 +56,10 @@ class ReadAhead:
 
     def _read(self, step: int, slot: Slot) -> Parts:
         parts = self._rows_of(step)
-        if self._file:
-            self._file.announce(parts)
         buffers = slot.room([len(rows) for rows in parts], self._images)
+        if self._file:
+            self._file.read(parts, buffers)
+            return list(zip(parts, buffers, strict=True))
         for rows, buffer in zip(parts, buffers, strict=True):
             # Any other mode would gather into an array of its own first.
             np.take(self._images, rows.numpy(), axis=0, out=buffer.numpy(), mode="clip")
@@ -98,23 +97,26 @@ class Ahead(NamedTuple):
     parts: Future[Parts]
 
 
-class FileAdvice:
-    """What the operating system is told about the file of a memory-mapped array."""
+class RowsOfFile:
+    """The rows of a memory-mapped array, read from its file past the map: of a mapped page the memory would hold up to
+    2 MB, the row's neighbours with it.
+    """
 
     def __init__(self, images: np.memmap) -> None:
-        self._map: mmap.mmap = images._mmap  # type: ignore[attr-defined]
-        self._first = images.offset % mmap.ALLOCATIONGRANULARITY
-        self._row_bytes = images[:1].nbytes
-        self._mapped = 0
-        self._map.madvise(mmap.MADV_RANDOM)  # else each page brings its neighbours along
+        assert images.filename is not None and images.flags.c_contiguous
+        self._file = open(images.filename, "rb", buffering=0)  # noqa: SIM115 - it lives as long as this does
+        self._first, self._row_bytes = images.offset, images[:1].nbytes
+        os.posix_fadvise(self._file.fileno(), 0, 0, os.POSIX_FADV_RANDOM)  # else each row brings its neighbours along
 
-    def announce(self, parts: list[Tensor]) -> None:
-        """Have all these rows read at once, and let go of the pages of earlier ones."""
-        self._mapped += sum(len(rows) for rows in parts) * (self._row_bytes + FAULT_AROUND)
-        if self._mapped > LET_GO:
-            self._map.madvise(mmap.MADV_DONTNEED)
-            self._mapped = 0
-        for rows in parts:
-            for first in (rows * self._row_bytes + self._first).tolist():
-                page = first // mmap.PAGESIZE * mmap.PAGESIZE
-                self._map.madvise(mmap.MADV_WILLNEED, page, first + self._row_bytes - page)
+    def read(self, parts: list[Tensor], buffers: list[Tensor]) -> None:
+        """Rows, int64 (n,) each, into buffers (n, ...); OSError where the file has become shorter."""
+        file, length = self._file.fileno(), self._row_bytes
+        places = [[self._first + row * length for row in rows.tolist()] for rows in parts]
+        for place in [place for of_part in places for place in of_part]:
+            os.posix_fadvise(file, place, length, os.POSIX_FADV_WILLNEED)  # the disk is asked for all at once
+        for of_part, buffer in zip(places, buffers, strict=True):
+            space = memoryview(buffer.numpy()).cast("B")
+            for position, place in enumerate(of_part):
+                found = os.preadv(file, [space[position * length : (position + 1) * length]], place)
+                if found != length:
+                    raise OSError(f"{self._file.name} has become shorter while it was read; prepare the data anew.")

@@ -1,10 +1,11 @@
+import os
+
 import numpy as np
 import psutil
 import pytest
 import torch
 from numpy.lib.format import open_memmap
 
-from genlib.data import read_ahead
 from genlib.data.read_ahead import DEPTH, ReadAhead
 
 ROWS, SHAPE = 4000, (3, 32, 32)
@@ -26,8 +27,13 @@ def of_step(step, parts=2, count=50):
     return [torch.randint(ROWS, (count,), generator=generator) for _ in range(parts)]
 
 
-def test_each_step_gets_its_own_rows_in_order_or_not(images, monkeypatch):
-    monkeypatch.setattr(read_ahead, "LET_GO", 50_000)  # again and again, while other steps are under way
+@pytest.mark.parametrize("kind", ["file", "array", "points"])
+def test_each_step_gets_its_own_rows_in_order_or_not(images, tmp_path, kind):
+    if kind == "array":
+        images = np.array(images)
+    if kind == "points":
+        np.save(tmp_path / "points.npy", np.random.default_rng(0).normal(size=(ROWS, 2)).astype(np.float32))
+        images = np.load(tmp_path / "points.npy", mmap_mode="r")
     steps = ReadAhead(images, CPU)
     steps.begin(of_step)
     for step in [*range(2 * DEPTH + 1), 40, 41, 3, 3, 4]:
@@ -46,9 +52,7 @@ def test_other_rows_after_a_new_beginning(images):
     np.testing.assert_array_equal(found.numpy(), images[rows.numpy()])
 
 
-def test_what_was_read_does_not_stay_in_memory(images, monkeypatch):
-    monkeypatch.setattr(read_ahead, "LET_GO", 2**20)
-
+def test_what_was_read_does_not_stay_in_memory(images):
     def every_row(step):
         return [(torch.arange(100) + 100 * step) % ROWS]
 
@@ -61,7 +65,15 @@ def test_what_was_read_does_not_stay_in_memory(images, monkeypatch):
     for step in range(DEPTH, ROWS // 100):
         steps(step)
         grown = max(grown, process.memory_info().rss - before)
-    assert grown < images.nbytes / 2
+    assert grown < images.nbytes / 4
+
+
+def test_a_file_that_has_become_shorter_is_named(images):
+    steps = ReadAhead(images, CPU)
+    steps.begin(of_step)
+    os.truncate(images.filename, 100_000)
+    with pytest.raises(OSError, match="has become shorter"):
+        steps(0)
 
 
 def test_an_error_of_the_reader_reaches_the_caller(images):
