@@ -11,6 +11,8 @@ from tests.benchmarks.alternate import WARM, Make, Row, alternate, memory_row, r
 from tests.benchmarks.families import FAMILIES, genlib_loop, images_of
 from tests.benchmarks.loops import accelerate_loop, bare_loop, loader_loop, png_dataset
 
+LONG = 3 * WARM  # seconds: the small VAEs' steps take 5 ms, and averages become denormal numbers after a thousand
+
 
 def measure_training() -> list[Row]:
     rows = []
@@ -57,7 +59,8 @@ def measure_conventional() -> list[Row]:
                 "DataLoader over PIL images": partial(loader_loop, family, folder, workers=0),
                 "the same with 2 workers": partial(loader_loop, family, folder, workers=2),
                 "Accelerate's example loop": partial(accelerate_loop, family),
-            }
+            },
+            warm=LONG,
         )
     return [row(f"{family}: genlib / {name}", timed[name], timed["genlib"], wanted[name]) for name in wanted]
 
@@ -71,7 +74,7 @@ def measure_peer() -> list[Row]:
                 "pythae": partial(peer.pythae_loop, folder, fused=True),
                 "pythae with its default optimizer": partial(peer.pythae_loop, folder),
             },
-            warm=3 * WARM,  # a step takes 5 ms, and averages become denormal numbers after a thousand
+            warm=LONG,
         )
     wanted = {"pythae": ">= 1.2", "pythae with its default optimizer": ""}
     what = "pythae's MLP VAE, 28x28, batch 128: genlib /"
