@@ -115,7 +115,7 @@ class RowsOfFile:
         for place in [place for of_part in places for place in of_part]:
             os.posix_fadvise(file, place, length, os.POSIX_FADV_WILLNEED)  # the disk is asked for all at once
         for of_part, buffer in zip(places, buffers, strict=True):
-            space = memoryview(buffer.numpy()).cast("B")
+            space = buffer.numpy().data.cast("B")
             for position, place in enumerate(of_part):
                 found = os.preadv(file, [space[position * length : (position + 1) * length]], place)
                 if found != length:
