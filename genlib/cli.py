@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import FrameType
+from typing import TYPE_CHECKING
 
 from genlib import __version__
 from genlib.config import RunConfig, load_config
@@ -16,6 +17,11 @@ from genlib.errors import UserError
 from genlib.evaluation.preflight import check_weights
 from genlib.listing import listing
 from genlib.validation import one_line
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from genlib.sampling import Exhibit, TrainedSampler
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -62,12 +68,19 @@ def parser() -> argparse.ArgumentParser:
     added.add_argument("--output", type=Path, metavar="DIR", help=f"{of_others}: where to write the report")
     added = command(sample, "draw images from a run's sampler")
     added.add_argument("run_dir", type=Path, metavar="RUN_DIR")
-    added.add_argument("--count", type=int, default=64, help="images (default 64)")
+    added.add_argument("--count", type=int, help="images (default 64)")
     added.add_argument("--seed", type=int, default=0, help="the same seed gives the same images (default 0)")
     added.add_argument(
         "--truncation", type=float, help="restrict latents to [-t, t]: typical rather than varied images"
     )
     added.add_argument("--labels", metavar="L,L,...", help="of a conditional sampler: names or numbers, in turn")
+    added.add_argument(
+        "--condition",
+        type=Path,
+        metavar="FILE",
+        help="what is given: an image (transparent where it is to be filled), a folder of images, or an .npy array; "
+        "--count samples of each (default 6)",
+    )
     added.add_argument("--output", type=Path, default=Path("grid.png"), help="grid.png or samples.npz")
     command(methods, "list the methods, networks and options, and what does not go together")
     return parser
@@ -153,18 +166,40 @@ def sample(options: argparse.Namespace) -> int:
     if not options.output.absolute().parent.is_dir():
         raise UserError(f"--output {options.output}: its folder does not exist; make it first.")
     from genlib.pixels import picture, write_npz, write_png
-    from genlib.sampling import load_sampler
+    from genlib.sampling import Exhibit, load_sampler
     from genlib.training.run_folder import RunFolder
 
     sampler = load_sampler(RunFolder(options.run_dir).sampler)
-    labels = sampler.labels_named(options.labels.split(","), options.count) if options.labels else None
-    images = sampler.images(options.count, options.seed, options.truncation, labels)
+    if options.condition:
+        shown, images = of_condition(sampler, options)
+    else:
+        count = 64 if options.count is None else options.count
+        labels = sampler.labels_named(options.labels.split(","), count) if options.labels else None
+        images = sampler.images(count, options.seed, options.truncation, labels)
+        shown = Exhibit(images, None)
     if options.output.suffix == ".png":
-        write_png(options.output, picture(images))
+        write_png(options.output, picture(shown.images, columns=shown.columns))
     else:
         write_npz(options.output, images)
     print(options.output)
     return 0
+
+
+def of_condition(sampler: TrainedSampler, options: argparse.Namespace) -> tuple[Exhibit, Tensor]:
+    """Rows of what is given, each followed by its samples; and the samples alone."""
+    from genlib.data.context_files import read_contexts
+    from genlib.sampling import SAMPLES_SHOWN
+
+    if sampler.condition is None:
+        raise UserError(
+            f"{options.run_dir} was trained without a condition that is an image; sample it without --condition."
+        )
+    if options.labels:
+        raise UserError("--labels and --condition do not go together; this sampler takes --condition.")
+    each = SAMPLES_SHOWN if options.count is None else options.count
+    return sampler.of_contexts(
+        read_contexts(options.condition, sampler.condition), each, options.seed, options.truncation
+    )
 
 
 def methods(options: argparse.Namespace) -> int:

@@ -7,7 +7,7 @@ from typing import Any, Literal, get_args, get_origin
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
-from genlib.config import RULES, RunConfig
+from genlib.config import CONDITION_RULES, RULES, RunConfig
 from genlib.validation import choices_of, section_of
 
 Choice = type[BaseModel]
@@ -16,7 +16,7 @@ Choice = type[BaseModel]
 def listing() -> str:
     """Each choice of a name with its keys, their defaults and meaning; then what does not go together."""
     blocks = [block(key, choice) for key, choice in choices_below(RunConfig)]
-    rules = [f"    {' '.join((rule.__doc__ or '').split())}" for rule in RULES]
+    rules = [f"    {' '.join((rule.__doc__ or '').split())}" for rule in (*RULES, *CONDITION_RULES)]
     return "\n\n".join([table(), *blocks, "\n".join(["Not together, or not without:", *rules])])
 
 
@@ -26,9 +26,14 @@ def table() -> str:
     networks = [choice.model_fields["name"].default for key, choice in choices_below(RunConfig) if key == "network"]
     images = {"source": "digits"}
     columns: dict[str, dict[str, dict[str, Any]]] = {
-        **{name: {"data": images, "method": {"network": {"name": name}}} for name in networks},
+        **{name: {"data": images, "method": {"network": {"name": name}}} for name in networks if name != "unet"},
         "points": {"data": {"source": "ring8"}, "method": {"network": {"name": "mlp"}}},
         "labels": {"data": images, "method": {"conditioning": "concat"}},
+        "images": {
+            "data": images,
+            "condition": {"name": "low_resolution"},
+            "method": {"network": {"name": "unet"}},
+        },
         "likelihood": {"data": images, "method": {}, "registry": {"metric": "log_likelihood"}},
         "reconstruction": {"data": images, "method": {}, "registry": {"metric": "psnr"}},
     }
@@ -46,6 +51,7 @@ def possible(method: str, settings: dict[str, dict[str, Any]]) -> bool:
     points = settings["data"]["source"] != "digits"
     content = {
         "data": settings["data"],
+        "condition": settings.get("condition", {"name": "none"}),
         "method": {"name": method, **settings["method"]},
         "evaluation": {"features": "points" if points else "classifier"},
         "registry": {

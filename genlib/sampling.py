@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
 
@@ -14,19 +14,20 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
-from genlib.config import MethodConfig, RunConfig
+from genlib.conditions import build_condition
+from genlib.config import ConditionConfig, MethodConfig, NoCondition, RunConfig
 from genlib.errors import UserError
 from genlib.files import read_json, rename_into_place, sha256_of_file, write_bytes, write_json
 from genlib.methods import Sampler, build_method
 from genlib.networks.base import DataSpec, ImageShape
 from genlib.networks.batch_norm import reestimate_batch_norm
-from genlib.pixels import to_stored
+from genlib.pixels import to_stored, to_uint8, to_unit
 from genlib.randomness import generator_for
 from genlib.validation import did_you_mean, validated
 
 CHUNK = 256  # images whose latents come from one generator
 NORM_BATCHES = 16  # chunks of fixed latents that batch-norm statistics are estimated from
-MOST_COLUMNS, POINTS_FOR_AN_IMAGE = 10, 32  # of what is shown
+MOST_COLUMNS, POINTS_FOR_AN_IMAGE, SAMPLES_SHOWN = 10, 32, 6  # of what is shown; the last of one context
 
 
 def draw_latents(latent_size: int, seed: int, chunk: int, truncation: float | None = None) -> Tensor:
@@ -71,8 +72,11 @@ class Exhibit(NamedTuple):
 class TrainedSampler:
     """Images from a sampler in eval mode: image i of a seed is the same whatever else is asked for.
 
-    A conditional sampler draws labels as often as the data has them (`label_shares`), or takes those it is given.
+    A conditional sampler draws labels as often as the data has them (`label_shares`), or takes those it is given. One
+    that images are given to takes those that it is asked with, or of the image's chunk those that `contexts` gives.
     """
+
+    contexts: Callable[[int], Tensor] | None = None  # the chunk's number => uint8 (256, *condition.shape)
 
     def __init__(
         self,
@@ -86,6 +90,7 @@ class TrainedSampler:
         self.image_shape = image_shape
         self.latent_size = module.latent_size
         self.classes = module.classes
+        self.condition = module.condition
         self.label_shares = label_shares
         self.label_names = label_names
         self.info = info or {}
@@ -97,29 +102,54 @@ class TrainedSampler:
             return None
         return draw_labels(self.label_shares or [1 / self.classes] * self.classes, seed, index)
 
+    def given(self, index: int, seed: int = 0) -> Tensor | None:
+        """What a seed's chunk is of: labels int64 (256,), contexts in [-1, 1] (256, K, h, w), or nothing.
+
+        UserError for a sampler that takes images and has none.
+        """
+        if not self.condition:
+            return self.labels(index, seed)
+        if self.contexts is None:
+            raise UserError(
+                f"this sampler makes images of what is given (condition {self.condition.name}); give {self.form()}."
+            )
+        return to_unit(self.contexts(index))
+
+    def form(self) -> str:
+        """Of a context, in words."""
+        assert self.condition
+        channels, height, width = self.condition.shape
+        return f"images of {width}x{height} pixels with {channels} channel{'s' if channels > 1 else ''}"
+
     def chunk(
         self,
         index: int,
         seed: int = 0,
         count: int = CHUNK,
         truncation: float | None = None,
-        labels: Tensor | None = None,
+        given: Tensor | None = None,
     ) -> Tensor:
         """The first `count` of a seed's images 256 * index .. 256 * index + 255; uint8 (count, C, H, W), or float32
         (count, 2).
         """
         latents = draw_latents(self.latent_size, seed, index, truncation)[:count]
-        labels = self.labels(index, seed) if labels is None else labels
+        given = self.given(index, seed) if given is None else given
         with torch.inference_mode():
-            chosen = None if labels is None else labels[:count].to(self.device)
+            chosen = None if given is None else given[:count].to(self.device)
             return to_stored(self.module(latents.to(self.device), chosen)).cpu()
 
     def images(
-        self, count: int, seed: int = 0, truncation: float | None = None, labels: Tensor | None = None
+        self,
+        count: int,
+        seed: int = 0,
+        truncation: float | None = None,
+        labels: Tensor | None = None,
+        contexts: Tensor | None = None,
     ) -> Tensor:
-        """uint8 (count, C, H, W), or float32 (count, 2), on the CPU; of `labels`, int64 (count,), if they are given.
+        """uint8 (count, C, H, W), or float32 (count, 2), on the CPU; of `labels`, int64 (count,), or `contexts`, uint8
+        (count, *condition.shape), if they are given.
 
-        UserError where `count` or `truncation` is not positive, or labels are not what the sampler was trained on.
+        UserError where `count` or `truncation` is not positive, or what is given is not what the sampler takes.
         """
         if count < 1:
             raise UserError(f"count ({count}) must be at least 1.")
@@ -127,6 +157,9 @@ class TrainedSampler:
             raise UserError(f"truncation ({truncation}) must be positive, or 0 for none.")
         if labels is not None:
             self.check_labels(labels, count)
+        if contexts is not None:
+            self.check_contexts(contexts, count)
+        given = labels if contexts is None or not self.condition else to_unit(self.condition.cleaned(contexts))
         starts = range(0, count, CHUNK)
         return torch.cat(
             [
@@ -135,11 +168,26 @@ class TrainedSampler:
                     seed,
                     min(CHUNK, count - start),
                     truncation,
-                    None if labels is None else labels[start : start + CHUNK],
+                    None if given is None else given[start : start + CHUNK],
                 )
                 for start in starts
             ]
         )
+
+    def check_contexts(self, contexts: Tensor, count: int) -> None:
+        """UserError unless there is a context for each image, uint8 and of the shape that the sampler takes."""
+        if not self.condition:
+            raise UserError("this sampler makes images of nothing that is given; ask for a count only.")
+        found = tuple(contexts.shape[1:])
+        if found != self.condition.shape or contexts.dtype != torch.uint8:
+            raise UserError(
+                f"what is given is {contexts.dtype} of shape {found}, and this sampler (condition "
+                f"{self.condition.name}) takes uint8 of shape {self.condition.shape}: {self.form()}."
+            )
+        if len(contexts) != count:
+            raise UserError(f"{len(contexts)} images are given for {count} samples; give one for each.")
+        if fault := self.condition.fault(contexts):
+            raise UserError(fault)
 
     def check_labels(self, labels: Tensor, count: int) -> None:
         """UserError unless there is a known label for each image."""
@@ -175,11 +223,33 @@ class TrainedSampler:
         """
         if len(self.image_shape) == 1:
             return Exhibit(self.images(count * POINTS_FOR_AN_IMAGE, seed), None)
+        if self.condition:
+            return self._exhibit_of_contexts(max(1, count // (1 + SAMPLES_SHOWN)), seed)
         if not self.classes:
             return Exhibit(self.images(count, seed), None)
         columns = min(self.classes, MOST_COLUMNS)
         rows = max(1, count // columns)
         return Exhibit(self.images(rows * columns, seed, labels=torch.arange(columns).repeat(rows)), columns)
+
+    def _exhibit_of_contexts(self, rows: int, seed: int) -> Exhibit:
+        """A row for each context: what is given, and samples."""
+        assert self.contexts is not None, "the sampler has nothing to show"
+        return self.of_contexts(self.contexts(0)[:rows], SAMPLES_SHOWN, seed)[0]
+
+    def of_contexts(
+        self, contexts: Tensor, each: int, seed: int = 0, truncation: float | None = None
+    ) -> tuple[Exhibit, Tensor]:
+        """Rows of a context, uint8 (n, *condition.shape), and `each` samples of it; and the samples alone, uint8 (n *
+        each, C, H, W), those of a context one after another. UserError as of `images`.
+        """
+        if each < 1:
+            raise UserError(f"count ({each}) must be at least 1.")
+        repeated = contexts.repeat_interleave(each, 0)
+        samples = self.images(len(repeated), seed, truncation, contexts=repeated)
+        assert self.condition
+        shown = to_uint8(self.condition.shown(to_unit(contexts)))
+        rows = torch.cat([shown[:, None], samples.unflatten(0, (-1, each))], dim=1)
+        return Exhibit(rows.flatten(0, 1), 1 + each), samples
 
 
 def export_sampler(
@@ -194,6 +264,7 @@ def export_sampler(
     content = save({name: tensor.contiguous() for name, tensor in sampler.module.state_dict().items()})
     description = {
         "method": config.method.model_dump(mode="json"),
+        "condition": config.condition.model_dump(mode="json"),
         "image_shape": list(sampler.image_shape),
         "label_names": names,
         "label_shares": sampler.label_shares,
@@ -225,6 +296,7 @@ class SamplerDescription(BaseModel):
     """What config.json beside a sampler's weights says."""
 
     method: MethodConfig
+    condition: ConditionConfig = NoCondition()
     image_shape: tuple[Literal[1, 3], PositiveInt, PositiveInt] | tuple[Literal[2]]  # images, or points in the plane
     label_names: list[str] | None
     label_shares: list[Annotated[float, Field(ge=0, allow_inf_nan=False)]] | None = None
@@ -267,8 +339,9 @@ def load_sampler(folder: str | Path, device: str | torch.device = "cpu") -> Trai
     shape, shares = description.image_shape, description.label_shares
     try:
         with torch.random.fork_rng(devices=[]):
-            module = build_method(description.method, DataSpec(shape, len(shares or ()))).model.sampler
-    except (ValueError, RuntimeError) as error:
+            spec = DataSpec(shape, len(shares or ()), condition=build_condition(description.condition, shape))
+            module = build_method(description.method, spec).model.sampler
+    except (ValueError, RuntimeError, UserError) as error:
         raise UserError(f"{file} describes no sampler ({error}); export it anew.") from error
     load_weights(module, weights)
     module.to(device).requires_grad_(False)

@@ -17,7 +17,7 @@ from mlflow.models.model import ModelInfo
 from mlflow.types import ColSpec, ParamSchema, ParamSpec, Schema, TensorSpec
 
 import genlib
-from genlib.files import read_json
+from genlib.sampling import TrainedSampler, load_sampler
 
 MODEL_SCRIPT = Path(__file__).with_name("sampler_model.py")
 PACKAGE = Path(genlib.__file__).parent
@@ -28,16 +28,15 @@ REQUIREMENTS = ("mlflow", "numpy", "pandas", "pillow", "pydantic", "pyyaml", "sa
 
 def log_sampler(run_id: str, sampler: Path) -> ModelInfo:
     """Log an exported sampler folder as a model of an MLflow run."""
-    description = read_json(sampler / "config.json")
-    conditional = description["method"].get("conditioning", "none") != "none"
+    loaded = load_sampler(sampler)
     with tempfile.TemporaryDirectory() as folder, mlflow.start_run(run_id=run_id):
         return mlflow.pyfunc.log_model(
             name="sampler",
             python_model=str(MODEL_SCRIPT),
             artifacts={"sampler": str(sampler)},
             code_paths=[str(copy_code(Path(folder)))],
-            signature=signature_for(description["image_shape"], conditional),
-            input_example=(example(conditional), {"seed": 0, "truncation": 0.0}),
+            signature=signature_for(loaded),
+            input_example=(example(loaded), {"seed": 0, "truncation": 0.0}),
             pip_requirements=requirements(),
         )
 
@@ -50,22 +49,28 @@ def fetch_sampler(version: ModelVersion, folder: Path) -> Path | None:
     return Path(mlflow.artifacts.download_artifacts(artifact_uri=uri, dst_path=str(folder)))
 
 
-def example(conditional: bool) -> pd.DataFrame:
-    """Rows that ask for images."""
-    return pd.DataFrame({"count": [4], **({"label": ["0"]} if conditional else {})})
+def example(sampler: TrainedSampler) -> pd.DataFrame | np.ndarray:
+    """Rows that ask for images, or an image that is given."""
+    if sampler.condition:
+        return sampler.condition.example().numpy()
+    return pd.DataFrame({"count": [4], **({"label": ["0"]} if sampler.classes else {})})
 
 
-def signature_for(image_shape: list[int], conditional: bool) -> ModelSignature:
+def signature_for(sampler: TrainedSampler) -> ModelSignature:
     """A count, a label (name or number) if there are any, and the parameters seed and truncation (0: none) in; uint8
-    (n, C, H, W) or float32 (n, 2) out.
+    (n, C, H, W) or float32 (n, 2) out. Where images are given: uint8 (n, K, h, w) in, and `samples` of each out.
     """
-    label = [ColSpec("string", "label", required=False)] if conditional else []
-    kind = np.uint8 if len(image_shape) == 3 else np.float32
-    return ModelSignature(
-        inputs=Schema([ColSpec("long", "count"), *label]),
-        outputs=Schema([TensorSpec(np.dtype(kind), (-1, *image_shape))]),
-        params=ParamSchema([ParamSpec("seed", "long", 0), ParamSpec("truncation", "double", 0.0)]),
-    )
+    shape = sampler.image_shape
+    params = [ParamSpec("seed", "long", 0), ParamSpec("truncation", "double", 0.0)]
+    if sampler.condition:
+        inputs = Schema([TensorSpec(np.dtype(np.uint8), (-1, *sampler.condition.shape))])
+        params.append(ParamSpec("samples", "long", 1))
+    else:
+        label = [ColSpec("string", "label", required=False)] if sampler.classes else []
+        inputs = Schema([ColSpec("long", "count"), *label])
+    kind = np.uint8 if len(shape) == 3 else np.float32
+    outputs = Schema([TensorSpec(np.dtype(kind), (-1, *shape))])
+    return ModelSignature(inputs=inputs, outputs=outputs, params=ParamSchema(params))
 
 
 def requirements() -> list[str]:

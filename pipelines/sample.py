@@ -13,6 +13,7 @@ from PIL import Image
 from prefect import flow, get_run_logger, runtime
 from prefect.artifacts import create_markdown_artifact
 
+from genlib.data.context_files import read_contexts
 from genlib.errors import UserError
 from genlib.files import rename_into_place, write_json
 from genlib.home import home
@@ -32,6 +33,7 @@ def sample(
     seed: int = 0,
     version: str = CHAMPION,
     output: str | None = None,
+    condition: str | None = None,
 ) -> str:
     """Write images drawn from a registered model into a folder: PNG files, or points.npz; returns the folder.
 
@@ -42,6 +44,7 @@ def sample(
         seed: The same seed gives the same images.
         version: A version's number or its alias.
         output: A folder that is not there yet (default: one under GENLIB_HOME/samples).
+        condition: Of a model that images are given to: a file or folder of these; count samples are drawn of each.
     """
     environment.configure(by_worker=bool(runtime.deployment.id))
     chosen = version_of(model, version)
@@ -56,12 +59,18 @@ def sample(
             )
         sampler = load_sampler(fetched)
     named = None if labels is None else sampler.labels_named(labels, count)
-    samples = sampler.images(count, seed, labels=named)
-    provenance = {"model": model, "version": str(chosen.version), "mlflow_run": chosen.run_id, "seed": seed}
-    write_folder(folder, samples, provenance | {"labels": None if named is None else named.tolist()})
-    get_run_logger().info("%s samples of %s version %s: %s", count, model, chosen.version, folder)
+    if condition is None:
+        samples = sampler.images(count, seed, labels=named)
+    elif sampler.condition is None:
+        raise UserError(f"{model} version {chosen.version} makes images of nothing that is given; leave out condition.")
+    else:
+        samples = sampler.of_contexts(read_contexts(Path(condition), sampler.condition), count, seed)[1]
+    provenance: dict[str, object] = {"model": model, "version": str(chosen.version), "mlflow_run": chosen.run_id}
+    asked = {"seed": seed, "labels": None if named is None else named.tolist(), "condition": condition}
+    write_folder(folder, samples, provenance | asked)
+    get_run_logger().info("%s samples of %s version %s: %s", len(samples), model, chosen.version, folder)
     create_markdown_artifact(
-        f"{count} samples of **{model}** version {chosen.version}, seed {seed}: `{folder}`",
+        f"{len(samples)} samples of **{model}** version {chosen.version}, seed {seed}: `{folder}`",
         key=f"{slug(model)}-samples",
     )
     return str(folder)

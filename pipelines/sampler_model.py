@@ -21,7 +21,8 @@ SERVING = "_MLFLOW_IS_IN_SERVING_ENVIRONMENT"  # set to "true" by MLflow's scori
 
 class SamplerModel(PythonModel):
     """Input: rows with a `count`, and of a conditional sampler a `label` if it is to be chosen. Output: uint8 (sum of
-    counts, C, H, W), or float32 (sum of counts, 2), the same for the same seed.
+    counts, C, H, W), or float32 (sum of counts, 2), the same for the same seed. Of a sampler that images are given to,
+    the input is these, uint8 (n, K, h, w), and the output `samples` of each, one after another.
 
     What cannot be drawn is an MlflowException that says what to mend, which a server answers with status 400.
     """
@@ -32,13 +33,16 @@ class SamplerModel(PythonModel):
         self.sampler = load_sampler(context.artifacts["sampler"])
         logging.getLogger("mlflow.models.utils").addFilter(refuse_what_is_ignored)
 
-    def predict(
-        self, context: PythonModelContext, model_input: pd.DataFrame, params: dict[str, Any] | None = None
+    def predict(  # type: ignore[no-untyped-def]
+        self, context: PythonModelContext, model_input, params: dict[str, Any] | None = None
     ) -> np.ndarray:
         from genlib.errors import UserError
 
-        chosen = {"seed": 0, "truncation": 0.0} | (params or {})
+        chosen = {"seed": 0, "truncation": 0.0, "samples": 1} | (params or {})
         try:
+            if self.sampler.condition is not None:
+                return self.of_contexts(np.asarray(model_input), chosen)
+            assert isinstance(model_input, pd.DataFrame)
             counts = self.counts_in(model_input)
             labels = None
             if "label" in model_input and model_input["label"].notna().any():
@@ -51,6 +55,14 @@ class SamplerModel(PythonModel):
         except UserError as error:
             raise MlflowException.invalid_parameter_value(str(error)) from error
 
+    def of_contexts(self, contexts: np.ndarray, chosen: dict[str, Any]) -> np.ndarray:
+        """UserError for contexts of another form, and for more samples than one answer can hold."""
+        import torch
+
+        self.check_total(len(contexts) * chosen["samples"], "n x samples")
+        given, truncation = torch.from_numpy(np.array(contexts)), chosen["truncation"] or None
+        return self.sampler.of_contexts(given, chosen["samples"], chosen["seed"], truncation)[1].numpy()
+
     def counts_in(self, rows: pd.DataFrame) -> pd.Series:
         """UserError unless each row asks for images, and all together for no more than one answer can hold."""
         from genlib.errors import UserError
@@ -60,12 +72,18 @@ class SamplerModel(PythonModel):
             raise UserError("no rows; give one with a count, such as 16.")
         if (counts < 1).any():
             raise UserError(f"count ({counts.min()}) must be at least 1.")
+        self.check_total(sum(counts.tolist()), "count")
+        return counts
+
+    def check_total(self, total: int, name: str) -> None:
+        """UserError where one answer cannot hold so many."""
+        from genlib.errors import UserError
+
         shape = self.sampler.image_shape
         most = max(1, MOST_VALUES // math.prod(shape))
-        if counts.max() > most or counts.sum() > most:
+        if total > most:
             what = "points" if len(shape) == 1 else f"images of {'x'.join(map(str, shape))}"
-            raise UserError(f"count ({counts.sum()}) is more than {most} {what}; ask several times, with other seeds.")
-        return counts
+            raise UserError(f"{name} ({total}) is more than {most} {what}; ask several times, with other seeds.")
 
 
 def refuse_what_is_ignored(record: logging.LogRecord) -> bool:
@@ -74,7 +92,10 @@ def refuse_what_is_ignored(record: logging.LogRecord) -> bool:
     Who asked would get other images than those asked for, and not know: a server, which has this model alone, refuses.
     """
     if os.environ.get(SERVING) == "true" and (ignored := IGNORED.match(str(record.msg))):
-        known = "a row has a count, and a label where the model is conditional; parameters are seed and truncation"
+        known = (
+            "a row has a count, and a label where the model is conditional; parameters are seed and truncation, and "
+            "samples where images are given"
+        )
         raise MlflowException.invalid_parameter_value(f"{ignored[0].replace('`', '')}; {known}.")
     return True
 

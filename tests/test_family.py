@@ -13,6 +13,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from genlib.data.contexts import give_test_contexts
 from genlib.data.prepare import prepare
 from genlib.methods import Batch, build_method
 from genlib.methods.build import conditional
@@ -59,7 +60,9 @@ def test_it_trains_with_finite_losses_and_samples_in_range(runs, name):
     lines = run.metrics()
     assert len(lines) == STEPS and all(math.isfinite(value) for line in lines for value in line.values())
     shape = tuple(prepare(run.config().data).manifest.shape)
-    samples = load_sampler(run.sampler).images(5, seed=1)
+    sampler = load_sampler(run.sampler)
+    give_test_contexts(sampler, prepare(run.config().data), binarize=False)
+    samples = sampler.images(5, seed=1)
     assert samples.shape == (5, *shape)
     assert samples.dtype == (torch.float32 if len(shape) == 1 else torch.uint8) and samples.float().isfinite().all()
     assert (run.samples / f"step-{STEPS:08d}.png").stat().st_size > 100
@@ -77,12 +80,11 @@ def test_each_phase_has_gradients_in_its_own_networks_and_in_no_other(genlib_hom
     torch.manual_seed(0)
     config = tiny_config(name)
     dataset = prepare(config.data)
-    method = build_method(config.method, spec_of(dataset)).train()
+    method = build_method(config.method, spec_of(dataset, config.condition)).train()
     labels = dataset.labels("train")
-    batch = Batch(
-        to_unit(torch.tensor(dataset.images("train")[:16])),
-        None if labels is None else torch.from_numpy(labels[:16]),
-    )
+    images, condition = to_unit(torch.tensor(dataset.images("train")[:16])), method.model.sampler.condition
+    context = condition.context(images, torch.Generator().manual_seed(0)) if condition else None
+    batch = Batch(images, None if labels is None else torch.from_numpy(labels[:16]), context)
     method.begin_step(0)
     for phase in method.phases:
         method.requires_grad_(False)
@@ -116,9 +118,11 @@ def test_exported_and_reloaded_it_gives_the_same_samples(runs, name):
     model = load_model(run, finished_checkpoints(run.checkpoints)[-1])
     settle(model, prepare(config.data), config.data)
     noise = torch.randn(9, exported.latent_size, generator=torch.Generator().manual_seed(0))
-    labels = torch.arange(9) if exported.classes else None
+    given = torch.arange(9) if exported.classes else None
+    if exported.condition:
+        given = to_unit(exported.condition.example()).expand(9, *exported.condition.shape)
     with torch.no_grad():
-        torch.testing.assert_close(exported.module(noise, labels), model.sampler(noise, labels), atol=1e-6, rtol=0)
+        torch.testing.assert_close(exported.module(noise, given), model.sampler(noise, given), atol=1e-6, rtol=0)
 
 
 @pytest.mark.parametrize("name", [name for name in NAMES if conditional(tiny_config(name).method)])

@@ -2,7 +2,7 @@
 
 import pytest
 
-from genlib.config import RULES, load_config
+from genlib.config import CONDITION_RULES, RULES, load_config
 from genlib.errors import UserError
 from tests.conftest import CONFIGS
 
@@ -121,6 +121,48 @@ BAD = {
         ("vae_pinwheel", ["registry.metric=bits_per_dim"], "needs a density over pixels"),
         ("dcgan_digits", ["registry.metric=label_accuracy"], "is of samples with a label; set method.conditioning"),
     ],
+    "labels_are_taken_somehow": [
+        ("vae_digits", ["condition.name=label"], "it says how a label is taken; use method.conditioning=concat"),
+        (
+            "super_resolution_vae_digits",
+            ["method.conditioning=concat"],
+            "method.conditioning (concat) takes labels; use one of the two",
+        ),
+    ],
+    "images_are_given_to_some_methods": [
+        ("vae_pinwheel", ["condition.name=low_resolution"], "is points in the plane; use condition.name=none"),
+        ("vq_vae_digits", ["condition.name=masked"], "which a vq_vae does not take; use method.name vae, iwae or gan"),
+    ],
+    "images_are_given_to_some_networks": [
+        ("dcgan_digits", ["condition.name=masked"], "dcgan takes no image; use method.network={name: unet}, or mlp"),
+        ("dcgan_digits", ["method.network={name: unet}"], "and none is; set condition, or use dcgan"),
+        ("dcgan_digits", ["method.discriminator_network={name: unet}"], "method.discriminator_network is unet"),
+        (
+            "super_resolution_vae_digits",
+            ["method.network={name: mlp, norm: batch}"],
+            "generated one by one; use method.network.norm=none",
+        ),
+    ],
+    "conditions_fit_the_images": [
+        (
+            "super_resolution_vae_digits",
+            ["condition.factor=3"],
+            "condition.factor (3) must divide data.image_size (8); use 2",
+        ),
+        ("super_resolution_vae_digits", ["condition={name: greyscale}"], "data.channels is 1; use 3"),
+    ],
+    "priors_of_images_are_gaussians": [
+        ("inpainting_vae_digits", ["method.divergence={name: mmd}"], "each has its own; use kl"),
+        ("inpainting_vae_digits", ["method.latents=mixture"], "one density for all images"),
+    ],
+    "images_given_are_judged_as_they_are": [
+        ("dcgan_digits", ["method.reconstruction_weight=1"], "condition is no image; set it to 0"),
+        ("inpainting_gan_digits", ["method.augmentation={name: diffaugment}"], "use method.augmentation.name=none"),
+        ("inpainting_gan_digits", ["method.pack=2"], "condition is masked; use 1"),
+    ],
+    "hidden_pixels_have_no_bits": [
+        ("inpainting_vae_digits", ["registry.metric=bits_per_dim"], "use log_likelihood"),
+    ],
 }
 CASES = [(rule, *case) for rule, cases in BAD.items() for case in cases]
 
@@ -133,8 +175,8 @@ def test_what_makes_no_sense_is_refused_with_the_reason(rule, name, overrides, m
 
 
 def test_every_rule_is_tried_and_says_what_it_is():
-    assert set(BAD) == {rule.__name__ for rule in RULES}
-    assert all(rule.__doc__ for rule in RULES)
+    assert set(BAD) == {rule.__name__ for rule in (*RULES, *CONDITION_RULES)}
+    assert all(rule.__doc__ for rule in (*RULES, *CONDITION_RULES))
 
 
 def test_a_key_of_another_choice_is_named_as_such():

@@ -34,6 +34,7 @@ def test_imports_inside_genlib_go_down_only():
         "methods",
         "losses",
         "networks",
+        "conditions",
         "pixels",
         "config",
         "sizes",

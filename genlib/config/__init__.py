@@ -14,6 +14,16 @@ import yaml
 from pydantic import model_validator
 
 from genlib.config.base import Section
+from genlib.config.condition_rules import CONDITION_RULES
+from genlib.config.conditions import (
+    ConditionConfig,
+    GreyscaleCondition,
+    ImageCondition,
+    LabelCondition,
+    LowResolutionCondition,
+    MaskedCondition,
+    NoCondition,
+)
 from genlib.config.data import MIXTURES, POINTS, DataConfig
 from genlib.config.launcher import (
     KubernetesLauncher,
@@ -42,7 +52,7 @@ from genlib.config.methods import (
     WeightClippingConfig,
 )
 from genlib.config.metrics import DISTANCES, KERNEL_DISTANCES, LIKELIHOODS, METRICS, RECONSTRUCTIONS
-from genlib.config.networks import DCGANConfig, MLPConfig, NetworkConfig, R3GANConfig, ResNetConfig
+from genlib.config.networks import DCGANConfig, MLPConfig, NetworkConfig, R3GANConfig, ResNetConfig, UNetConfig
 from genlib.config.rules import RULES
 from genlib.config.training import EvaluationConfig, RegistryConfig, TrainingConfig, check_divisible
 from genlib.errors import UserError
@@ -52,7 +62,9 @@ __all__ = [
     "ADAConfig",
     "AutoencoderConfig",
     "BetaTCConfig",
+    "CONDITION_RULES",
     "CodePriorConfig",
+    "ConditionConfig",
     "DCGANConfig",
     "DISTANCES",
     "DataConfig",
@@ -60,18 +72,24 @@ __all__ = [
     "EvaluationConfig",
     "GANConfig",
     "GradientPenaltySection",
+    "GreyscaleCondition",
     "HierarchicalVAEConfig",
     "IWAEConfig",
+    "ImageCondition",
     "KERNEL_DISTANCES",
     "KLConfig",
     "KubernetesLauncher",
     "LIKELIHOODS",
+    "LabelCondition",
+    "LowResolutionCondition",
     "METRICS",
     "MIXTURES",
     "MLPConfig",
     "MMDConfig",
+    "MaskedCondition",
     "MethodConfig",
     "NetworkConfig",
+    "NoCondition",
     "OptimizerConfig",
     "POINTS",
     "ProcessLauncher",
@@ -85,6 +103,7 @@ __all__ = [
     "SlurmLauncher",
     "TorchrunLauncher",
     "TrainingConfig",
+    "UNetConfig",
     "VAEConfig",
     "VAEGANConfig",
     "VQVAEConfig",
@@ -96,9 +115,10 @@ __all__ = [
 
 
 class RunConfig(Section):
-    """One complete run: dataset, method, training, evaluation, registration, and the machines."""
+    """One complete run: dataset, condition, method, training, evaluation, registration, and the machines."""
 
     data: DataConfig = DataConfig()
+    condition: ConditionConfig = NoCondition()
     method: MethodConfig
     training: TrainingConfig = TrainingConfig()
     evaluation: EvaluationConfig = EvaluationConfig()
@@ -107,7 +127,7 @@ class RunConfig(Section):
 
     @model_validator(mode="after")
     def makes_sense(self) -> Self:
-        for rule in RULES:
+        for rule in (*RULES, *CONDITION_RULES):
             if broken := rule(self):
                 raise ValueError(broken)
         return self

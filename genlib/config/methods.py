@@ -293,6 +293,9 @@ class GANConfig(MethodSection):
         NoAugmentation()
     )
     pack: int = Field(1, ge=1, description="Images that are judged together (Lin et al. 2018)")
+    reconstruction_weight: float = Field(
+        0.0, ge=0, description="Of the mean absolute difference to the image that a condition was taken of"
+    )
     discriminator_steps: int = Field(1, ge=1, description="Algorithm 1's k")
     generator_optimizer: OptimizerConfig = GAN_OPTIMIZER
     discriminator_optimizer: OptimizerConfig = GAN_OPTIMIZER

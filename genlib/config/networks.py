@@ -44,5 +44,17 @@ class R3GANConfig(Section):
     expansion: int = Field(2, ge=1, description="Of the channels inside a block")
 
 
-NetworkConfig = Annotated[MLPConfig | DCGANConfig | ResNetConfig | R3GANConfig, Field(discriminator="name")]
-STRIDED = ("dcgan", "resnet", "r3gan")  # whose resolutions double from 4 to 7 pixels
+class UNetConfig(Section):
+    """From an image that is given to a whole one (Isola et al. 2017, appendix 6.1)."""
+
+    name: Literal["unet"] = "unet"
+    width: int = Field(32, ge=1, description="Channels at the highest resolution; two halvings double them")
+    discriminator_layers: int = Field(
+        2, ge=1, description="Halvings of the patch discriminator, whose scores are of patches the larger the more"
+    )
+
+
+NetworkConfig = Annotated[
+    MLPConfig | DCGANConfig | ResNetConfig | R3GANConfig | UNetConfig, Field(discriminator="name")
+]
+STRIDED = ("dcgan", "resnet", "r3gan", "unet")  # whose resolutions double from 4 to 7 pixels

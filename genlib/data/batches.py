@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from genlib.conditions import Condition
 from genlib.data.read_ahead import ReadAhead
 from genlib.methods.base import Batch
 from genlib.pixels import binarized, to_unit
@@ -44,7 +45,8 @@ class Batches:
     A step draws `draws` batches of `batch_size` rows (more than one where a phase repeats); each is cut into
     `micro_batches` equal parts, of which this process takes `mine`. The images lie on the device as uint8 if they fit
     into `resident_bytes`; otherwise they are read from the memory-mapped file, some steps ahead.
-    `binarize` draws every pixel as -1 or 1, afresh each time. Points keep their values.
+    `binarize` draws every pixel as -1 or 1, afresh each time. Points keep their values. Of each image a context is
+    given where there is a `condition`.
     """
 
     def __init__(
@@ -61,10 +63,11 @@ class Batches:
         resident_bytes: float,
         memory_format: torch.memory_format = torch.contiguous_format,
         binarize: bool = False,
+        condition: Condition | None = None,
     ) -> None:
         self.images_per_step = draws * batch_size
         self.device, self.memory_format = device, memory_format if images.ndim == 4 else torch.contiguous_format
-        self._binarize = binarize
+        self._binarize, self._condition = binarize, condition
         self._draws, self._batch_size, self._mine = draws, batch_size, mine
         self._part = batch_size // micro_batches
         self._labels = None if labels is None else torch.from_numpy(np.asarray(labels)).to(device)
@@ -107,4 +110,7 @@ class Batches:
         if self._binarize:
             images = binarized(images, generator_for("binarize", self._seed, *place, device=self.device))
         labels = None if self._labels is None else self._labels.index_select(0, rows.to(self.device, non_blocking=True))
-        return Batch(images.contiguous(memory_format=self.memory_format), labels)
+        context = None
+        if self._condition:
+            context = self._condition.context(images, generator_for("condition", self._seed, *place))
+        return Batch(images.contiguous(memory_format=self.memory_format), labels, context)

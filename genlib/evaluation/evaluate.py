@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from genlib.config import EvaluationConfig, RunConfig
+from genlib.data.contexts import give_test_contexts
 from genlib.data.folder import DatasetFolder, open_dataset
 from genlib.data.prepare import prepare
 from genlib.errors import UserError
@@ -51,6 +52,7 @@ def evaluate_on(run: RunFolder, config: RunConfig, processes: Processes, device:
         raise UserError(f"{run.path} has no checkpoint yet; train it first: genlib train CONFIG --run-dir DIR.")
     dataset = open_dataset(processes.first(lambda: prepare(config.data, progress=False).path))
     check_fit(sampler, dataset, asked)
+    give_test_contexts(sampler, dataset, config.data.binarize == "draw")
     test = held_out_for(config, dataset, asked.likelihood_images)
     jury = convene(dataset, asked, processes, device)
     first, sets = judged_samples(jury, sampler)
@@ -149,6 +151,7 @@ def evaluate_sampler(folder: Path, config: RunConfig, output: Path | None) -> di
         sampler, asked = load_sampler(folder, device), config.evaluation
         dataset = open_dataset(processes.first(lambda: prepare(config.data, progress=False).path))
         check_shape(sampler, dataset)
+        give_test_contexts(sampler, dataset, config.data.binarize == "draw")
         check_counts(asked, dataset.manifest)
         jury = convene(dataset, asked, processes, device)
         first, sets = judged_samples(jury, sampler)

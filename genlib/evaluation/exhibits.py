@@ -44,20 +44,21 @@ def of_samples(samples: Tensor, features: Tensor, train: Reference, dataset: Dat
 
 
 def of_sampler(shown: Exhibits, sampler: TrainedSampler, seed: int) -> Exhibits:
-    """With walks between pairs of latents, (rows, steps, C, H, W), under the label of the first; and with samples of
-    each label, if there are labels, (rows, labels, C, H, W).
+    """With walks between pairs of latents, (rows, steps, C, H, W), under the label or context of the first; and
+    with samples of each label, if there are labels, (rows, labels, C, H, W).
     """
     latents = draw_latents(sampler.latent_size, seed, chunk=0)[: 2 * ROWS]
     steps = torch.linspace(0, 1, STEPS)
     walks = torch.stack([slerp(ends[0], ends[1], steps) for ends in latents.split(2)]).to(sampler.device)
-    labels = sampler.labels(0, seed)
+    given = sampler.given(0, seed)
     with torch.inference_mode():
-        held = None if labels is None else labels[: 2 * ROWS : 2].repeat_interleave(STEPS).to(sampler.device)
+        held = None if given is None else given[: 2 * ROWS : 2].repeat_interleave(STEPS, 0).to(sampler.device)
         images = to_uint8(sampler.module(walks.flatten(0, 1), held)).cpu().unflatten(0, (ROWS, STEPS))
     shown = replace(shown, interpolations=images)
-    by_label = sampler.exhibit(GRID, seed)
-    if by_label.columns is None:
+    if not sampler.classes:
         return shown
+    by_label = sampler.exhibit(GRID, seed)
+    assert by_label.columns is not None
     names = sampler.label_names or [str(label) for label in range(by_label.columns)]
     return replace(
         shown,
@@ -86,12 +87,12 @@ def of_encoder(
 
 
 def traversed(model: LatentVariableModel, first: Batch, dimensions: Sequence[int]) -> Tensor:
-    """Of a batch of one, under its label; uint8 (dimensions, steps, C, H, W)."""
+    """Of a batch of one, under its label or context; uint8 (dimensions, steps, C, H, W)."""
     moved = model.posterior(first).mean.expand(len(dimensions), STEPS, -1).clone()
     for row, dimension in enumerate(dimensions):
         moved[row, :, dimension] = torch.linspace(-REACH, REACH, STEPS)
-    labels = None if first.labels is None else first.labels.expand(len(dimensions) * STEPS)
-    images = model.sampler.decode(moved.flatten(0, 1), labels)
+    held = first.map(lambda part: part.expand(len(dimensions) * STEPS, *part.shape[1:]))
+    images = model.sampler.decode(moved.flatten(0, 1), held.given)
     return to_uint8(images).cpu().unflatten(0, moved.shape[:2])
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from genlib.conditions import Condition, build_condition
 from genlib.config import RunConfig
 from genlib.data.folder import DatasetFolder
 from genlib.errors import UserError
@@ -31,18 +32,24 @@ class HeldOut:
     labels: Labels
     count: int
     binarize_seed: int | None = None
+    condition: Condition | None = None
 
     def batch(self, index: int, device: torch.device) -> Batch:
-        """A chunk in [-1, 1], with its labels."""
+        """A chunk in [-1, 1], with its labels and what is given of it."""
         images, labels = to_unit(self.chunk(index)), self.labels(index)
         if self.binarize_seed is not None:
             images = binarized(images, generator_for("test images binarized", self.binarize_seed, index))
+        context = self.condition.context(images, generator_for("held-out contexts", index)) if self.condition else None
         rows = self.count - index * CHUNK
-        return Batch(images[:rows].to(device), None if labels is None else labels[:rows].to(device))
+        return Batch(images, labels, context).map(lambda part: part[:rows].to(device))
 
 
 def held_out_of(
-    dataset: DatasetFolder, count: int | None, labelled: bool = False, binarize_seed: int | None = None
+    dataset: DatasetFolder,
+    count: int | None,
+    labelled: bool = False,
+    binarize_seed: int | None = None,
+    condition: Condition | None = None,
 ) -> HeldOut:
     """`count` images of the test split in random order, or all; only those with a label if they must be `labelled`.
 
@@ -58,14 +65,16 @@ def held_out_of(
                 "labels, or train with method.conditioning=none."
             )
     wanted = min(count or len(rows), len(rows))
-    return HeldOut(chunks_of(dataset, "test", rows), labels_of(dataset, "test", rows), wanted, binarize_seed)
+    chunk, labels_of_chunk = chunks_of(dataset, "test", rows), labels_of(dataset, "test", rows)
+    return HeldOut(chunk, labels_of_chunk, wanted, binarize_seed, condition)
 
 
 def held_out_for(config: RunConfig, dataset: DatasetFolder, count: int | None) -> HeldOut:
     """Those that a run's model is judged on; of data that is binarized at every draw, one draw for each image."""
     must_have_labels = config.method.has_encoder and conditional(config.method)
     binarize_seed = config.evaluation.seed if config.data.binarize == "draw" else None
-    return held_out_of(dataset, count, must_have_labels, binarize_seed)
+    condition = build_condition(config.condition, tuple(dataset.manifest.shape))
+    return held_out_of(dataset, count, must_have_labels, binarize_seed, condition)
 
 
 def parts_of(batch: Batch, size: int) -> list[Batch]:
@@ -74,4 +83,4 @@ def parts_of(batch: Batch, size: int) -> list[Batch]:
 
 
 def rows_of(batch: Batch, rows: Tensor) -> Batch:
-    return Batch(batch.images[rows], None if batch.labels is None else batch.labels[rows])
+    return batch.map(lambda part: part[rows])

@@ -10,6 +10,7 @@ import torch
 
 from genlib.config import LIKELIHOODS, RunConfig
 from genlib.config.metrics import RECONSTRUCTIONS
+from genlib.data.contexts import give_test_contexts
 from genlib.data.folder import DatasetFolder
 from genlib.evaluation.classifier import number_of_classes
 from genlib.evaluation.extractors import build_panel
@@ -52,6 +53,7 @@ def make_evaluate(config: RunConfig, dataset: DatasetFolder, device: torch.devic
         of_model = held_out(model) if isinstance(model, EncoderModel) else {}
         estimate_norms(model.sampler, shares)  # last: images are encoded under other statistics
         sampler = TrainedSampler(model.sampler, tuple(dataset.manifest.shape), shares)
+        give_test_contexts(sampler, dataset, config.data.binarize == "draw")
         labels = partial(sampler.labels, seed=asked.seed) if sampler.classes else None
         found = judge(partial(sampler.chunk, seed=asked.seed), asked.samples, "samples", labels).metrics
         return {name: estimate.value for name, estimate in (found | of_model).items() if math.isfinite(estimate.value)}

@@ -54,7 +54,8 @@ def likelihood(
     per_image["elbo"] = -per_image["reconstruction"] - per_image["kl"]
     per_image["log_likelihood"] = per_image[str(samples)]
     shape = images.chunk(0).shape[1:]
-    if len(shape) == 3 and model.pixels != "cross-entropy":
+    condition = model.sampler.condition
+    if len(shape) == 3 and model.pixels != "cross-entropy" and (condition is None or condition.counts_all):
         per_image["bits_per_dim"] = bits_per_dim(per_image["log_likelihood"], shape.numel(), model.pixels == "density")
     estimates = {name: over_images(values) for name, values in per_image.items()}
     means, divergences = table[:, len(columns) :], None

@@ -1,4 +1,7 @@
-"""Negative log-likelihoods of images under a decoder, in nats per image."""
+"""Negative log-likelihoods of images under a decoder, in nats per image.
+
+Where only some pixels are to count, `counted` is 1 at these and 0 elsewhere, (B, 1, H, W).
+"""
 
 from __future__ import annotations
 
@@ -9,10 +12,22 @@ import torch.nn.functional as F
 from torch import Tensor
 
 
-def gaussian_negative_log_likelihood(images: Tensor, mean: Tensor, sigma: float | Tensor) -> Tensor:
+def summed(values: Tensor, counted: Tensor | None) -> Tensor:
+    """Over an image's dimensions, or those that count; (B, ...) => (B,)."""
+    return (values if counted is None else values * counted).flatten(1).sum(1)
+
+
+def dimensions_of(images: Tensor, counted: Tensor | None) -> int | Tensor:
+    """How many an image has, or how many of them count, (B,)."""
+    return images[0].numel() if counted is None else counted.expand_as(images).flatten(1).sum(1)
+
+
+def gaussian_negative_log_likelihood(
+    images: Tensor, mean: Tensor, sigma: float | Tensor, counted: Tensor | None = None
+) -> Tensor:
     """-log N(x; mean, sigma^2 I), summed over the dimensions of an image; (B, ...) => (B,)."""
-    squared_error = (images - mean).flatten(1).square().sum(1)
-    dimensions = images[0].numel()
+    squared_error = summed((images - mean).square(), counted)
+    dimensions = dimensions_of(images, counted)
     log_sigma = sigma.log() if isinstance(sigma, Tensor) else math.log(sigma)
     return squared_error / (2 * sigma**2) + dimensions * (log_sigma + 0.5 * math.log(2 * math.pi))
 
@@ -20,20 +35,26 @@ def gaussian_negative_log_likelihood(images: Tensor, mean: Tensor, sigma: float 
 LEAST_SIGMA = 1e-3  # an eighth of a step of uint8 on [-1, 1]
 
 
-def optimal_sigma(images: Tensor, mean: Tensor) -> Tensor:
+def mean_squared_error(images: Tensor, mean: Tensor, counted: Tensor | None = None) -> Tensor:
+    """Over all dimensions that count; (B, ...) => ()."""
+    squares = (images - mean).square()
+    return squares.mean() if counted is None else (squares * counted).sum() / counted.expand_as(images).sum()
+
+
+def optimal_sigma(images: Tensor, mean: Tensor, counted: Tensor | None = None) -> Tensor:
     """The standard deviation under which a batch is likeliest: the root of the mean squared error, but for a least one
     (Rybkin et al. 2021, eq. 5); (B, ...) => ().
     """
-    return (images - mean).square().mean().clamp_min(LEAST_SIGMA**2).sqrt()
+    return mean_squared_error(images, mean, counted).clamp_min(LEAST_SIGMA**2).sqrt()
 
 
-def bernoulli_negative_log_likelihood(images: Tensor, logits: Tensor) -> Tensor:
+def bernoulli_negative_log_likelihood(images: Tensor, logits: Tensor, counted: Tensor | None = None) -> Tensor:
     """-log Bernoulli(x; sigmoid(logits)) for pixels in [0, 1], summed over an image; (B, ...) => (B,).
 
     For pixels strictly between 0 and 1 it is a cross-entropy, without the normalizer of a likelihood
     (Loaiza-Ganem & Cunningham 2019).
     """
-    return F.binary_cross_entropy_with_logits(logits, images, reduction="none").flatten(1).sum(1)
+    return summed(F.binary_cross_entropy_with_logits(logits, images, reduction="none"), counted)
 
 
 SMALL_LOGIT = 0.05  # below which closed forms lose digits and series have them all
@@ -52,10 +73,12 @@ def continuous_bernoulli_log_normalizer(logits: Tensor) -> Tensor:
     return torch.where(small, series, exact)
 
 
-def continuous_bernoulli_negative_log_likelihood(images: Tensor, logits: Tensor) -> Tensor:
+def continuous_bernoulli_negative_log_likelihood(
+    images: Tensor, logits: Tensor, counted: Tensor | None = None
+) -> Tensor:
     """-log of that density of pixels in [0, 1], summed over an image; (B, ...) => (B,)."""
-    normalizer = continuous_bernoulli_log_normalizer(logits).flatten(1).sum(1)
-    return bernoulli_negative_log_likelihood(images, logits) - normalizer
+    normalizer = summed(continuous_bernoulli_log_normalizer(logits), counted)
+    return bernoulli_negative_log_likelihood(images, logits, counted) - normalizer
 
 
 def continuous_bernoulli_mean(logits: Tensor) -> Tensor:
@@ -71,7 +94,9 @@ def continuous_bernoulli_mean(logits: Tensor) -> Tensor:
 HALF_STEP = 1 / 255  # half the distance of two pixel values on [-1, 1]
 
 
-def discretized_logistic_negative_log_likelihood(images: Tensor, mean: Tensor, log_scale: Tensor) -> Tensor:
+def discretized_logistic_negative_log_likelihood(
+    images: Tensor, mean: Tensor, log_scale: Tensor, counted: Tensor | None = None
+) -> Tensor:
     """-log of the probability of pixels that are one of 256 values in [-1, 1]: what a logistic distribution has within
     half a step, and beyond the outermost values (Kingma et al. 2016, appendix C.5; Salimans et al. 2017, eq. 2);
     (B, ...) => (B,).
@@ -84,4 +109,4 @@ def discretized_logistic_negative_log_likelihood(images: Tensor, mean: Tensor, l
     inside = F.logsigmoid(above) + F.logsigmoid(-below) + torch.log(-torch.expm1(-width))
     darkest, brightest = images < -1 + HALF_STEP, images > 1 - HALF_STEP
     log_probability = torch.where(darkest, F.logsigmoid(above), torch.where(brightest, F.logsigmoid(-below), inside))
-    return -log_probability.flatten(1).sum(1)
+    return -summed(log_probability, counted)

@@ -17,10 +17,10 @@ class AutoencoderModel(EncoderModel):
         self.encoder = encoder
 
     def encode(self, batch: Batch) -> Tensor:
-        return self.encoder(batch.images, batch.labels).float()
+        return self.encoder(batch.images, batch.given).float()
 
     def reconstruct(self, batch: Batch) -> Tensor:
-        return self.sampler.decode(self.encode(batch), batch.labels)
+        return self.sampler.decode(self.encode(batch), batch.given)
 
 
 class Autoencoder(Method):
@@ -46,7 +46,7 @@ class Autoencoder(Method):
 
     def loss(self, phase: str, batch: Batch) -> Losses:
         latents = self.model.encode(batch)
-        images = self.model.sampler.decode(latents, batch.labels).float()
+        images = self.model.sampler.decode(latents, batch.given).float()
         reconstruction = (batch.images - images).flatten(1).square().sum(1).mean()
         length = 0.5 * latents.square().sum(1).mean()
         losses = {"reconstruction": reconstruction, "latent_length": length}

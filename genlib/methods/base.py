@@ -10,6 +10,7 @@ from typing import Literal, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from genlib.conditions import Condition
 from genlib.config import OptimizerConfig
 from genlib.losses.likelihoods import continuous_bernoulli_mean
 from genlib.methods.latents import FittedLatents
@@ -22,6 +23,16 @@ class Batch(NamedTuple):
 
     images: Tensor  # float in [-1, 1], (B, C, H, W); points in the plane are (B, 2)
     labels: Tensor | None  # int64, (B,)
+    context: Tensor | None = None  # what is given of each image, in [-1, 1], (B, K, h, w)
+
+    @property
+    def given(self) -> Tensor | None:
+        """What conditional networks take: the context where there is one, else the labels."""
+        return self.labels if self.context is None else self.context
+
+    def map(self, function: Callable[[Tensor], Tensor]) -> Batch:
+        """The function's value for all that is there."""
+        return Batch(*[None if part is None else function(part) for part in self])  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True)
@@ -55,8 +66,9 @@ OUTPUTS: dict[Output, Callable[[Tensor], Tensor]] = {
 class Sampler(nn.Module):
     """From noise ~ N(0, I) to images: what EMA averages, export stores and MLflow serves.
 
-    The noise becomes latents (by itself unless latents were fitted), these the network's raw numbers, these images.
-    `classes` is the number of labels that a conditional network takes, else 0.
+    The noise becomes latents (by itself unless latents were fitted), these the network's raw numbers, these images,
+    which keep what is given of them. `classes` is the number of labels that a conditional network takes, else 0;
+    `condition` says which images it takes.
     """
 
     def __init__(
@@ -66,21 +78,29 @@ class Sampler(nn.Module):
         output: Output = "tanh",
         classes: int = 0,
         latents: FittedLatents | None = None,
+        condition: Condition | None = None,
     ) -> None:
         super().__init__()
         self.network = network
+        self.condition = condition
         self.latents = latents
         self.latent_size = latents.noise_size if latents else latent_size  # of the noise
         self.output: Output = output
         self.classes = classes
 
-    def forward(self, noise: Tensor, labels: Tensor | None = None) -> Tensor:
-        """float (B, latent_size), int64 (B,) for conditional networks => float (B, C, H, W) in [-1, 1], or (B, 2)."""
-        return self.decode(self.latents(noise) if self.latents else noise, labels)
+    def forward(self, noise: Tensor, given: Tensor | None = None) -> Tensor:
+        """float (B, latent_size) and, for conditional networks, labels int64 (B,) or a context (B, K, h, w) => float
+        (B, C, H, W) in [-1, 1], or (B, 2).
+        """
+        return self.decode(self.latents(noise) if self.latents else noise, given)
 
-    def decode(self, latents: Tensor, labels: Tensor | None = None) -> Tensor:
+    def decode(self, latents: Tensor, given: Tensor | None = None) -> Tensor:
         """The images of latents, (B, d) => (B, ...)."""
-        return self.to_images(self.network(latents, labels))
+        images = self.to_images(self.network(latents, given))
+        if self.condition is None:
+            return images
+        assert given is not None
+        return self.condition.keep(images.float(), given)
 
     def to_images(self, raw: Tensor) -> Tensor:
         """The network's raw numbers as pixels in [-1, 1], or as points, of the same shape."""

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from torch import nn
+from typing import Literal
+
+from torch import Tensor, nn
 
 from genlib.augmentation import AdaptiveAugment, DiffAugment
+from genlib.conditions import Condition, enlarged
 from genlib.config import (
     ADAConfig,
     AutoencoderConfig,
@@ -17,6 +20,7 @@ from genlib.config import (
     KLConfig,
     MethodConfig,
     MMDConfig,
+    NetworkConfig,
     VAEConfig,
     VAEGANConfig,
     VQVAEConfig,
@@ -32,11 +36,12 @@ from genlib.methods.hierarchical_vae import HierarchicalModel
 from genlib.methods.iwae import IWAE
 from genlib.methods.latents import fitted_latents
 from genlib.methods.likelihoods import build_likelihood
-from genlib.methods.vae import VAE, VariationalModel
+from genlib.methods.vae import VAE, PriorDecoder, VariationalModel
 from genlib.methods.vae_gan import VAEGAN, VAEGANModel
 from genlib.methods.vq_vae import VQVAE, CodeDecoder, VQModel
-from genlib.networks.base import DataSpec
+from genlib.networks.base import DataSpec, Given
 from genlib.networks.build import build_discriminator, build_encoder, build_generator
+from genlib.networks.discriminator import Discriminator
 from genlib.networks.mlp import mlp
 from genlib.networks.transformer import CodeTransformer
 from genlib.networks.vector_quantizer import VectorQuantizer
@@ -46,13 +51,15 @@ from genlib.networks.vq import VQDecoder, VQEncoder
 def build_method(config: MethodConfig, data: DataSpec) -> Method:
     """The method that a configuration describes, its weights drawn from the global generator.
 
-    ValueError for a conditional method on data without labels.
+    ValueError for a conditional method on data without labels, and for one that takes no images where some are given.
     """
     classes = 0
     if conditional(config):
         classes = data.classes
         if not classes:
             raise ValueError("method.conditioning needs labels, which the data has not; set it to none.")
+    if data.condition and not isinstance(config, VAEConfig | IWAEConfig | GANConfig):
+        raise ValueError(f"{config.name} takes no images that are given; use vae, iwae or gan.")
     match config:
         case AutoencoderConfig():
             return Autoencoder(
@@ -90,13 +97,13 @@ def unbounded(data: DataSpec) -> Output:
 
 
 def autoencoder_model(config: AutoencoderConfig, data: DataSpec, classes: int) -> AutoencoderModel:
-    encoder = build_encoder(config.network, data.shape, config.latent_size, classes)
+    encoder = build_encoder(config.network, data.shape, config.latent_size, Given(classes))
     return AutoencoderModel(encoder, decoding_sampler(config, data, classes, unbounded(data)))
 
 
 def variational_model(config: VAEConfig | IWAEConfig, data: DataSpec, classes: int) -> VariationalModel:
     likelihood = build_likelihood(config.likelihood, config.sigma, unbounded(data))
-    encoder = build_encoder(config.network, data.shape, 2 * config.latent_size, classes)
+    encoder = build_encoder(config.network, data.shape, 2 * config.latent_size, given_of(data, classes))
     sampler = decoding_sampler(config, data, classes, likelihood.output)
     return VariationalModel(encoder, sampler, likelihood, config.latent_size)
 
@@ -104,9 +111,39 @@ def variational_model(config: VAEConfig | IWAEConfig, data: DataSpec, classes: i
 def decoding_sampler(
     config: AutoencoderConfig | VAEConfig | IWAEConfig, data: DataSpec, classes: int, output: Output
 ) -> Sampler:
-    decoder = build_generator(config.network, config.latent_size, data.shape, classes, config.conditioning)
+    network: nn.Module = build_generator(
+        config.network,
+        config.latent_size,
+        data.shape,
+        given_of(data, classes),
+        "concat" if data.condition else config.conditioning,
+    )
+    if data.condition:
+        network = PriorDecoder(prior_of(config.network, data.condition, 2 * config.latent_size), network)
     latents = fitted_latents(config.latents, config.latent_size, config.mixture_components)
-    return Sampler(decoder, config.latent_size, output, classes, latents)
+    return Sampler(network, config.latent_size, output, classes, latents, data.condition)
+
+
+def given_of(data: DataSpec, classes: int) -> Given:
+    """What the method's networks take beside their input."""
+    return Given(classes, data.condition.shape if data.condition else None)
+
+
+def prior_of(network: NetworkConfig, condition: Condition, outputs: int) -> nn.Module:
+    """From what is given, (B, K, h, w), to (B, outputs)."""
+    size = condition.image_shape[1:]
+    return nn.Sequential(Enlarged(size), build_encoder(network, (condition.shape[0], *size), outputs))
+
+
+class Enlarged(nn.Module):
+    """Every value as a square of pixels."""
+
+    def __init__(self, size: tuple[int, ...]) -> None:
+        super().__init__()
+        self.size = size
+
+    def forward(self, given: Tensor) -> Tensor:
+        return enlarged(given, (0, *self.size))
 
 
 def build_divergence(config: VAEConfig, rows: int) -> Divergence:
@@ -147,12 +184,13 @@ def vq_model(config: VQVAEConfig, data: DataSpec, classes: int) -> VQModel:
 
 def build_vae_gan(config: VAEGANConfig, data: DataSpec, classes: int) -> VAEGAN:
     network, conditioning = config.network, config.conditioning
-    decoder = build_generator(network, config.latent_size, data.shape, classes, conditioning)
-    encoder = build_encoder(network, data.shape, 2 * config.latent_size, classes)
+    given = Given(classes)
+    decoder = build_generator(network, config.latent_size, data.shape, given, conditioning)
+    encoder = build_encoder(network, data.shape, 2 * config.latent_size, given)
     latents = fitted_latents(config.latents, config.latent_size, config.mixture_components)
     return VAEGAN(
         VAEGANModel(encoder, Sampler(decoder, config.latent_size, unbounded(data), classes, latents)),
-        build_discriminator(network, data.shape, classes, conditioning),
+        discriminator_of_features(network, data, given, conditioning),
         config.encoder_optimizer,
         config.decoder_optimizer,
         config.discriminator_optimizer,
@@ -161,16 +199,28 @@ def build_vae_gan(config: VAEGANConfig, data: DataSpec, classes: int) -> VAEGAN:
     )
 
 
+def discriminator_of_features(
+    network: NetworkConfig, data: DataSpec, given: Given, conditioning: Literal["none", "concat"]
+) -> Discriminator:
+    """ValueError for one of patches."""
+    found = build_discriminator(network, data.shape, given, conditioning)
+    if not isinstance(found, Discriminator):
+        raise ValueError(f"vae_gan compares features of whole images, and {network.name} has none; use dcgan.")
+    return found
+
+
 def build_gan(config: GANConfig, data: DataSpec, classes: int) -> GAN:
-    generator = build_generator(config.network, config.latent_size, data.shape, classes, config.conditioning)
-    penalty = config.penalty
+    given, penalty = given_of(data, classes), config.penalty
+    generator = build_generator(
+        config.network, config.latent_size, data.shape, given, "concat" if data.condition else config.conditioning
+    )
     return GAN(
-        generator=Sampler(generator, config.latent_size, unbounded(data), classes),
+        generator=Sampler(generator, config.latent_size, unbounded(data), classes, condition=data.condition),
         discriminator=build_discriminator(
             config.judging_network,
             data.shape,
-            classes,
-            config.discriminator_conditioning if classes else "none",
+            given,
+            config.discriminator_conditioning if given else "none",
             config.pack,
             config.spectral_norm,
         ),
@@ -183,6 +233,7 @@ def build_gan(config: GANConfig, data: DataSpec, classes: int) -> GAN:
         else None,
         clip=penalty.limit if isinstance(penalty, WeightClippingConfig) else None,
         augmentation=build_augmentation(config),
+        reconstruction_weight=config.reconstruction_weight,
     )
 
 

@@ -15,6 +15,7 @@ from genlib.methods.base import Batch, GenerativeModel, Losses, Method, Phase, S
 from genlib.methods.collapse import diversity, symptoms_of_players
 from genlib.networks.discriminator import Discriminator
 from genlib.networks.spectral_norm import update_spectral_norms
+from genlib.networks.unet import PatchDiscriminator
 
 
 class LazyPenalty(NamedTuple):
@@ -29,13 +30,14 @@ class GAN(Method):
     """k turns of the discriminator, each on fresh images and fresh latents, then one of the generator.
 
     The discriminator may be held by a penalty, by limits to its weights (`clip`) or by spectral normalization; reals
-    and fakes may be augmented before it sees them. Fakes have the labels of the batch's reals.
+    and fakes may be augmented before it sees them. Fakes are of what is given of the batch's reals, and may be drawn
+    to them by the mean absolute difference, weighted (Isola et al. 2017, eq. 4).
     """
 
     def __init__(
         self,
         generator: Sampler,
-        discriminator: Discriminator,
+        discriminator: Discriminator | PatchDiscriminator,
         adversarial_loss: AdversarialLoss,
         generator_optimizer: OptimizerConfig,
         discriminator_optimizer: OptimizerConfig,
@@ -43,12 +45,14 @@ class GAN(Method):
         penalty: LazyPenalty | None = None,
         clip: float | None = None,
         augmentation: nn.Module | None = None,
+        reconstruction_weight: float = 0.0,
     ) -> None:
         super().__init__()
         self.model = GenerativeModel(generator)
         self.discriminator = discriminator
         self.adversarial_loss = adversarial_loss
         self.penalty, self.clip = penalty, clip
+        self.reconstruction_weight = reconstruction_weight
         self.augmentation = augmentation or nn.Identity()
         self.variant = penalty is not None  # whether this step has a penalty
         self.phases = (
@@ -65,22 +69,31 @@ class GAN(Method):
         return self.generator_loss(batch) if phase == "generator" else self.discriminator_loss(batch)
 
     def generator_loss(self, batch: Batch) -> Losses:
-        fake = self.scores(self.augmentation(self.fakes(batch)), batch.labels)
+        drawn = self.fakes(batch)
+        fake = self.scores(self.augmentation(drawn), batch.given)
         real = None
         if self.adversarial_loss.compares:
-            real = self.scores(self.augmentation(batch.images), batch.labels)
-        return {"total": self.adversarial_loss.generator(fake, real).mean()}
+            real = self.scores(self.augmentation(batch.images), batch.given)
+        total = self.adversarial_loss.generator(fake, real).mean()
+        if not self.reconstruction_weight:
+            return {"total": total}
+        reconstruction = (drawn - batch.images).abs().mean()
+        return {
+            "total": total + self.reconstruction_weight * reconstruction,
+            "adversarial": total,
+            "reconstruction": reconstruction,
+        }
 
     def discriminator_loss(self, batch: Batch) -> Losses:
         with torch.no_grad():  # The generator must not move to please the discriminator.
             drawn = self.fakes(batch)
             fakes, reals = self.augmentation(drawn), self.augmentation(batch.images)
-        real, fake = self.scores(reals, batch.labels), self.scores(fakes, batch.labels)
+        real, fake = self.scores(reals, batch.given), self.scores(fakes, batch.given)
         total = self.adversarial_loss.discriminator(real, fake).mean()
         losses = {"total": total, "adversarial": total, "real_score": real.mean(), "fake_score": fake.mean()}
         losses["diversity"] = diversity(drawn, batch.images)
         if self.penalty is not None and self.variant:
-            penalty = self.penalty.penalty(lambda images: self.scores(images, batch.labels), reals, fakes).mean()
+            penalty = self.penalty.penalty(lambda images: self.judged(images, batch.given), reals, fakes).mean()
             losses["total"] = total + self.penalty.weight * self.penalty.every * penalty
             losses["penalty"] = penalty
         if isinstance(self.augmentation, AdaptiveAugment):
@@ -101,8 +114,15 @@ class GAN(Method):
         """One image in [-1, 1] for each of the batch's, (B, C, H, W)."""
         generator = self.model.sampler
         latents = torch.randn(len(batch.images), generator.latent_size, device=batch.images.device)
-        return generator(latents, batch.labels)
+        return generator(latents, batch.given)
 
-    def scores(self, images: Tensor, labels: Tensor | None) -> Tensor:
-        """Logits of "real" for the losses of Goodfellow et al., one for each pack of images, (B / pack,)."""
-        return self.discriminator(images, labels).float()
+    def scores(self, images: Tensor, given: Tensor | None) -> Tensor:
+        """Logits of "real" for the losses of Goodfellow et al., one for each pack of images, (B / pack,), or one for
+        each patch of an image, (B, P).
+        """
+        return self.discriminator(images, given).float()
+
+    def judged(self, images: Tensor, given: Tensor | None) -> Tensor:
+        """One score for each pack of images, the mean over patches, (B / pack,)."""
+        scores = self.scores(images, given)
+        return scores if scores.dim() == 1 else scores.mean(1)

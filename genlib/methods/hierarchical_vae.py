@@ -55,7 +55,7 @@ class HierarchicalModel(LatentVariableModel):
         return network
 
     def posterior(self, batch: Batch) -> Posterior:
-        return Posterior(*self.encoder(batch.images, batch.labels).float().chunk(2, dim=1))
+        return Posterior(*self.encoder(batch.images, batch.given).float().chunk(2, dim=1))
 
     def upper_posterior(self, lower: Tensor) -> Posterior:
         """q(upper | lower)."""
@@ -69,12 +69,12 @@ class HierarchicalModel(LatentVariableModel):
         zero = torch.zeros_like(upper)
         log_prior = normal_log_density(upper, zero, zero) + normal_log_density(lower, *prior)
         log_posterior = normal_log_density(lower, *posterior) + normal_log_density(upper, *upper_posterior)
-        raw = self.top_down.decoder(lower, batch.labels).float()
+        raw = self.top_down.decoder(lower, batch.given).float()
         return Weights(self.likelihood(batch.images, raw), log_prior - log_posterior, lower)
 
     def encode(self, batch: Batch) -> Tensor:
         return self.posterior(batch).sample()
 
     def reconstruct(self, batch: Batch) -> Tensor:
-        raw = self.top_down.decoder(self.posterior(batch).mean, batch.labels)
+        raw = self.top_down.decoder(self.posterior(batch).mean, batch.given)
         return self.sampler.to_images(raw)

@@ -76,8 +76,7 @@ class IWAE(Method):
     def draw(self, batch: Batch, posterior: Posterior) -> Weights:
         """k draws for each image, one set after the other, (k * B,)."""
         k = self.importance_samples
-        images = batch.images.repeat(k, *[1] * (batch.images.dim() - 1))
-        labels = None if batch.labels is None else batch.labels.repeat(k)
+        drawn = batch.map(lambda part: part.repeat(k, *[1] * (part.dim() - 1)))
         repeated = Posterior(posterior.mean.repeat(k, 1), posterior.log_variance.repeat(k, 1))
-        noise = torch.randn(len(images), self.model.noise_size, device=images.device)
-        return self.model.weigh(Batch(images, labels), repeated, noise)
+        noise = torch.randn(len(drawn.images), self.model.noise_size, device=drawn.images.device)
+        return self.model.weigh(drawn, repeated, noise)

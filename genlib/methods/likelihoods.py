@@ -12,8 +12,10 @@ from torch import Tensor, nn
 from genlib.losses.likelihoods import (
     bernoulli_negative_log_likelihood,
     continuous_bernoulli_negative_log_likelihood,
+    dimensions_of,
     discretized_logistic_negative_log_likelihood,
     gaussian_negative_log_likelihood,
+    mean_squared_error,
     optimal_sigma,
 )
 from genlib.methods.base import OUTPUTS, Output
@@ -26,8 +28,8 @@ class Likelihood(nn.Module, ABC):
     output: Output  # from raw numbers to the mean
 
     @abstractmethod
-    def forward(self, images: Tensor, raw: Tensor) -> Tensor:
-        """log p(x | z) in nats, (B, ...) => (B,)."""
+    def forward(self, images: Tensor, raw: Tensor, counted: Tensor | None = None) -> Tensor:
+        """log p(x | z) in nats, (B, ...) => (B,), of the pixels where `counted`, (B, 1, H, W), is 1, or all."""
 
 
 class Gaussian(Likelihood):
@@ -40,8 +42,8 @@ class Gaussian(Likelihood):
         self.sigma = sigma
         self.output = output
 
-    def forward(self, images: Tensor, raw: Tensor) -> Tensor:
-        return -gaussian_negative_log_likelihood(images, OUTPUTS[self.output](raw), self.sigma)
+    def forward(self, images: Tensor, raw: Tensor, counted: Tensor | None = None) -> Tensor:
+        return -gaussian_negative_log_likelihood(images, OUTPUTS[self.output](raw), self.sigma, counted)
 
 
 class LearnedGaussian(Likelihood):
@@ -54,8 +56,8 @@ class LearnedGaussian(Likelihood):
         self.log_sigma = nn.Parameter(torch.zeros(()))
         self.output = output
 
-    def forward(self, images: Tensor, raw: Tensor) -> Tensor:
-        return -gaussian_negative_log_likelihood(images, OUTPUTS[self.output](raw), self.log_sigma.exp())
+    def forward(self, images: Tensor, raw: Tensor, counted: Tensor | None = None) -> Tensor:
+        return -gaussian_negative_log_likelihood(images, OUTPUTS[self.output](raw), self.log_sigma.exp(), counted)
 
 
 class OptimalGaussian(Likelihood):
@@ -73,12 +75,12 @@ class OptimalGaussian(Likelihood):
         self.output = output
         self._seen: list[Tensor] | None = None  # mean squared errors, while it is fitted
 
-    def forward(self, images: Tensor, raw: Tensor) -> Tensor:
+    def forward(self, images: Tensor, raw: Tensor, counted: Tensor | None = None) -> Tensor:
         mean = OUTPUTS[self.output](raw)
         if self._seen is not None:
-            self._seen.append((images - mean).square().mean())
-        sigma = optimal_sigma(images, mean) if self.training else self.sigma
-        return -gaussian_negative_log_likelihood(images, mean, sigma)
+            self._seen.append(mean_squared_error(images, mean, counted))
+        sigma = optimal_sigma(images, mean, counted) if self.training else self.sigma
+        return -gaussian_negative_log_likelihood(images, mean, sigma, counted)
 
     def begin_fit(self) -> None:
         self._seen = []
@@ -96,8 +98,8 @@ class Bernoulli(Likelihood):
     pixels = "cross-entropy"
     output = "sigmoid"
 
-    def forward(self, images: Tensor, raw: Tensor) -> Tensor:
-        return -bernoulli_negative_log_likelihood((images + 1) / 2, raw)
+    def forward(self, images: Tensor, raw: Tensor, counted: Tensor | None = None) -> Tensor:
+        return -bernoulli_negative_log_likelihood((images + 1) / 2, raw, counted)
 
 
 class ContinuousBernoulli(Likelihood):
@@ -106,9 +108,9 @@ class ContinuousBernoulli(Likelihood):
     pixels = "density"
     output = "continuous_bernoulli"
 
-    def forward(self, images: Tensor, raw: Tensor) -> Tensor:
-        in_unit_interval = continuous_bernoulli_negative_log_likelihood((images + 1) / 2, raw)
-        return -in_unit_interval - log(2) * images[0].numel()  # [-1, 1] is twice as long
+    def forward(self, images: Tensor, raw: Tensor, counted: Tensor | None = None) -> Tensor:
+        in_unit_interval = continuous_bernoulli_negative_log_likelihood((images + 1) / 2, raw, counted)
+        return -in_unit_interval - log(2) * dimensions_of(images, counted)  # [-1, 1] is twice as long
 
 
 class DiscretizedLogistic(Likelihood):
@@ -121,8 +123,8 @@ class DiscretizedLogistic(Likelihood):
         super().__init__()
         self.log_scale = nn.Parameter(torch.tensor(-1.0))
 
-    def forward(self, images: Tensor, raw: Tensor) -> Tensor:
-        return -discretized_logistic_negative_log_likelihood(images, torch.tanh(raw), self.log_scale)
+    def forward(self, images: Tensor, raw: Tensor, counted: Tensor | None = None) -> Tensor:
+        return -discretized_logistic_negative_log_likelihood(images, torch.tanh(raw), self.log_scale, counted)
 
 
 def build_likelihood(name: str, sigma: float, output: Output) -> Likelihood:

@@ -19,10 +19,34 @@ from genlib.methods.base import (
 from genlib.methods.collapse import symptom_of_posterior
 from genlib.methods.divergences import Divergence
 from genlib.methods.likelihoods import Likelihood
+from genlib.networks.base import known
+
+
+class PriorDecoder(nn.Module):
+    """p(z | c) and p(x | z, c) as one network from z's noise u ~ N(0, I): z = mean(c) + std(c) u (Sohn et al. 2015).
+
+    So a sampler draws N(0, I) whatever the prior is.
+    """
+
+    def __init__(self, prior: nn.Module, decoder: nn.Module) -> None:
+        super().__init__()
+        self.prior, self.decoder = prior, decoder
+
+    def forward(self, noise: Tensor, given: Tensor | None = None) -> Tensor:
+        return self.decoder(self.of(known(given)).at(noise), given)
+
+    def of(self, given: Tensor) -> Posterior:
+        """p(z | c)."""
+        return Posterior(*self.prior(given).float().chunk(2, dim=1))
 
 
 class VariationalModel(LatentVariableModel):
-    """An encoder to q(z | x), a decoder to p(x | z), and p(z) = N(0, I)."""
+    """An encoder to q(z | x), a decoder to p(x | z), and p(z) = N(0, I).
+
+    With a prior of what is given, p(z | c), latents are its noise u: q(u | x, c) is q(z | x, c) as the prior's
+    standard deviations from its mean, so that KL(q(u | x, c) || N(0, I)) = KL(q(z | x, c) || p(z | c)), and all weights
+    are the same.
+    """
 
     has_standard_prior = True
 
@@ -34,11 +58,18 @@ class VariationalModel(LatentVariableModel):
         self.noise_size = latent_size
 
     def posterior(self, batch: Batch) -> Posterior:
-        return Posterior(*self.encoder(batch.images, batch.labels).float().chunk(2, dim=1))
+        found = Posterior(*self.encoder(batch.images, batch.given).float().chunk(2, dim=1))
+        if not isinstance(self.sampler.network, PriorDecoder):
+            return found
+        prior = self.sampler.network.of(known(batch.given))
+        mean = (found.mean - prior.mean) * torch.exp(-0.5 * prior.log_variance)
+        return Posterior(mean, found.log_variance - prior.log_variance)
 
     def log_likelihood(self, batch: Batch, latents: Tensor) -> Tensor:
-        """log p(x | z) in nats of (B, ...) and (B, d), (B,)."""
-        return self.likelihood(batch.images, self.sampler.network(latents, batch.labels).float())
+        """log p(x | z) in nats of (B, ...) and (B, d), (B,); of the pixels that are not given."""
+        condition, raw = self.sampler.condition, self.sampler.network(latents, batch.given).float()
+        counted = condition.counted(known(batch.context)) if condition else None
+        return self.likelihood(batch.images, raw, counted)
 
     def weigh(self, batch: Batch, posterior: Posterior, noise: Tensor) -> Weights:
         latents = posterior.at(noise)
@@ -50,7 +81,7 @@ class VariationalModel(LatentVariableModel):
         return self.posterior(batch).sample()
 
     def reconstruct(self, batch: Batch) -> Tensor:
-        return self.sampler.decode(self.posterior(batch).mean, batch.labels)
+        return self.sampler.decode(self.posterior(batch).mean, batch.given)
 
 
 class VAE(Method):

@@ -24,13 +24,13 @@ class VAEGANModel(EncoderModel):
 
     def posterior(self, batch: Batch) -> Posterior:
         """q(z | x)."""
-        return Posterior(*self.encoder(batch.images, batch.labels).float().chunk(2, dim=1))
+        return Posterior(*self.encoder(batch.images, batch.given).float().chunk(2, dim=1))
 
     def encode(self, batch: Batch) -> Tensor:
         return self.posterior(batch).sample()
 
     def reconstruct(self, batch: Batch) -> Tensor:
-        return self.sampler.decode(self.posterior(batch).mean, batch.labels)
+        return self.sampler.decode(self.posterior(batch).mean, batch.given)
 
 
 class VAEGAN(Method):
@@ -77,7 +77,7 @@ class VAEGAN(Method):
         posterior = self.model.posterior(batch)
         by_dimension = kl_to_standard_normal_by_dimension(posterior.mean, posterior.log_variance)
         kl = by_dimension.sum(1).mean()
-        reconstruction = self.reconstruction(batch, self.model.sampler.decode(posterior.sample(), batch.labels))
+        reconstruction = self.reconstruction(batch, self.model.sampler.decode(posterior.sample(), batch.given))
         total = self.beta * kl + reconstruction
         return {"total": total, "kl": kl, "reconstruction": reconstruction, "largest_kl": largest_kl(by_dimension)}
 
@@ -105,15 +105,15 @@ class VAEGAN(Method):
         with torch.no_grad():
             latents = self.model.encode(batch)
         sampler = self.model.sampler
-        return sampler.decode(latents, batch.labels), sampler.decode(torch.randn_like(latents), batch.labels)
+        return sampler.decode(latents, batch.given), sampler.decode(torch.randn_like(latents), batch.given)
 
     def reconstruction(self, batch: Batch, images: Tensor) -> Tensor:
         """In nats per image, ()."""
         with torch.no_grad():
-            wanted = self.discriminator.features(batch.images, batch.labels).float()
-        found = self.discriminator.features(images, batch.labels).float()
+            wanted = self.discriminator.features(batch.images, batch.given).float()
+        found = self.discriminator.features(images, batch.given).float()
         return 0.5 * (wanted - found).square().sum(1).mean()
 
     def scores(self, images: Tensor, batch: Batch) -> Tensor:
         """Logits of "real", (B,)."""
-        return self.discriminator(images, batch.labels).float()
+        return self.discriminator(images, batch.given).float()

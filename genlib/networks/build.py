@@ -6,8 +6,8 @@ from math import prod
 
 from torch import nn
 
-from genlib.config import DCGANConfig, MLPConfig, NetworkConfig, R3GANConfig, ResNetConfig
-from genlib.networks.base import Backbone, Encoder, ImageShape
+from genlib.config import DCGANConfig, MLPConfig, NetworkConfig, R3GANConfig, ResNetConfig, UNetConfig
+from genlib.networks.base import NOTHING, Backbone, Encoder, Given, ImageShape
 from genlib.networks.conditional import Generator, GeneratorConditioning
 from genlib.networks.dcgan import dcgan_backbone, dcgan_generator, initialize
 from genlib.networks.discriminator import Discriminator, DiscriminatorConditioning
@@ -15,6 +15,7 @@ from genlib.networks.mlp import Activation, mlp_backbone, mlp_generator
 from genlib.networks.r3gan import R3GANGenerator, r3gan_backbone, scaled
 from genlib.networks.resnet import resnet_backbone, resnet_generator
 from genlib.networks.spectral_norm import apply_spectral_norm
+from genlib.networks.unet import PatchDiscriminator, UNet, unet_backbone
 
 SLOPE = 0.2  # of a discriminator's negative side, so that the generator gets gradients everywhere
 
@@ -23,12 +24,15 @@ def build_generator(
     network: NetworkConfig,
     latent_size: int,
     shape: ImageShape,
-    classes: int = 0,
+    given: Given = NOTHING,
     conditioning: GeneratorConditioning = "none",
-) -> Generator:
-    """(latents (B, latent_size), labels) => raw numbers (B, *shape); ValueError for batch_norm where there is none."""
-    inputs = latent_size + (classes if conditioning == "concat" else 0)
-    of_norm = classes if conditioning == "batch_norm" else 0
+) -> Generator | UNet:
+    """(latents (B, latent_size), what is given) => raw numbers (B, *shape).
+
+    ValueError for batch_norm where there is none, and for a unet that gets no image.
+    """
+    inputs = latent_size + (given.numbers if conditioning == "concat" else 0)
+    of_norm = given.classes if conditioning == "batch_norm" else 0
     layers: nn.Module
     match network:
         case MLPConfig():
@@ -45,27 +49,38 @@ def build_generator(
                 raise ValueError("batch_norm takes labels, and r3gan has no normalization; use concat.")
             sizes = (network.width, network.blocks, network.group_size, network.expansion)
             layers = R3GANGenerator(inputs, shape, *sizes)
-    return Generator(layers, classes, conditioning)
+        case UNetConfig():
+            if not given.shape:
+                raise ValueError("unet goes from an image that is given to another, and there is none; use dcgan.")
+            return UNet(latent_size, network.width, shape, given)
+    return Generator(layers, given, conditioning)
 
 
-def build_encoder(network: NetworkConfig, shape: ImageShape, outputs: int, classes: int = 0) -> Encoder:
-    """(images (B, *shape), labels) => (B, outputs); with `classes` the labels come beside the input."""
-    backbone = build_backbone(network, widened(network, shape, classes), activation_of(network))
-    return Encoder(backbone, head_of(network, backbone, outputs), classes)
+def build_encoder(network: NetworkConfig, shape: ImageShape, outputs: int, given: Given = NOTHING) -> Encoder:
+    """(images (B, *shape), what is given beside them) => (B, outputs)."""
+    backbone = build_backbone(network, widened(network, shape, given), activation_of(network))
+    return Encoder(backbone, head_of(network, backbone, outputs), given)
 
 
 def build_discriminator(
     network: NetworkConfig,
     shape: ImageShape,
-    classes: int = 0,
+    given: Given = NOTHING,
     conditioning: DiscriminatorConditioning = "none",
     pack: int = 1,
     spectral_norm: bool = False,
-) -> Discriminator:
-    """(images (B, *shape), labels) => scores (B / pack,); ValueError for r3gan with spectral norm."""
-    own = widened(network, shape, classes if conditioning == "concat" else 0)
+) -> Discriminator | PatchDiscriminator:
+    """(images (B, *shape), what is given) => scores (B / pack,), of a unet's for patches (B, P); ValueError for r3gan
+    with spectral norm.
+    """
+    if isinstance(network, UNetConfig):
+        patches = PatchDiscriminator(network.width, network.discriminator_layers, shape, given)
+        if spectral_norm:
+            apply_spectral_norm(patches)
+        return patches
+    own = widened(network, shape, given if conditioning == "concat" else NOTHING)
     backbone = build_backbone(network, (pack * own[0], *own[1:]), lambda: nn.LeakyReLU(SLOPE, inplace=True))
-    discriminator = Discriminator(backbone, head_of(network, backbone, 1), classes, conditioning, pack)
+    discriminator = Discriminator(backbone, head_of(network, backbone, 1), given, conditioning, pack)
     if spectral_norm:
         apply_spectral_norm(discriminator)
     return discriminator
@@ -83,13 +98,15 @@ def build_backbone(network: NetworkConfig, shape: ImageShape, activation: Activa
         case R3GANConfig():
             sizes = (network.width, network.blocks, network.group_size, network.expansion)
             return r3gan_backbone(shape, *sizes)
+        case UNetConfig():
+            return unet_backbone(shape, network.width)
 
 
-def widened(network: NetworkConfig, shape: ImageShape, classes: int) -> ImageShape:
-    """The shape of inputs with one-hot labels beside them."""
+def widened(network: NetworkConfig, shape: ImageShape, given: Given) -> ImageShape:
+    """The shape of inputs with what is given beside them."""
     if isinstance(network, MLPConfig):
-        return (prod(shape) + classes,)
-    return (shape[0] + classes, *shape[1:])
+        return (prod(shape) + given.numbers,)
+    return (shape[0] + given.channels, *shape[1:])
 
 
 def head_of(network: NetworkConfig, backbone: Backbone, outputs: int) -> nn.Linear:

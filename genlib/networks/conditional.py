@@ -7,7 +7,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from genlib.networks.base import known_labels, with_labels
+from genlib.networks.base import NOTHING, Given, beside, known
 
 GeneratorConditioning = Literal["none", "concat", "batch_norm"]
 
@@ -37,7 +37,7 @@ class ConditionalBatchNorm(LabelAware):
         nn.init.zeros_(self.bias.weight)
 
     def forward(self, inputs: Tensor, labels: Tensor | None = None) -> Tensor:
-        chosen = known_labels(labels)
+        chosen = known(labels)
         shape = (-1, inputs.shape[1], *[1] * (inputs.dim() - 2))
         return torch.addcmul(self.bias(chosen).view(shape), self.norm(inputs), self.gain(chosen).view(shape))
 
@@ -55,16 +55,17 @@ def batch_norm_1d(features: int, classes: int = 0) -> nn.Module:
 
 
 class Generator(nn.Module):
-    """Latents (B, d) and labels => raw pixels (B, C, H, W) or points (B, 2).
+    """Latents (B, d) and what is given => raw pixels (B, C, H, W) or points (B, 2).
 
-    `concat`: labels one-hot beside the latents (Mirza & Osindero 2014); `batch_norm`: the layers take them.
+    `concat`: labels one-hot, or an image's numbers, beside the latents (Mirza & Osindero 2014); `batch_norm`: the
+    layers take labels.
     """
 
-    def __init__(self, layers: nn.Module, classes: int = 0, conditioning: GeneratorConditioning = "none") -> None:
+    def __init__(self, layers: nn.Module, given: Given = NOTHING, conditioning: GeneratorConditioning = "none") -> None:
         super().__init__()
-        self.layers, self.classes, self.conditioning = layers, classes, conditioning
+        self.layers, self.given, self.conditioning = layers, given, conditioning
 
-    def forward(self, latents: Tensor, labels: Tensor | None = None) -> Tensor:
+    def forward(self, latents: Tensor, given: Tensor | None = None) -> Tensor:
         if self.conditioning == "concat":
-            latents = with_labels(latents, labels, self.classes)
-        return self.layers(latents, labels)
+            latents = beside(latents, given, self.given)
+        return self.layers(latents, given)

@@ -6,24 +6,24 @@ from typing import Literal
 
 from torch import Tensor, nn
 
-from genlib.networks.base import Backbone, known_labels, with_labels
+from genlib.networks.base import NOTHING, Backbone, Given, beside, known
 
 DiscriminatorConditioning = Literal["none", "concat", "projection"]
 
 
 class Discriminator(nn.Module):
-    """Images (B, ...) and labels => scores (B / pack,).
+    """Images (B, ...) and what is given => scores (B / pack,).
 
-    `concat`: labels beside the images' channels (Mirza & Osindero 2014); `projection`: the label's embedding times the
-    features is added to the score (Miyato & Koyama 2018, eq. 5). `pack` images one after another are judged as one of
-    so many times the channels (Lin et al. 2018, section 2).
+    `concat`: labels, or an image, beside the images' channels (Mirza & Osindero 2014); `projection`: the label's
+    embedding times the features is added to the score (Miyato & Koyama 2018, eq. 5). `pack` images one after another
+    are judged as one of so many times the channels (Lin et al. 2018, section 2).
     """
 
     def __init__(
         self,
         backbone: Backbone,
         head: nn.Linear,
-        classes: int = 0,
+        given: Given = NOTHING,
         conditioning: DiscriminatorConditioning = "none",
         pack: int = 1,
     ) -> None:
@@ -31,23 +31,23 @@ class Discriminator(nn.Module):
         if pack > 1 and conditioning == "projection":
             raise ValueError("a projection is onto one label, a pack has several; use concat, or a pack of 1.")
         self.backbone, self.head = backbone, head
-        self.classes, self.conditioning, self.pack = classes, conditioning, pack
-        self.embedding = nn.Embedding(classes, backbone.num_features) if conditioning == "projection" else None
+        self.given, self.conditioning, self.pack = given, conditioning, pack
+        self.embedding = nn.Embedding(given.classes, backbone.num_features) if conditioning == "projection" else None
         if self.embedding is not None:
             nn.init.xavier_uniform_(self.embedding.weight)
 
-    def features(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
+    def features(self, images: Tensor, given: Tensor | None = None) -> Tensor:
         """What the scores are linear in, (B / pack, F)."""
         inputs = images.flatten(1) if self.backbone.takes_vectors else images
         if self.conditioning == "concat":
-            inputs = with_labels(inputs, labels, self.classes)
+            inputs = beside(inputs, given, self.given)
         return self.backbone(self.packed(inputs))
 
-    def forward(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
-        features = self.features(images, labels)
+    def forward(self, images: Tensor, given: Tensor | None = None) -> Tensor:
+        features = self.features(images, given)
         scores = self.head(features)[:, 0]
         if self.embedding is not None:
-            scores = scores + (self.embedding(known_labels(labels)) * features).sum(1)
+            scores = scores + (self.embedding(known(given)) * features).sum(1)
         return scores
 
     def packed(self, inputs: Tensor) -> Tensor:

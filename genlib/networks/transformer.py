@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from genlib.networks.base import known_labels
+from genlib.networks.base import known
 
 Cache = tuple[Tensor, Tensor]  # keys and values so far, (B, heads, T, width / heads) each
 
@@ -91,5 +91,5 @@ class CodeTransformer(nn.Module):
     def beginning(self, count: int, labels: Tensor | None) -> Tensor:
         """(B, 1, width)."""
         if self.classes:
-            return self.start(known_labels(labels))[:, None]
+            return self.start(known(labels))[:, None]
         return self.start.weight[:1].expand(count, 1, -1)

@@ -236,7 +236,7 @@ def load_model(run: RunFolder, checkpoint: Path, device: str | torch.device = "c
     config = run.config()
     dataset = prepare(config.data)
     with torch.random.fork_rng(devices=[]):
-        method = build_method(config.method, spec_of(dataset)).to(device)
+        method = build_method(config.method, spec_of(dataset, config.condition)).to(device)
     load_weights(method, checkpoint / METHOD, str(device))
     load_weights(method.model, checkpoint / AVERAGE, str(device))
     return method.model.eval()

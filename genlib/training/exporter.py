@@ -7,6 +7,7 @@ from pathlib import Path
 import torch
 
 from genlib.config import RunConfig
+from genlib.data.contexts import give_test_contexts
 from genlib.data.folder import DatasetFolder
 from genlib.pixels import picture, write_png
 from genlib.sampling import TrainedSampler, export_sampler
@@ -14,7 +15,7 @@ from genlib.training.checkpoint import Progress
 from genlib.training.ema import MovingAverage
 from genlib.training.outputs import Warn, attempt
 from genlib.training.run_folder import RunFolder
-from genlib.training.settle import settle, spec_of
+from genlib.training.settle import settle
 
 GRID, REAL_POINTS = 64, 2000  # images of a sample grid; points of the data below those of a sample
 
@@ -31,10 +32,15 @@ class Exporter:
         """Settled: batch-norm statistics re-estimated, latents fitted."""
         model = self.average.current()
         settle(model, self.dataset, self.config.data)
-        return TrainedSampler(model.sampler, spec_of(self.dataset).shape, self.dataset.label_shares())
+        shape = tuple(self.dataset.manifest.shape)
+        sampler = TrainedSampler(model.sampler, shape, self.dataset.label_shares())
+        give_test_contexts(sampler, self.dataset, self.config.data.binarize == "draw")
+        return sampler
 
     def show(self, step: int) -> None:
-        """A picture from the same latents every time; of a conditional sampler a column for each label."""
+        """A picture from the same latents every time; of a conditional sampler a column for each label, or a row for
+        each thing that is given.
+        """
         shown = self.sampler().exhibit(GRID, self.config.training.seed)
         real = torch.tensor(self.dataset.images("test")[:REAL_POINTS]) if self.dataset.is_points else None
         grid = picture(shown.images, real, columns=shown.columns)

@@ -64,16 +64,16 @@ class CapturedPhase(ActivePhase):
             self._turn = self._eagerly(batch, share)
             return self._turn.losses
         place, replay = self._replay_of(batch, share)
-        place.images.copy_(batch.images)
-        if place.labels is not None and batch.labels is not None:
-            place.labels.copy_(batch.labels)
+        for there, now in zip(place, batch, strict=True):
+            if there is not None and now is not None:
+                there.copy_(now)
         self._turn = replay()
         return {name: value.clone() for name, value in self._turn.losses.items()}
 
     def _replay_of(self, batch: Batch, share: float) -> tuple[Batch, Replay]:
         key = (self.method.variant, share)
         if key not in self._replays:
-            place = Batch(batch.images.clone(), None if batch.labels is None else batch.labels.clone())
+            place = batch.map(torch.clone)
             self._replays[key] = place, self.capture(lambda: self._eagerly(place, share))
         return self._replays[key]
 

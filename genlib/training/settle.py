@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import torch
 from torch import Tensor
 
-from genlib.config import DataConfig
+from genlib.conditions import Condition, build_condition
+from genlib.config import ConditionConfig, DataConfig
 from genlib.data.folder import DatasetFolder
 from genlib.methods import Batch, EncoderModel, GenerativeModel, LatentVariableModel
 from genlib.methods.likelihoods import OptimalGaussian
@@ -19,10 +22,11 @@ from genlib.sampling import estimate_norms
 BATCHES, BATCH_SIZE = 16, 256  # of train images that a model is settled with
 
 
-def spec_of(dataset: DatasetFolder) -> DataSpec:
+def spec_of(dataset: DatasetFolder, condition: ConditionConfig) -> DataSpec:
     """What a model must know of its data."""
     manifest = dataset.manifest
-    return DataSpec(tuple(manifest.shape), len(dataset.label_shares() or ()), manifest.counts["train"])
+    shape, classes = tuple(manifest.shape), len(dataset.label_shares() or ())
+    return DataSpec(shape, classes, manifest.counts["train"], build_condition(condition, shape))
 
 
 def settle(model: GenerativeModel, dataset: DatasetFolder, data: DataConfig) -> None:
@@ -40,7 +44,7 @@ def settle_encoder(model: GenerativeModel, dataset: DatasetFolder, data: DataCon
     if not isinstance(model, EncoderModel):
         return
     device = next(model.parameters()).device
-    batches = train_batches(dataset, device, data.binarize == "draw")
+    batches = train_batches(dataset, device, data.binarize == "draw", model.sampler.condition)
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         seed_draws(0, device)
         reestimate_batch_norm(model, lambda batch: there_and_back(model, batch), batches)
@@ -61,19 +65,24 @@ def there_and_back(model: EncoderModel, batch: Batch) -> Tensor:
     return model.reconstruct(batch)
 
 
-def train_batches(dataset: DatasetFolder, device: torch.device, binarize: bool) -> list[Batch]:
-    """A fixed choice of train images."""
+def train_batches(
+    dataset: DatasetFolder, device: torch.device, binarize: bool, condition: Condition | None = None
+) -> list[Batch]:
+    """A fixed choice of train images, with what is given of them."""
     images, labels = dataset.images("train"), dataset.labels("train")
     count = min(len(images), BATCHES * BATCH_SIZE)
     rows = torch.randperm(len(images), generator=generator_for("batch-norm images"))[:count].sort().values.numpy()
     chosen = to_unit(torch.from_numpy(images[rows]))
     if binarize:
         chosen = binarized(chosen, generator_for("batch-norm images binarized"))
-    chosen_labels = None if labels is None else torch.from_numpy(np.asarray(labels)[rows])
-    return [
-        Batch(
-            chosen[part::BATCHES].to(device),
-            None if chosen_labels is None else chosen_labels[part::BATCHES].to(device),
-        )
-        for part in range(min(BATCHES, count))
-    ]
+    whole = Batch(
+        chosen,
+        None if labels is None else torch.from_numpy(np.asarray(labels)[rows]),
+        condition.context(chosen, generator_for("batch-norm contexts")) if condition else None,
+    )
+    rows_of_parts = [torch.arange(part, count, BATCHES) for part in range(min(BATCHES, count))]
+    return [whole.map(partial(rows_to, rows=rows_of_part, device=device)) for rows_of_part in rows_of_parts]
+
+
+def rows_to(values: Tensor, rows: Tensor, device: torch.device) -> Tensor:
+    return values[rows].to(device)

@@ -69,7 +69,7 @@ class Trainer:
         share = self.micro_batches // ranks
         self.mine = range(rank * share, (rank + 1) * share)
         torch.manual_seed(seed_for("weights", training.seed))
-        self.method = build_method(config.method, spec_of(dataset)).to(accelerator.device).train()
+        self.method = build_method(config.method, spec_of(dataset, config.condition)).to(accelerator.device).train()
         layout = torch.channels_last if training.channels_last else torch.contiguous_format
         self.method.to(memory_format=layout)  # type: ignore[call-overload]
         self.buffers = bad_steps.state_buffers(self.method)
@@ -88,8 +88,8 @@ class Trainer:
             resident_bytes=training.resident_gib * 2**30,
             memory_format=layout,
             binarize=config.data.binarize == "draw",
+            condition=self.method.model.sampler.condition,
         )
-        self._gate = f"evaluation/{config.registry.metric}"
         self.meter = LossMeter()
         self.skipped = bad_steps.SkippedSteps(list(self.optimizers), accelerator.device)
         self.exporter = Exporter(config, run, dataset, self.average, warn)
@@ -267,8 +267,8 @@ class Trainer:
             line = {"step": progress.step, "images": progress.images, "seconds": round(progress.seconds, 3)}
             self.metrics.write(line | values | self.writer.costs())
             rate = f"{values['images_per_second']:,.0f} images/s  " if "images_per_second" in values else ""
-            telling = [name for name in values if name.endswith(("/total", "_score")) or name == self._gate]
-            shown = "  ".join(f"{name} {values[name]:.4g}" for name in telling)
+            telling = ("/total", "_score", f"evaluation/{self.config.registry.metric}")
+            shown = "  ".join(f"{name} {value:.4g}" for name, value in values.items() if name.endswith(telling))
             if bar.disable:
                 print(f"step {progress.step}/{self.config.training.steps}  {rate}{shown}", flush=True)
             else:

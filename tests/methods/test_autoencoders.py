@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from genlib.config import AutoencoderConfig, DCGANConfig, MLPConfig, VAEGANConfig, VQVAEConfig
+from genlib.config import AutoencoderConfig, DCGANConfig, MLPConfig, NoCondition, VAEGANConfig, VQVAEConfig
 from genlib.config.methods import CodePriorConfig
 from genlib.data.prepare import prepare
 from genlib.methods import Batch, build_method
@@ -71,7 +71,7 @@ def test_every_encoder_model_can_be_sampled_from_latents_fitted_to_its_own(genli
     method = config.method.model_copy(update={"latents": "gaussian"})
     dataset = prepare(config.data)
     torch.manual_seed(0)
-    model = build_method(method, spec_of(dataset)).model
+    model = build_method(method, spec_of(dataset, NoCondition())).model
     settle(model, dataset, config.data)
     batches = train_batches(dataset, torch.device("cpu"), binarize=False)
     latents = torch.cat([model.encode(batch) for batch in batches])

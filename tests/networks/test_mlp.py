@@ -2,6 +2,7 @@ import torch
 from torch import nn
 
 from genlib.config import MLPConfig
+from genlib.networks.base import Given
 from genlib.networks.build import build_discriminator, build_encoder, build_generator
 from genlib.networks.conditional import ConditionalBatchNorm
 
@@ -24,9 +25,9 @@ def test_a_generator_takes_the_encoders_hidden_sizes_in_reverse():
 
 def test_labels_widen_the_first_layer():
     network = MLPConfig(hidden_sizes=[7, 5])
-    assert sizes(build_encoder(network, SHAPE, 4, classes=10))[0] == (202, 7)
-    assert sizes(build_generator(network, 2, SHAPE, 10, "concat"))[0] == (12, 5)
-    assert sizes(build_discriminator(network, (2,), 10, "concat", pack=3))[0] == (36, 7)
+    assert sizes(build_encoder(network, SHAPE, 4, Given(10)))[0] == (202, 7)
+    assert sizes(build_generator(network, 2, SHAPE, Given(10), "concat"))[0] == (12, 5)
+    assert sizes(build_discriminator(network, (2,), Given(10), "concat", pack=3))[0] == (36, 7)
 
 
 def test_an_encoder_and_a_generator_take_the_activation_asked_for_and_a_discriminator_the_leaky_one():
@@ -48,7 +49,7 @@ def test_batch_norm_stands_in_the_hidden_layers_of_the_generator_only():
     network = MLPConfig(hidden_sizes=[7, 5], norm="batch")
     norms = [layer for layer in build_generator(network, 2, SHAPE).modules() if isinstance(layer, nn.BatchNorm1d)]
     assert [norm.num_features for norm in norms] == [5, 7] and all(norm.affine for norm in norms)
-    conditional = build_generator(network, 2, SHAPE, 4, "batch_norm").modules()
+    conditional = build_generator(network, 2, SHAPE, Given(4), "batch_norm").modules()
     assert [layer.gain.weight.shape for layer in conditional if isinstance(layer, ConditionalBatchNorm)] == [
         (4, 5),
         (4, 7),

@@ -5,6 +5,7 @@ from torch import nn
 from torch.testing import assert_close
 
 from genlib.config import R3GANConfig
+from genlib.networks.base import Given
 from genlib.networks.build import build_discriminator
 from genlib.networks.r3gan import Basis, R3GANGenerator, Resample, ResidualBlock, r3gan_backbone
 
@@ -99,7 +100,7 @@ def test_features_are_one_filter_over_each_channel_of_the_base():
 
 def test_there_is_no_normalization_anywhere():
     network = R3GANConfig(width=2, blocks=1, group_size=2)
-    for module in (R3GANGenerator(4, SHAPE, 2, 1, 2, 2), build_discriminator(network, SHAPE, 3, "projection")):
+    for module in (R3GANGenerator(4, SHAPE, 2, 1, 2, 2), build_discriminator(network, SHAPE, Given(3), "projection")):
         leaves = [layer for layer in module.modules() if not list(layer.children())]
         assert {type(layer) for layer in leaves} <= {*ALLOWED, nn.Embedding}
 

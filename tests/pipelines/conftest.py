@@ -110,6 +110,31 @@ def conditional_sampler(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
+def context_sampler(tmp_path: Path) -> Path:
+    """The exported sampler of an untrained VAE from 4x4 to 8x8 pixels."""
+    import torch
+
+    from genlib.conditions import build_condition
+    from genlib.config import LowResolutionCondition, RegistryConfig, UNetConfig, VAEConfig
+    from genlib.methods import build_method
+    from genlib.networks.base import DataSpec
+    from genlib.sampling import TrainedSampler, export_sampler
+
+    torch.manual_seed(0)
+    method, condition = VAEConfig(network=UNetConfig(width=4), latent_size=3), LowResolutionCondition()
+    config = RunConfig(
+        data={"image_size": 8, "channels": 1},
+        method=method,
+        condition=condition,
+        registry=RegistryConfig(model="tiny"),
+    )
+    spec = DataSpec((1, 8, 8), condition=build_condition(condition, (1, 8, 8)))
+    sampler = TrainedSampler(build_method(method, spec).model.sampler, (1, 8, 8))
+    export_sampler(tmp_path / "given", sampler, config, None, {"step": 0})
+    return tmp_path / "given"
+
+
+@pytest.fixture
 def write_metrics(run_folder: RunFolder) -> Callable[..., None]:
     """Append lines to metrics.jsonl as the trainer does."""
 

@@ -195,3 +195,19 @@ def test_a_model_carries_the_modules_it_needs_and_no_training_code(tmp_path: Pat
 
 def test_requirements_are_pinned_to_versions_that_an_index_knows() -> None:
     assert all(line.count("==") == 1 and "+" not in line for line in requirements())
+
+
+def test_a_model_that_images_are_given_to_is_logged_and_loaded(context_sampler: Path) -> None:
+    import mlflow
+    import torch
+
+    from genlib.sampling import load_sampler
+    from pipelines.packaging import log_sampler
+
+    with mlflow.start_run() as run:
+        pass
+    logged = log_sampler(run.info.run_id, context_sampler)
+    given = np.random.default_rng(0).integers(0, 256, (2, 1, 4, 4), dtype=np.uint8)
+    found = mlflow.pyfunc.load_model(logged.model_uri).predict(given, {"samples": 2, "seed": 3})
+    repeated = torch.from_numpy(given).repeat_interleave(2, 0)
+    assert np.array_equal(found, load_sampler(context_sampler).images(4, 3, contexts=repeated).numpy())

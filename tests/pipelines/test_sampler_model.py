@@ -58,8 +58,50 @@ def test_a_truncation_below_zero_is_refused_as_a_bad_request(served):
 
 
 def test_the_signature_has_a_label_where_there_are_labels_and_points_are_float():
-    conditional, plain = signature_for([1, 8, 8], True), signature_for([2], False)
+    labelled = SimpleNamespace(image_shape=(1, 8, 8), classes=3, condition=None)
+    conditional = signature_for(labelled)
+    plain = signature_for(SimpleNamespace(image_shape=(2,), classes=0, condition=None))
     assert conditional.inputs.input_names() == ["count", "label"] and plain.inputs.input_names() == ["count"]
     assert not conditional.inputs.input_dict()["label"].required
     assert plain.outputs.inputs[0].type == np.float32 and plain.outputs.inputs[0].shape == (-1, 2)
-    assert list(example(True)) == ["count", "label"]
+    assert list(example(labelled)) == ["count", "label"]
+
+
+@pytest.fixture
+def served_contexts(context_sampler):
+    model = SamplerModel()
+    model.load_context(SimpleNamespace(artifacts={"sampler": str(context_sampler)}))
+    return model, load_sampler(context_sampler)
+
+
+def test_of_each_image_that_is_given_there_are_samples(served_contexts):
+    model, sampler = served_contexts
+    given = np.random.default_rng(0).integers(0, 256, (2, 1, 4, 4), dtype=np.uint8)
+    found = model.predict(None, given, {"samples": 3, "seed": 5})
+    assert found.shape == (6, 1, 8, 8) and found.dtype == np.uint8
+    repeated = torch.from_numpy(given).repeat_interleave(3, 0)
+    assert np.array_equal(found, sampler.images(6, 5, contexts=repeated).numpy())
+    assert np.array_equal(model.predict(None, given), sampler.images(2, contexts=torch.from_numpy(given)).numpy())
+
+
+@pytest.mark.parametrize(
+    ("shape", "params", "message"),
+    [
+        ((2, 1, 5, 5), {}, r"shape \(1, 5, 5\), and this sampler .* takes uint8 of shape \(1, 4, 4\)"),
+        ((2, 1, 4, 4), {"samples": 0}, r"count \(0\) must be at least 1"),
+        ((2, 1, 4, 4), {"samples": 2**20}, "n x samples .* is more than"),
+    ],
+)
+def test_images_that_cannot_be_given_are_bad_requests(served_contexts, shape, params, message):
+    with pytest.raises(MlflowException, match=message) as error:
+        served_contexts[0].predict(None, np.zeros(shape, np.uint8), params)
+    assert error.value.get_http_status_code() == 400
+
+
+def test_the_signature_of_a_sampler_that_images_are_given_to(served_contexts):
+    sampler = served_contexts[1]
+    signature = signature_for(sampler)
+    assert signature.inputs.inputs[0].shape == (-1, 1, 4, 4) and signature.inputs.inputs[0].type == np.uint8
+    assert signature.outputs.inputs[0].shape == (-1, 1, 8, 8)
+    assert [param.name for param in signature.params.params] == ["seed", "truncation", "samples"]
+    assert example(sampler).shape == (1, 1, 4, 4)

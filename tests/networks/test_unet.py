@@ -1,0 +1,51 @@
+import pytest
+import torch
+
+from genlib.config import UNetConfig
+from genlib.networks.base import Given
+from genlib.networks.build import build_discriminator, build_encoder, build_generator
+from genlib.networks.unet import widths_of
+
+NETWORK = UNetConfig(width=4, discriminator_layers=1)
+
+
+def parts(shape, given=(2, 4, 4)):
+    torch.manual_seed(0)
+    return build_generator(NETWORK, 5, shape, Given(shape=given), "concat")
+
+
+@pytest.mark.parametrize("shape", [(1, 8, 8), (3, 12, 12), (1, 28, 28), (3, 32, 32), (3, 128, 128)], ids=str)
+def test_images_of_every_size_come_from_contexts_of_another(shape):
+    small = (2, shape[1] // 2, shape[2] // 2)
+    generator, given = parts(shape, small), torch.rand(2, *small)
+    images = generator(torch.randn(2, 5), given)
+    assert images.shape == (2, *shape)
+    assert build_encoder(NETWORK, shape, 6, Given(shape=small))(images, given).shape == (2, 6)
+    scores = build_discriminator(NETWORK, shape, Given(shape=small), "concat")(images, given)
+    assert scores.shape == (2, (shape[1] // 2) ** 2)
+
+
+def test_every_weight_and_both_inputs_matter():
+    generator = parts((3, 16, 16))
+    latents, given = torch.randn(3, 5, requires_grad=True), torch.rand(3, 2, 4, 4, requires_grad=True)
+    generator(latents, given).square().sum().backward()
+    assert all(parameter.grad is not None for parameter in generator.parameters())
+    assert all(parameter.grad.any() for parameter in generator.parameters() if parameter.dim() > 1)
+    assert latents.grad.flatten(1).any(1).all() and given.grad.flatten(1).any(1).all()
+
+
+def test_an_image_does_not_depend_on_the_others_of_its_batch():
+    generator, latents, given = parts((1, 8, 8)), torch.randn(4, 5), torch.rand(4, 2, 4, 4)
+    together = generator(latents, given)
+    torch.testing.assert_close(generator(latents[:1], given[:1]), together[:1], atol=1e-5, rtol=1e-4)
+
+
+def test_channels_double_at_two_halvings():
+    assert widths_of(4, 3) == [4, 8, 16, 16]
+
+
+def test_without_an_image_there_is_no_unet():
+    with pytest.raises(ValueError, match="there is none; use dcgan"):
+        build_generator(NETWORK, 5, (1, 8, 8))
+    with pytest.raises(ValueError, match="needs labels, or what else"):
+        parts((1, 8, 8))(torch.randn(1, 5))

@@ -1,0 +1,189 @@
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch.testing import assert_close
+
+from genlib.conditions import HOLES, LUMA, build_condition, lightness
+from genlib.config import GreyscaleCondition, LowResolutionCondition, MaskedCondition, NoCondition
+from genlib.data.context_files import read_contexts
+from genlib.errors import UserError
+from genlib.pixels import to_uint8, to_unit
+
+CONDITIONS = {
+    "low_resolution": LowResolutionCondition(factor=2),
+    "low_resolution by 4": LowResolutionCondition(factor=4),
+    **{kind: MaskedCondition(kind=kind) for kind in HOLES},
+    "greyscale": GreyscaleCondition(),
+}
+SHAPE = (3, 16, 16)
+every_condition = pytest.mark.parametrize("name", CONDITIONS)
+
+
+def condition_of(name):
+    return build_condition(CONDITIONS[name], SHAPE)
+
+
+def draws(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+def images(count=7, seed=0):
+    return to_unit(torch.randint(256, (count, *SHAPE), dtype=torch.uint8, generator=draws(seed)))
+
+
+@every_condition
+def test_a_context_has_its_shape_and_the_steps_of_uint8(name):
+    condition = condition_of(name)
+    context = condition.context(images(), draws())
+    assert context.shape == (7, *condition.shape)
+    assert_close(to_unit(to_uint8(context)), context, atol=0, rtol=0)
+
+
+@every_condition
+def test_a_context_is_a_function_of_image_and_generator(name):
+    condition = condition_of(name)
+    first, again = condition.context(images(), draws()), condition.context(images(), draws())
+    assert torch.equal(first, again)
+    assert torch.equal(condition.context(images()[:3], draws())[:1, :1], first[:1, :1]) or name in HOLES
+
+
+@every_condition
+def test_what_is_kept_agrees_with_the_context_and_stays_in_range(name):
+    condition = condition_of(name)
+    context = condition.context(images(), draws())
+    for others in (images(seed=1), torch.ones(7, *SHAPE), -torch.ones(7, *SHAPE)):
+        kept = condition.keep(others, context)
+        assert kept.abs().max() <= 1 + 1e-6
+        assert condition.deviation(kept, context).max() < 1e-3
+        assert condition.deviation(to_unit(to_uint8(kept)), context).max() < 0.51
+        assert (condition.deviation(others, context) > 10).all()
+
+
+@every_condition
+def test_an_image_that_agrees_is_left_as_it_is(name):
+    condition = condition_of(name)
+    context = condition.context(images(), draws())
+    kept = condition.keep(images(), context)
+    assert (kept - images()).abs().max() < 0.05  # the context is rounded to steps of uint8
+    assert_close(condition.keep(kept, context), kept, atol=1e-5, rtol=0)
+
+
+def test_low_resolution_is_the_average_over_squares():
+    context = condition_of("low_resolution").context(images(), draws())
+    expected = images().unflatten(3, (8, 2)).unflatten(2, (8, 2)).mean((3, 5))
+    assert_close(context, expected, atol=0.51 / 127.5, rtol=0)
+
+
+def test_greyscale_is_pillows():
+    image = torch.randint(256, SHAPE, dtype=torch.uint8, generator=draws())
+    theirs = np.asarray(Image.fromarray(image.permute(1, 2, 0).numpy()).convert("L"))
+    ours = to_uint8(condition_of("greyscale").context(to_unit(image)[None], draws()))[0, 0]
+    assert np.abs(ours.numpy().astype(int) - theirs).max() <= 1
+    assert sum(LUMA) == pytest.approx(1)
+    assert_close(lightness(torch.full((1, *SHAPE), 0.3)), torch.full((1, 1, 16, 16), 0.3))
+
+
+@pytest.mark.parametrize("size", [8, 9, 28, 32, 128])
+@pytest.mark.parametrize("kind", HOLES)
+def test_every_mask_hides_something_and_not_all(kind, size):
+    hidden = HOLES[kind](200 if size < 100 else 20, size, size, draws())
+    shares = hidden.flatten(1).float().mean(1)
+    assert shares.min() > 0 and shares.max() < 1
+    assert 0.05 < shares.mean() < 0.6
+    if kind == "half":
+        assert shares.min() > 0.4 and shares.max() < 0.6
+    assert len({mask.numpy().tobytes() for mask in hidden}) > (3 if kind == "half" else len(hidden) // 4)
+
+
+@pytest.mark.parametrize("kind", HOLES)
+def test_known_pixels_are_kept_bit_by_bit(kind):
+    condition = condition_of(kind)
+    context = condition.context(images(), draws())
+    kept = to_uint8(condition.keep(torch.tanh(torch.randn(7, *SHAPE, generator=draws(1))), context))
+    known = (context[:, -1:] > 0).expand(-1, 3, -1, -1)
+    assert torch.equal(kept[known], to_uint8(images())[known])
+    assert torch.equal(condition.counted(context).bool(), ~known[:, :1])
+
+
+def test_conditions_that_are_no_images_build_none():
+    assert build_condition(NoCondition(), SHAPE) is None
+
+
+@pytest.mark.parametrize(
+    ("config", "shape", "match"),
+    [
+        (LowResolutionCondition(factor=3), SHAPE, r"condition\.factor \(3\) must divide"),
+        (GreyscaleCondition(), (1, 16, 16), "3 channels, not 1"),
+    ],
+)
+def test_images_that_a_condition_cannot_be_of_are_refused(config, shape, match):
+    with pytest.raises(UserError, match=match):
+        build_condition(config, shape)
+
+
+@every_condition
+def test_contexts_come_back_from_their_files(name, tmp_path):
+    condition = condition_of(name)
+    contexts = to_uint8(condition.context(images(), draws()))
+    np.save(tmp_path / "all.npy", contexts.numpy())
+    assert torch.equal(read_contexts(tmp_path / "all.npy", condition), contexts)
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    for position, context in enumerate(contexts):
+        pixels = context.permute(1, 2, 0).squeeze(2).numpy() if len(context) == 1 else context.permute(1, 2, 0).numpy()
+        Image.fromarray(pixels).save(folder / f"{position}.png")
+    assert torch.equal(read_contexts(folder, condition), contexts)
+    assert torch.equal(read_contexts(folder / "2.png", condition), contexts[2:3])
+
+
+def test_what_is_below_a_mask_does_not_matter(tmp_path):
+    condition = condition_of("box")
+    contexts = to_uint8(condition.context(images(), draws()))
+    dirty = contexts.clone()
+    dirty[:, :-1][(contexts[:, -1:] == 0).expand(-1, 3, -1, -1)] = 200
+    np.save(tmp_path / "dirty.npy", dirty.numpy())
+    assert torch.equal(read_contexts(tmp_path / "dirty.npy", condition), contexts)
+
+
+def save(path, array, mode=None):
+    Image.fromarray(array, mode).save(path)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("name", "made", "match"),
+    [
+        ("low_resolution", np.zeros((9, 8, 3), np.uint8), "is 8x9 pixels, and condition low_resolution takes 8x8"),
+        ("greyscale", np.zeros((16, 16, 3), np.uint8), "is in colour"),
+        ("box", np.zeros((16, 16, 3), np.uint8), "has no transparent pixels"),
+        ("box", np.full((16, 16, 4), 255, np.uint8), "hides nothing"),
+        ("box", np.zeros((16, 16, 4), np.uint8), "hides all"),
+    ],
+)
+def test_pictures_that_are_no_contexts_are_refused(name, made, match, tmp_path):
+    with pytest.raises(UserError, match=match):
+        read_contexts(save(tmp_path / "given.png", made), condition_of(name))
+
+
+@pytest.mark.parametrize(
+    ("made", "match"),
+    [
+        (np.zeros((2, 1, 8, 8), np.uint8), "uint8 of shape 2x1x8x8, and condition low_resolution takes .* nx3x8x8"),
+        (np.zeros((2, 3, 8, 8), np.float32), "float32 of shape"),
+        (np.zeros((0, 3, 8, 8), np.uint8), "0x3x8x8"),
+    ],
+)
+def test_arrays_that_are_no_contexts_are_refused(made, match, tmp_path):
+    np.save(tmp_path / "given.npy", made)
+    with pytest.raises(UserError, match=match):
+        read_contexts(tmp_path / "given.npy", condition_of("low_resolution"))
+
+
+def test_files_that_are_nothing_are_refused(tmp_path):
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "text.png").write_text("no image")
+    (tmp_path / "text.npy").write_text("no array")
+    for file in ("empty", "text.png", "text.npy", "absent.png", "absent.npy"):
+        with pytest.raises(UserError, match=file):
+            read_contexts(tmp_path / file, condition_of("box"))
