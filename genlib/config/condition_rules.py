@@ -37,7 +37,8 @@ def images_are_given_to_some_methods(config: RunConfig) -> str | None:
     if not (given := image_given(config)):
         return None
     if config.data.is_points:
-        return f"condition is {given}, and data.source {config.data.source} is points in the plane; use condition.name=none."
+        source = config.data.source
+        return f"condition is {given}, and data.source {source} is points in the plane; use condition.name=none."
     if not isinstance(config.method, VAEConfig | IWAEConfig | GANConfig):
         return f"condition is {given}, which a {config.method.name} does not take; use method.name vae, iwae or gan."
     return None
