@@ -13,6 +13,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
+from genlib.conditions import build_condition
 from genlib.config import RegistryConfig, RunConfig, load_config
 from genlib.errors import UserError
 from genlib.home import runs_folder
@@ -117,7 +118,8 @@ def test_a_configuration_that_is_taken_can_be_built(content: dict[str, Any]) -> 
     if size > 32 or not is_small(content):
         return
     shape = (2,) if config.data.is_points else (config.data.channels, size, size)
-    assert isinstance(build_method(config.method, DataSpec(shape, classes=3, rows=100)), Method)
+    spec = DataSpec(shape, classes=3, rows=100, condition=build_condition(config.condition, shape))
+    assert isinstance(build_method(config.method, spec), Method)
 
 
 # Names of files
