@@ -33,8 +33,8 @@ class SamplerModel(PythonModel):
         self.sampler = load_sampler(context.artifacts["sampler"])
         logging.getLogger("mlflow.models.utils").addFilter(refuse_what_is_ignored)
 
-    def predict(  # type: ignore[no-untyped-def]
-        self, context: PythonModelContext, model_input, params: dict[str, Any] | None = None
+    def predict(
+        self, context: PythonModelContext, model_input: pd.DataFrame, params: dict[str, Any] | None = None
     ) -> np.ndarray:
         from genlib.errors import UserError
 
@@ -42,7 +42,6 @@ class SamplerModel(PythonModel):
         try:
             if self.sampler.condition is not None:
                 return self.of_contexts(np.asarray(model_input), chosen)
-            assert isinstance(model_input, pd.DataFrame)
             counts = self.counts_in(model_input)
             labels = None
             if "label" in model_input and model_input["label"].notna().any():
