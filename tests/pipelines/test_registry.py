@@ -197,15 +197,14 @@ def test_requirements_are_pinned_to_versions_that_an_index_knows() -> None:
     assert all(line.count("==") == 1 and "+" not in line for line in requirements())
 
 
-def test_a_model_that_images_are_given_to_is_logged_and_loaded(context_sampler: Path) -> None:
+def test_a_model_that_images_are_given_to_is_logged_and_loaded(context_sampler: Path, config: RunConfig) -> None:
     import mlflow
     import torch
 
     from genlib.sampling import load_sampler
     from pipelines.packaging import log_sampler
 
-    with mlflow.start_run() as run:
-        pass
+    run = MlflowClient().create_run(experiment_of(MlflowClient(), config.registry.model))
     logged = log_sampler(run.info.run_id, context_sampler)
     given = np.random.default_rng(0).integers(0, 256, (2, 1, 4, 4), dtype=np.uint8)
     found = mlflow.pyfunc.load_model(logged.model_uri).predict(given, {"samples": 2, "seed": 3})
