@@ -108,7 +108,7 @@ class Masked(Condition):
 
     def context(self, images: Tensor, generator: torch.Generator) -> Tensor:
         _, height, width = self.image_shape
-        hidden = HOLES[self.kind](len(images), height, width, generator).to(images.device)[:, None]
+        hidden = HOLES[self.kind](len(images), height, width, generator)[:, None].to(images.device, non_blocking=True)
         return torch.cat([images.masked_fill(hidden, -1.0), torch.where(hidden, -1.0, 1.0).to(images.dtype)], dim=1)
 
     def keep(self, images: Tensor, context: Tensor) -> Tensor:
@@ -189,8 +189,8 @@ def enlarged(context: Tensor, image_shape: Shape) -> Tensor:
 
 def lightness(images: Tensor) -> Tensor:
     """(B, 3, H, W) => (B, 1, H, W)"""
-    weights = torch.tensor(LUMA, device=images.device, dtype=images.dtype)
-    return (images * weights[:, None, None]).sum(1, keepdim=True)
+    red, green, blue = images.split(1, dim=1)
+    return LUMA[0] * red + LUMA[1] * green + LUMA[2] * blue
 
 
 def grey_levels(found: Tensor, given: Tensor) -> Tensor:

@@ -88,3 +88,42 @@ def test_a_training_under_a_launcher_speaks_of_bad_input_once(capsys, tiny, monk
     monkeypatch.setitem(os.environ, "RANK", "1")
     assert main(["train", *tiny("vae", "training.stps=1")]) == 2
     assert capsys.readouterr().err == ""
+
+
+@pytest.fixture
+def given_run(genlib_home, tmp_path):
+    """Of a model from 4x4 to 8x8 pixels."""
+    from genlib.training.train import train
+    from tests.family import tiny_config
+
+    assert train(tiny_config("super_resolution_vae_digits"), tmp_path / "given") == 0
+    return tmp_path / "given"
+
+
+def test_samples_of_what_is_given_stand_in_its_row_and_agree_with_it(given_run, tmp_path):
+    contexts = np.random.default_rng(0).integers(60, 200, (2, 1, 4, 4), dtype=np.uint8)
+    np.save(tmp_path / "given.npy", contexts)
+    asked = ["sample", str(given_run), "--condition", str(tmp_path / "given.npy"), "--count", "3"]
+    assert main([*asked, "--output", str(tmp_path / "grid.png")]) == 0
+    assert Image.open(tmp_path / "grid.png").size == (4 * 34 + 2, 2 * 34 + 2)
+    assert main([*asked, "--output", str(tmp_path / "all.npz")]) == 0
+    images = np.load(tmp_path / "all.npz")["images"]
+    means = images.reshape(2, 3, 1, 4, 2, 4, 2).mean((4, 6))
+    assert images.shape == (6, 1, 8, 8) and np.abs(means - contexts[:, None]).max() < 1
+    assert (images[0] != images[1]).any()
+
+
+def test_a_condition_that_does_not_fit_is_refused(given_run, run_dir, capsys, tmp_path):
+    output = ["--output", tmp_path / "grid.png"]
+    Image.fromarray(np.zeros((5, 4), np.uint8)).save(tmp_path / "tall.png")
+    Image.fromarray(np.zeros((4, 4), np.uint8)).save(tmp_path / "right.png")
+    for asked, message in (
+        ([given_run], "give images of 4x4 pixels with 1 channel"),
+        ([given_run, "--condition", tmp_path / "tall.png"], "is 4x5 pixels, and condition low_resolution takes 4x4"),
+        ([given_run, "--condition", tmp_path / "absent.png"], "absent.png cannot be read as an image"),
+        ([given_run, "--condition", tmp_path / "right.png", "--count", "0"], "count (0) must be at least 1"),
+        ([given_run, "--condition", tmp_path / "right.png", "--labels", "3"], "do not go together"),
+        ([run_dir, "--condition", tmp_path / "right.png"], "was trained without a condition that is an image"),
+    ):
+        assert message in refused(capsys, "sample", *asked, *output)
+    assert not (tmp_path / "grid.png").exists()

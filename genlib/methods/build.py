@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Literal
 
-from torch import Tensor, nn
+from torch import nn
 
 from genlib.augmentation import AdaptiveAugment, DiffAugment
-from genlib.conditions import Condition, enlarged
+from genlib.conditions import Condition
 from genlib.config import (
     ADAConfig,
     AutoencoderConfig,
@@ -39,7 +39,7 @@ from genlib.methods.likelihoods import build_likelihood
 from genlib.methods.vae import VAE, PriorDecoder, VariationalModel
 from genlib.methods.vae_gan import VAEGAN, VAEGANModel
 from genlib.methods.vq_vae import VQVAE, CodeDecoder, VQModel
-from genlib.networks.base import DataSpec, Given
+from genlib.networks.base import DataSpec, Enlarged, Given
 from genlib.networks.build import build_discriminator, build_encoder, build_generator
 from genlib.networks.discriminator import Discriminator
 from genlib.networks.mlp import mlp
@@ -132,18 +132,7 @@ def given_of(data: DataSpec, classes: int) -> Given:
 def prior_of(network: NetworkConfig, condition: Condition, outputs: int) -> nn.Module:
     """From what is given, (B, K, h, w), to (B, outputs)."""
     size = condition.image_shape[1:]
-    return nn.Sequential(Enlarged(size), build_encoder(network, (condition.shape[0], *size), outputs))
-
-
-class Enlarged(nn.Module):
-    """Every value as a square of pixels."""
-
-    def __init__(self, size: tuple[int, ...]) -> None:
-        super().__init__()
-        self.size = size
-
-    def forward(self, given: Tensor) -> Tensor:
-        return enlarged(given, (0, *self.size))
+    return nn.Sequential(Enlarged(condition.image_shape), build_encoder(network, (condition.shape[0], *size), outputs))
 
 
 def build_divergence(config: VAEConfig, rows: int) -> Divergence:

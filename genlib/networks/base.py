@@ -93,3 +93,14 @@ class Encoder(nn.Module):
         if self.given:
             inputs = beside(inputs, given, self.given)
         return self.head(self.backbone(inputs))
+
+
+class Enlarged(nn.Module):
+    """What is given, (B, K, h, w), at an image's size (C, H, W): every value a square of pixels."""
+
+    def __init__(self, image_shape: ImageShape) -> None:
+        super().__init__()
+        self.image_shape = image_shape
+
+    def forward(self, given: Tensor) -> Tensor:
+        return enlarged(given, self.image_shape)

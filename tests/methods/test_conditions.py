@@ -136,7 +136,7 @@ def test_methods_that_take_no_images_say_so():
         method_of(AutoencoderConfig())
 
 
-def test_no_pixel_counts_twice():
+def test_where_no_pixel_counts_there_is_nothing_to_pay():
     images, mean = torch.rand(2, 1, 4, 4), torch.rand(2, 1, 4, 4)
     nothing = torch.zeros(2, 1, 4, 4)
     assert torch.equal(gaussian_negative_log_likelihood(images, mean, 0.5, nothing), torch.zeros(2))
