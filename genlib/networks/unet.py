@@ -39,7 +39,9 @@ class Down(nn.Module):
         super().__init__()
         self.first = nn.Conv2d(channels, widths[0], 3, padding=1)
         self.halvings = nn.ModuleList(
-            nn.Sequential(nn.Conv2d(inputs, outputs, 4, stride=2, padding=1), norm(outputs), nn.LeakyReLU(SLOPE))
+            nn.Sequential(
+                nn.Conv2d(inputs, outputs, 4, stride=2, padding=1, bias=False), norm(outputs), nn.LeakyReLU(SLOPE)
+            )
             for inputs, outputs in zip(widths, widths[1:], strict=False)
         )
 
@@ -66,7 +68,7 @@ class Modulated(nn.Module):
 
     def __init__(self, inputs: int, outputs: int, latent_size: int) -> None:
         super().__init__()
-        self.conv = nn.Conv2d(inputs, outputs, 3, padding=1)
+        self.conv = nn.Conv2d(inputs, outputs, 3, padding=1, bias=False)
         self.norm = norm(outputs, affine=False)
         self.modulation = nn.Linear(latent_size, 2 * outputs)
 
@@ -121,7 +123,11 @@ class PatchDiscriminator(nn.Module):
         found: list[nn.Module] = []
         inputs = shape[0] + given.channels
         for outputs in widths:
-            found += [nn.Conv2d(inputs, outputs, 4, stride=2, padding=1), norm(outputs), nn.LeakyReLU(SLOPE)]
+            found += [
+                nn.Conv2d(inputs, outputs, 4, stride=2, padding=1, bias=False),
+                norm(outputs),
+                nn.LeakyReLU(SLOPE),
+            ]
             inputs = outputs
         self.layers = nn.Sequential(*found, nn.Conv2d(inputs, 1, 3, padding=1))
 
