@@ -170,6 +170,11 @@ def sample(options: argparse.Namespace) -> int:
     from genlib.training.run_folder import RunFolder
 
     sampler = load_sampler(RunFolder(options.run_dir).sampler)
+    if sampler.condition and not options.condition:
+        raise UserError(
+            f"{options.run_dir} makes images of what is given (condition {sampler.condition.name}); name "
+            f"{sampler.condition.form()} with --condition."
+        )
     if options.condition:
         shown, images = of_condition(sampler, options)
     else:

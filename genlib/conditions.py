@@ -61,6 +61,11 @@ class Condition(ABC):
         """What is wrong with the first context, uint8 (B, *shape), that gives nothing or leaves nothing open."""
         return None
 
+    def form(self) -> str:
+        """Of a context, in words."""
+        channels, height, width = self.shape
+        return f"images of {width}x{height} pixels with {channels} channel{'s' if channels > 1 else ''}"
+
     def cleaned(self, context: Tensor) -> Tensor:
         """A context that somebody made, as training had them, uint8 (B, *shape)."""
         return context
@@ -135,6 +140,9 @@ class Masked(Condition):
                     "filled transparent, and leave the others opaque."
                 )
         return None
+
+    def form(self) -> str:
+        return f"{super().form()}, the last of them transparency: 0 where pixels are to be filled"
 
     def cleaned(self, context: Tensor) -> Tensor:
         hidden = hidden_in(to_unit(context))

@@ -111,15 +111,10 @@ class TrainedSampler:
             return self.labels(index, seed)
         if self.contexts is None:
             raise UserError(
-                f"this sampler makes images of what is given (condition {self.condition.name}); give {self.form()}."
+                f"this sampler makes images of what is given (condition {self.condition.name}); give "
+                f"{self.condition.form()}."
             )
         return to_unit(self.contexts(index))
-
-    def form(self) -> str:
-        """Of a context, in words."""
-        assert self.condition
-        channels, height, width = self.condition.shape
-        return f"images of {width}x{height} pixels with {channels} channel{'s' if channels > 1 else ''}"
 
     def chunk(
         self,
@@ -182,7 +177,7 @@ class TrainedSampler:
         if found != self.condition.shape or contexts.dtype != torch.uint8:
             raise UserError(
                 f"what is given is {contexts.dtype} of shape {found}, and this sampler (condition "
-                f"{self.condition.name}) takes uint8 of shape {self.condition.shape}: {self.form()}."
+                f"{self.condition.name}) takes uint8 of shape {self.condition.shape}: {self.condition.form()}."
             )
         if len(contexts) != count:
             raise UserError(f"{len(contexts)} images are given for {count} samples; give one for each.")

@@ -118,7 +118,7 @@ def test_a_condition_that_does_not_fit_is_refused(given_run, run_dir, capsys, tm
     Image.fromarray(np.zeros((5, 4), np.uint8)).save(tmp_path / "tall.png")
     Image.fromarray(np.zeros((4, 4), np.uint8)).save(tmp_path / "right.png")
     for asked, message in (
-        ([given_run], "give images of 4x4 pixels with 1 channel"),
+        ([given_run], "name images of 4x4 pixels with 1 channel with --condition"),
         ([given_run, "--condition", tmp_path / "tall.png"], "is 4x5 pixels, and condition low_resolution takes 4x4"),
         ([given_run, "--condition", tmp_path / "absent.png"], "absent.png cannot be read as an image"),
         ([given_run, "--condition", tmp_path / "right.png", "--count", "0"], "count (0) must be at least 1"),
