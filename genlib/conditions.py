@@ -31,6 +31,7 @@ class Condition(ABC):
     """What is given of images (B, C, H, W): a context (B, *shape)."""
 
     name: str
+    baseline: str  # the name of `without_a_model`
     shape: Shape  # K, h, w
     counts_all: bool = True  # whether a likelihood is of all pixels
 
@@ -40,6 +41,16 @@ class Condition(ABC):
     @abstractmethod
     def context(self, images: Tensor, generator: torch.Generator) -> Tensor:
         """Of images in [-1, 1], (B, C, H, W) => (B, *shape), with the generator's draws."""
+
+    @abstractmethod
+    def told(self, images: Tensor) -> Tensor:
+        """What a context tells of images where it hides nothing, before rounding, (B, C, H, W) => (B, L, h, w): a
+        context's first L channels.
+        """
+
+    @abstractmethod
+    def without_a_model(self, context: Tensor, mean: Tensor) -> Tensor:
+        """The images that one would guess from contexts and the mean image (C, H, W), in [-1, 1], (B, C, H, W)."""
 
     @abstractmethod
     def keep(self, images: Tensor, context: Tensor) -> Tensor:
@@ -80,6 +91,7 @@ class LowResolution(Condition):
     """The average over each square of `factor` x `factor` pixels."""
 
     name = "low_resolution"
+    baseline = "bicubic"
 
     def __init__(self, image_shape: Shape, factor: int) -> None:
         super().__init__(image_shape)
@@ -90,20 +102,29 @@ class LowResolution(Condition):
         self.shape = (channels, height // factor, width // factor)
 
     def context(self, images: Tensor, generator: torch.Generator) -> Tensor:
-        return of_uint8(F.avg_pool2d(images, self.factor))
+        return of_uint8(self.told(images))
+
+    def told(self, images: Tensor) -> Tensor:
+        return F.avg_pool2d(images, self.factor)
+
+    def without_a_model(self, context: Tensor, mean: Tensor) -> Tensor:
+        """By the cubic convolution of Keys 1981, a = -1/2."""
+        size = self.image_shape[1:]
+        return F.interpolate(context, size=size, mode="bicubic", antialias=True).clamp(-1, 1)
 
     def keep(self, images: Tensor, context: Tensor) -> Tensor:
-        given, found = (enlarged(small, self.image_shape) for small in (context, F.avg_pool2d(images, self.factor)))
+        given, found = (enlarged(small, self.image_shape) for small in (context, self.told(images)))
         return moved_to_mean(images, found, given)
 
     def deviation(self, images: Tensor, context: Tensor) -> Tensor:
-        return grey_levels(F.avg_pool2d(images, self.factor), context)
+        return grey_levels(self.told(images), context)
 
 
 class Masked(Condition):
     """The pixels outside a hole, and a last channel that is 1 there; within the hole all is -1."""
 
     name = "masked"
+    baseline = "mean fill"
     counts_all = False
 
     def __init__(self, image_shape: Shape, kind: str) -> None:
@@ -115,6 +136,12 @@ class Masked(Condition):
         _, height, width = self.image_shape
         hidden = HOLES[self.kind](len(images), height, width, generator)[:, None].to(images.device, non_blocking=True)
         return torch.cat([images.masked_fill(hidden, -1.0), torch.where(hidden, -1.0, 1.0).to(images.dtype)], dim=1)
+
+    def told(self, images: Tensor) -> Tensor:
+        return images
+
+    def without_a_model(self, context: Tensor, mean: Tensor) -> Tensor:
+        return self.keep(mean.expand(len(context), *self.image_shape), context)
 
     def keep(self, images: Tensor, context: Tensor) -> Tensor:
         return torch.where(hidden_in(context), images, context[:, :-1].to(images.dtype))
@@ -154,6 +181,7 @@ class Greyscale(Condition):
     """The lightness of a colour image: the weighted mean of its channels."""
 
     name = "greyscale"
+    baseline = "grey copied"
 
     def __init__(self, image_shape: Shape) -> None:
         super().__init__(image_shape)
@@ -162,13 +190,19 @@ class Greyscale(Condition):
         self.shape = (1, *image_shape[1:])
 
     def context(self, images: Tensor, generator: torch.Generator) -> Tensor:
-        return of_uint8(lightness(images))
+        return of_uint8(self.told(images))
+
+    def told(self, images: Tensor) -> Tensor:
+        return lightness(images)
+
+    def without_a_model(self, context: Tensor, mean: Tensor) -> Tensor:
+        return self.shown(context)
 
     def keep(self, images: Tensor, context: Tensor) -> Tensor:
-        return moved_to_mean(images, lightness(images), context)
+        return moved_to_mean(images, self.told(images), context)
 
     def deviation(self, images: Tensor, context: Tensor) -> Tensor:
-        return grey_levels(lightness(images), context)
+        return grey_levels(self.told(images), context)
 
 
 def build_condition(config: ConditionConfig, image_shape: Shape) -> Condition | None:

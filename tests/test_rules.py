@@ -163,6 +163,10 @@ BAD = {
     "hidden_pixels_have_no_bits": [
         ("inpainting_vae_digits", ["registry.metric=bits_per_dim"], "use log_likelihood"),
     ],
+    "metrics_of_conditions_need_one": [
+        ("vae_digits", ["registry.metric=condition_psnr"], "and condition is none; use fd_classifier"),
+        ("cvae_digits", ["condition.name=label", "registry.metric=fd_pairs"], "and condition is label"),
+    ],
 }
 CASES = [(rule, *case) for rule, cases in BAD.items() for case in cases]
 

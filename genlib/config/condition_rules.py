@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from genlib.config.conditions import GreyscaleCondition, ImageCondition, LabelCondition, LowResolutionCondition
 from genlib.config.methods import GANConfig, IWAEConfig, VAEConfig
+from genlib.config.metrics import DISTANCES, OF_CONDITIONS
 
 if TYPE_CHECKING:
     from genlib.config import RunConfig
@@ -129,6 +130,16 @@ def hidden_pixels_have_no_bits(config: RunConfig) -> str | None:
     )
 
 
+def metrics_of_conditions_need_one(config: RunConfig) -> str | None:
+    """registry.metric: condition_* and fd_pairs need low_resolution, masked or greyscale."""
+    if config.registry.metric not in OF_CONDITIONS or image_given(config):
+        return None
+    return (
+        f"registry.metric ({config.registry.metric}) is of samples of what is given of an image, and condition is "
+        f"{config.condition.name}; use {DISTANCES[config.evaluation.features]}."
+    )
+
+
 CONDITION_RULES = (
     labels_are_taken_somehow,
     images_are_given_to_some_methods,
@@ -137,4 +148,5 @@ CONDITION_RULES = (
     priors_of_images_are_gaussians,
     images_given_are_judged_as_they_are,
     hidden_pixels_have_no_bits,
+    metrics_of_conditions_need_one,
 )

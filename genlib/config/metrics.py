@@ -31,6 +31,14 @@ OF_POINTS: dict[str, Literal["lower", "higher"]] = {
     "high_quality": "higher",
     "reverse_kl": "lower",
 }
+# Of samples of what is given of an image of the test split, beside that image.
+OF_CONDITIONS: dict[str, Literal["lower", "higher"]] = {
+    "condition_psnr": "higher",
+    "condition_ssim": "higher",
+    "condition_error": "lower",
+    "condition_diversity": "higher",
+    "fd_pairs": "lower",
+}
 # Every metric that a model can be gated on, and which way is better.
 METRICS: dict[str, Literal["lower", "higher"]] = {
     **dict.fromkeys((*DISTANCES.values(), *KERNEL_DISTANCES.values()), "lower"),
@@ -44,6 +52,7 @@ METRICS: dict[str, Literal["lower", "higher"]] = {
     "modes": "higher",
     "label_accuracy": "higher",
     **OF_POINTS,
+    **OF_CONDITIONS,
     **LIKELIHOODS,
     **RECONSTRUCTIONS,
 }

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from genlib.config.data import MIXTURES
 from genlib.config.launcher import nodes_share_the_processes
 from genlib.config.methods import (
     AutoencoderConfig,
@@ -15,7 +14,7 @@ from genlib.config.methods import (
     VAEConfig,
     VQVAEConfig,
 )
-from genlib.config.metrics import DISTANCES, KERNEL_DISTANCES, LIKELIHOODS, METRICS, OF_POINTS, RECONSTRUCTIONS
+from genlib.config.metric_rules import metric_is_measured
 from genlib.config.networks import STRIDED, DCGANConfig, NetworkConfig
 from genlib.sizes import doublings, nearest_sizes
 
@@ -275,50 +274,6 @@ def points_are_their_own_features(config: RunConfig) -> str | None:
     return (
         f"evaluation.features (points) is of points in the plane, and data.source {source} is images; use classifier."
     )
-
-
-def metric_is_measured(config: RunConfig) -> str | None:
-    """registry.metric must be one that the features, the method and the data give."""
-    metric, features, method = config.registry.metric, config.evaluation.features, config.method
-    measured = {DISTANCES[features], f"{DISTANCES[features]}_infinity", KERNEL_DISTANCES[features]}
-    if features != "points":
-        measured.add("fd_random")
-    of_features = {name for name in METRICS if name.startswith(("fd_", "kd_", "fid", "kid"))}
-    if metric in of_features - measured:
-        return (
-            f"registry.metric ({metric}) is not measured by evaluation.features '{features}'; "
-            f"use {DISTANCES[features]}."
-        )
-    of_mixtures = {"high_quality", "reverse_kl"}
-    if metric in OF_POINTS and (not config.data.is_points or metric in of_mixtures - mixture_metrics(config)):
-        return (
-            f"registry.metric ({metric}) is not measured on data.source {config.data.source}; "
-            f"use {'energy_distance' if config.data.is_points else DISTANCES[features]}."
-        )
-    if metric == "modes" and config.data.is_points and config.data.source not in MIXTURES:
-        return f"registry.metric (modes) needs modes, which {config.data.source} has not; use energy_distance."
-    if metric in ("class_kl", "label_accuracy") and config.data.is_points:
-        return f"registry.metric ({metric}) needs a classifier of images; use energy_distance for points."
-    if metric in LIKELIHOODS and not method.has_likelihood:
-        return (
-            f"registry.metric ({metric}) needs an encoder and a likelihood, which a {method.name} has not; use another."
-        )
-    if metric in RECONSTRUCTIONS and (not method.has_encoder or config.data.is_points):
-        return f"registry.metric ({metric}) is of images that an encoder and a decoder bring back; use another."
-    likelihood = getattr(method, "likelihood", None)
-    if metric == "bits_per_dim" and (likelihood == "bernoulli" or config.data.is_points):
-        return (
-            "registry.metric (bits_per_dim) needs a density over pixels, which method.likelihood "
-            f"'{likelihood}' is not; use log_likelihood."
-        )
-    if metric == "label_accuracy" and getattr(method, "conditioning", "none") == "none":
-        return "registry.metric (label_accuracy) is of samples with a label; set method.conditioning."
-    return None
-
-
-def mixture_metrics(config: RunConfig) -> set[str]:
-    """What a mixture of Gaussians has beside other points."""
-    return {"high_quality", "reverse_kl"} if config.data.source in MIXTURES else set()
 
 
 Rule = Callable[["RunConfig"], str | None]

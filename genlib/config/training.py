@@ -92,6 +92,7 @@ class EvaluationConfig(Section):
     neighbours: int = Field(5, ge=1, description="k of precision, recall, density and coverage")
     likelihood_samples: int = Field(5000, ge=1, description="Importance samples of an image's log-likelihood")
     likelihood_images: int | None = Field(None, ge=2, description="Test images of the likelihood; null: all")
+    samples_per_condition: int = Field(4, ge=2, description="Samples of what is given of each test image")
     batch_size: int = Field(256, ge=1, description="Images in one pass through a network")
     every: int | None = Field(None, ge=1, description="Steps between evaluations during training; null: none")
     every_samples: int = Field(2000, ge=2, description="Images of an evaluation during training")

@@ -17,9 +17,10 @@ from genlib.errors import UserError
 from genlib.evaluation import exhibits as pictures
 from genlib.evaluation.held_out import held_out_for
 from genlib.evaluation.images import open_images
-from genlib.evaluation.jury import Jury, convene, judge_model
+from genlib.evaluation.jury import Jury, convene, judge_conditions, judge_model
 from genlib.evaluation.measures import Estimate, Findings
-from genlib.evaluation.page import Exhibits, report_page
+from genlib.evaluation.page import report_page
+from genlib.evaluation.pictures import Exhibits
 from genlib.evaluation.preflight import check_counts
 from genlib.evaluation.processes import Processes, joined
 from genlib.evaluation.record import conclude, model_provenance, notes_of
@@ -52,16 +53,16 @@ def evaluate_on(run: RunFolder, config: RunConfig, processes: Processes, device:
         raise UserError(f"{run.path} has no checkpoint yet; train it first: genlib train CONFIG --run-dir DIR.")
     dataset = open_dataset(processes.first(lambda: prepare(config.data, progress=False).path))
     check_fit(sampler, dataset, asked)
-    give_test_contexts(sampler, dataset, config.data.binarize == "draw")
+    binarize = config.data.binarize == "draw"
+    give_test_contexts(sampler, dataset, binarize)
     test = held_out_for(config, dataset, asked.likelihood_images)
     jury = convene(dataset, asked, processes, device)
     first, sets = judged_samples(jury, sampler)
-    found = Findings()
+    found, of_model = judge_conditions(jury, sampler, binarize)
     model: EncoderModel | None = None
-    of_model: dict[str, Any] = {}
     if config.method.has_encoder and checkpoint is not None:
         model = encoder_of(run, config, checkpoint, dataset, device)
-        found, of_model = judge_model(jury, model, test), model_provenance(jury, model, test)
+        found, of_model = found | judge_model(jury, model, test), of_model | model_provenance(jury, model, test)
 
     origin = origin_of(sampler, asked, checkpoint=asked.checkpoint, **of_model)
     evaluation = conclude(jury, sets, found, first.details, origin, start, notes_of(run, asked))
@@ -71,6 +72,7 @@ def evaluate_on(run: RunFolder, config: RunConfig, processes: Processes, device:
         shown = pictures.of_samples(drawn, first.features, jury.judge.train, dataset)
         if not dataset.is_points:
             shown = pictures.of_sampler(shown, sampler, asked.seed)
+            shown = pictures.of_contexts(shown, sampler, asked.seed, dataset, binarize)
             if model:
                 shown = pictures.of_encoder(shown, model, test, found.details.get("kl_per_dimension"), asked.batch_size)
         champion = read_json(run.champion_file) if run.champion_file.exists() else None
@@ -112,6 +114,7 @@ def evaluate_images(path: Path, config: RunConfig, output: Path | None) -> dict[
             "samples": {"count": images.count, "source": path.name, "content_hash": images.content_hash},
             "likelihood": None,
             "reconstructions": None,
+            "conditions": None,
         }
         evaluation = conclude(jury, [judged.metrics], Findings(), judged.details, origin, start)
 
@@ -151,16 +154,19 @@ def evaluate_sampler(folder: Path, config: RunConfig, output: Path | None) -> di
         sampler, asked = load_sampler(folder, device), config.evaluation
         dataset = open_dataset(processes.first(lambda: prepare(config.data, progress=False).path))
         check_shape(sampler, dataset)
-        give_test_contexts(sampler, dataset, config.data.binarize == "draw")
+        binarize = config.data.binarize == "draw"
+        give_test_contexts(sampler, dataset, binarize)
         check_counts(asked, dataset.manifest)
         jury = convene(dataset, asked, processes, device)
         first, sets = judged_samples(jury, sampler)
-        evaluation = conclude(jury, sets, Findings(), first.details, origin_of(sampler, asked), start)
+        found, of_sampler = judge_conditions(jury, sampler, binarize)
+        evaluation = conclude(jury, sets, found, first.details, origin_of(sampler, asked, **of_sampler), start)
 
         def written() -> dict[str, Any]:
             if output is not None:
                 drawn = sampler.images(min(pictures.most(dataset), asked.samples), asked.seed)
                 shown = pictures.of_samples(drawn, first.features, jury.judge.train, dataset)
+                shown = pictures.of_contexts(shown, sampler, asked.seed, dataset, binarize)
                 write_report(output, folder, evaluation, shown)
             return evaluation
 
@@ -188,7 +194,11 @@ def origin_of(sampler: TrainedSampler, asked: EvaluationConfig, **of_model: Any)
     """The part of the provenance that tells which samples were judged."""
     known = {name: sampler.info.get(name) for name in ("ema_half_life", "step", "images", "weights_sha256")}
     samples = {"count": asked.samples, "seeds": seeds_of(asked)}
-    return {"samples": samples, **known, **{"likelihood": None, "reconstructions": None, **of_model}}
+    return {
+        "samples": samples,
+        **known,
+        **{"likelihood": None, "reconstructions": None, "conditions": None, **of_model},
+    }
 
 
 def judged_part(run: RunFolder, asked: EvaluationConfig) -> tuple[Path, Path | None]:

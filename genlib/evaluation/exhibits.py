@@ -8,10 +8,11 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
+from genlib.data.contexts import truth_of_test
 from genlib.data.folder import DatasetFolder
 from genlib.evaluation.held_out import HeldOut, rows_of
 from genlib.evaluation.neighbours import centred, nearest
-from genlib.evaluation.page import Exhibits
+from genlib.evaluation.pictures import Exhibits
 from genlib.evaluation.plots import SHOWN_POINTS
 from genlib.evaluation.reconstruction import reconstructed
 from genlib.evaluation.reference import Reference
@@ -65,6 +66,19 @@ def of_sampler(shown: Exhibits, sampler: TrainedSampler, seed: int) -> Exhibits:
         by_label=by_label.images.unflatten(0, (-1, by_label.columns)),
         labels=tuple(names[: by_label.columns]),
     )
+
+
+def of_contexts(
+    shown: Exhibits, sampler: TrainedSampler, seed: int, dataset: DatasetFolder, binarize: bool
+) -> Exhibits:
+    """With what is given of test images, samples of it, and these images, where the sampler takes any."""
+    if not sampler.condition:
+        return shown
+    rows = sampler.exhibit(GRID, seed)
+    assert rows.columns is not None
+    beside = rows.images.unflatten(0, (-1, rows.columns))
+    truth = to_uint8(truth_of_test(dataset, 0, binarize))[: len(beside)]
+    return replace(shown, of_contexts=torch.cat([beside, truth[:, None]], dim=1))
 
 
 @torch.no_grad()

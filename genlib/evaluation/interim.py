@@ -9,10 +9,11 @@ from functools import partial
 import torch
 
 from genlib.config import LIKELIHOODS, RunConfig
-from genlib.config.metrics import RECONSTRUCTIONS
+from genlib.config.metrics import OF_CONDITIONS, RECONSTRUCTIONS
 from genlib.data.contexts import give_test_contexts
 from genlib.data.folder import DatasetFolder
 from genlib.evaluation.classifier import number_of_classes
+from genlib.evaluation.conditional import ConditionJudge
 from genlib.evaluation.extractors import build_panel
 from genlib.evaluation.held_out import held_out_for
 from genlib.evaluation.likelihood import likelihood
@@ -26,6 +27,7 @@ from genlib.sampling import TrainedSampler, estimate_norms
 from genlib.training.settle import settle_encoder
 from genlib.training.trainer import Evaluate
 
+FEW_OF_EACH = 2  # samples of what is given of an image
 MOST_IMPORTANCE_SAMPLES = 100  # where the gate's metric is the importance-sampled likelihood
 
 
@@ -41,11 +43,13 @@ def make_evaluate(config: RunConfig, dataset: DatasetFolder, device: torch.devic
     gate = config.registry.metric
     labelled = number_of_classes(dataset) > 0
     features = "random" if asked.features == "classifier" and not labelled else asked.features
-    thorough = gate not in {*cheap_metrics(features), *LIKELIHOODS, *RECONSTRUCTIONS}
+    thorough = gate not in {*cheap_metrics(features), *LIKELIHOODS, *RECONSTRUCTIONS, *OF_CONDITIONS}
     panel = build_panel(asked, dataset, device, processes, beside=thorough)
     judge = Judge(dataset, panel, asked, processes, thorough)
     shares = dataset.label_shares()
     test = held_out_for(config, dataset, asked.samples)
+    condition, binarize = test.condition, config.data.binarize == "draw"
+    of_condition = ConditionJudge(judge, condition, binarize, FEW_OF_EACH) if condition else None
 
     def evaluate(model: GenerativeModel, stopped: Callable[[], bool]) -> dict[str, float]:
         processes.stopped = stopped
@@ -53,9 +57,11 @@ def make_evaluate(config: RunConfig, dataset: DatasetFolder, device: torch.devic
         of_model = held_out(model) if isinstance(model, EncoderModel) else {}
         estimate_norms(model.sampler, shares)  # last: images are encoded under other statistics
         sampler = TrainedSampler(model.sampler, tuple(dataset.manifest.shape), shares)
-        give_test_contexts(sampler, dataset, config.data.binarize == "draw")
+        give_test_contexts(sampler, dataset, binarize)
         labels = partial(sampler.labels, seed=asked.seed) if sampler.classes else None
         found = judge(partial(sampler.chunk, seed=asked.seed), asked.samples, "samples", labels).metrics
+        if of_condition:
+            found |= of_condition(sampler).metrics
         return {name: estimate.value for name, estimate in (found | of_model).items() if math.isfinite(estimate.value)}
 
     def held_out(model: EncoderModel) -> dict[str, Estimate]:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 
 from genlib.config import DISTANCES, EvaluationConfig
 from genlib.data.folder import DatasetFolder
+from genlib.evaluation.conditional import ConditionJudge
 from genlib.evaluation.extractors import build_panel
 from genlib.evaluation.floor import floor_of
 from genlib.evaluation.frechet import frechet_distance
@@ -20,7 +22,7 @@ from genlib.evaluation.processes import Processes
 from genlib.evaluation.reconstruction import reconstruction_metrics, reconstructions_of
 from genlib.evaluation.samples import Judge
 from genlib.methods import EncoderModel, LatentVariableModel
-from genlib.sampling import CHUNK
+from genlib.sampling import CHUNK, TrainedSampler
 
 
 @dataclass(frozen=True)
@@ -54,6 +56,16 @@ def judge_model(jury: Jury, model: EncoderModel, test: HeldOut) -> Findings:
         found |= reconstruction_metrics(model, test, jury.processes, jury.asked.batch_size)
         found |= Findings({f"r{DISTANCES[jury.judge.panel.main.name]}": reconstruction_distance(jury, model, test)})
     return found
+
+
+def judge_conditions(jury: Jury, sampler: TrainedSampler, binarize: bool) -> tuple[Findings, dict[str, Any]]:
+    """What samples of a part of test images are like, beside what needs no model, and the provenance; nothing for a
+    sampler that takes no images.
+    """
+    if not sampler.condition:
+        return Findings(), {}
+    judge = ConditionJudge(jury.judge, sampler.condition, binarize, jury.asked.samples_per_condition)
+    return judge(sampler, baselines=True), {"conditions": judge.provenance}
 
 
 def judge_likelihood(jury: Jury, model: LatentVariableModel, test: HeldOut) -> Findings:

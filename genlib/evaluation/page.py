@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from html import escape
 from typing import Any
 
-from torch import Tensor
-
 from genlib.config import METRICS
-from genlib.evaluation.plots import Plot, detail_plots, image, in_a_line, number, scatter, training_curves
+from genlib.evaluation.pictures import Exhibits, image_sections, section
+from genlib.evaluation.plots import Plot, detail_plots, number, scatter, training_curves
 
 STYLE = """
 :root { color-scheme: light dark; --paper: #fff; --ink: #1c2127; --ink-soft: #5b6471; --line: #dfe3e8;
@@ -91,23 +89,12 @@ MEANINGS = {
     "active_units": "latent dimensions in use",
     "psnr": "of reconstructions, decibels",
     "ssim": "structural similarity of reconstructions, up to 1",
+    "condition_psnr": "of samples to the image that was given in part, decibels",
+    "condition_ssim": "structural similarity of samples to the image that was given in part, up to 1",
+    "condition_error": "how far samples are from what was given, grey levels of 255",
+    "condition_diversity": "standard deviation of a pixel among samples of the same, grey levels of 255",
+    "fd_pairs": "Fréchet distance of features of what was given beside the sample's, to those with the true image",
 }
-
-
-@dataclass(frozen=True)
-class Exhibits:
-    """Pictures of a report, uint8 on the CPU; None where there is nothing to show."""
-
-    samples: Tensor | None = None  # (N, C, H, W)
-    by_label: Tensor | None = None  # (rows, labels, C, H, W): samples of each label
-    labels: tuple[str, ...] = ()  # their names
-    nearest: Tensor | None = None  # (n, 1 + k, C, H, W): a sample, then its k nearest training images by features
-    reconstructions: Tensor | None = None  # (n, 2, C, H, W): an original of the test split, its reconstruction
-    interpolations: Tensor | None = None  # (rows, steps, C, H, W): between two latents
-    traversals: Tensor | None = None  # (dimensions, steps, C, H, W): one latent dimension moved from -3 to 3
-    traversed: tuple[int, ...] = ()  # which dimensions these are
-    points: Tensor | None = None  # (N, 2) float, samples of 2-D data
-    real_points: Tensor | None = None  # (N, 2) float
 
 
 def report_page(
@@ -127,6 +114,7 @@ def report_page(
     warnings = provenance.pop("warnings", None) or []
     sections = [
         metrics_table(metrics, champion),
+        baselines_table(details.get("baselines") or {}),
         *image_sections(exhibits, details.get("kl_per_dimension") or []),
         points_section(exhibits),
         curves_section(training_curves(log)),
@@ -146,15 +134,6 @@ def report_page(
             "</body></html>\n",
         ]
     )
-
-
-def section(heading: str, content: str, caption: str = "") -> str:
-    """ "" without content; the caption is HTML."""
-    if not content:
-        return ""
-    if caption:
-        content = f"<figure>{content}<figcaption>{caption}</figcaption></figure>"
-    return f"<section><h2>{escape(heading)}</h2>{content}</section>"
 
 
 def warning_box(warnings: Sequence[str]) -> str:
@@ -202,6 +181,8 @@ def verdict(name: str, value: float | None, other: float | None) -> str:
 
 
 def meaning(name: str) -> str:
+    if name in MEANINGS:
+        return MEANINGS[name]
     if name.startswith("rf"):
         return f"Fréchet distance of reconstructions to their originals, {features_of(name[1:])} features"
     base = name.removesuffix("_infinity")
@@ -210,7 +191,7 @@ def meaning(name: str) -> str:
         return f"Fréchet distance of {features_of(base)} features{endless}"
     if base.startswith("kd_") or base == "kid":
         return f"kernel distance of {features_of(base)} features; unbiased, so it may fall below 0"
-    return MEANINGS.get(name, "")
+    return ""
 
 
 def features_of(distance: str) -> str:
@@ -238,6 +219,21 @@ def metrics_table(metrics: Mapping[str, Mapping[str, Any]], champion: dict[str, 
     return section("Metrics", table, caption)
 
 
+def baselines_table(rows: Mapping[str, Mapping[str, float]]) -> str:
+    """What was measured of samples, of their averages and of images that need no model, side by side."""
+    names = list(dict.fromkeys(name for row in rows.values() for name in row))
+    head = "<th>images</th>" + "".join(f"<th><code>{escape(name)}</code></th>" for name in names)
+    body = "".join(
+        f"<tr><th>{escape(what)}</th>" + "".join(f"<td>{number(row.get(name))}</td>" for name in names) + "</tr>"
+        for what, row in rows.items()
+    )
+    table = (
+        f'<div class="wide"><table class="metrics"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
+    )
+    caption = "The same test images, given in part, completed by the model and by what needs none."
+    return section("Beside baselines", table, caption) if rows else ""
+
+
 def metric_row(name: str, entry: Mapping[str, Any], against: Mapping[str, float] | None) -> str:
     spread, error = entry.get("std"), entry.get("standard_error")
     errors = f" ± {number(spread, 2)}" if spread is not None else ""
@@ -251,62 +247,6 @@ def metric_row(name: str, entry: Mapping[str, Any], against: Mapping[str, float]
         f'<td>{number(entry["value"])}<span class="error">{errors}</span></td><td>{number(entry.get("floor"))}</td>'
         f'{rival}<td>{number(entry.get("count"))}</td><td class="way">{METRICS.get(name, "–")}</td></tr>'
     )
-
-
-def image_sections(exhibits: Exhibits, nats: Sequence[float]) -> list[str]:
-    """Every kind of picture there is, with how to read it; `nats` are the KL of the latent dimensions."""
-    sections = []
-    if exhibits.samples is not None:
-        caption = "Drawn at random, not chosen."
-        picture = image(exhibits.samples, in_a_line(exhibits.samples), f"{len(exhibits.samples)} random samples")
-        sections.append(section("Samples", picture, caption))
-    if exhibits.by_label is not None:
-        names = ", ".join(exhibits.labels)
-        caption = f"Each column is of one label, from the left: {escape(names)}. Drawn at random, not chosen."
-        picture = image(exhibits.by_label, exhibits.by_label.shape[1], f"Samples of the labels {names}")
-        sections.append(section("Samples by label", picture, caption))
-    if exhibits.nearest is not None:
-        caption = (
-            "First column: a sample. Right of it: the training images nearest to it by features, nearest first. "
-            "A copied training image shows as a twin."
-        )
-        parts = exhibits.nearest.split(8)
-        pictures = [
-            image(part, part.shape[1], "Samples, each beside its nearest training images", 14) for part in parts
-        ]
-        sections.append(section("Nearest training images", side_by_side(pictures), caption))
-    if exhibits.reconstructions is not None:
-        caption = "Above: an image of the test split. Below it: its reconstruction."
-        parts = exhibits.reconstructions.split(in_a_line(exhibits.reconstructions[:, 0]))
-        pictures = [image(part.transpose(0, 1), len(part), "Test images above their reconstructions") for part in parts]
-        sections.append(section("Reconstructions", side_by_side(pictures), caption))
-    if exhibits.interpolations is not None:
-        caption = "Each row goes from one latent on the left to another on the right; good ones change step by step."
-        steps = exhibits.interpolations.shape[1]
-        picture = image(exhibits.interpolations, steps, "Interpolations between pairs of latents, a row each")
-        sections.append(section("Interpolations", picture, caption))
-    if exhibits.traversals is not None:
-        sections.append(traversals(exhibits.traversals, exhibits.traversed, nats))
-    return sections
-
-
-def traversals(images: Tensor, dimensions: Sequence[int], nats: Sequence[float]) -> str:
-    """(dimensions, steps, C, H, W) as rows, each with its dimension's number and KL."""
-    rows = ""
-    for place, row in enumerate(images):
-        dimension = dimensions[place] if place < len(dimensions) else None
-        label = alt = "–" if dimension is None else f"dimension {dimension}"
-        if dimension is not None and dimension < len(nats):
-            label += f"<small>{number(nats[dimension], 2)} nats</small>"
-        picture = image(row, len(row), f"Traversal of {alt}")
-        rows += f"<tr><th>{label}</th><td>{picture}</td></tr>"
-    head = "<thead><tr><th></th><td><span>−3</span><span>0</span><span>3</span></td></tr></thead>"
-    caption = "Each row moves one latent dimension from −3 to 3; a row that stays the same is a dimension without use."
-    return section("Latent traversals", f'<table class="rows">{head}<tbody>{rows}</tbody></table>', caption)
-
-
-def side_by_side(pictures: Sequence[str]) -> str:
-    return f'<div class="pictures">{"".join(pictures)}</div>'
 
 
 def points_section(exhibits: Exhibits) -> str:

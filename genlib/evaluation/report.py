@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from genlib.config import METRICS
@@ -13,11 +14,25 @@ def table(evaluation: dict[str, Any]) -> str:
     for name, entry in evaluation["metrics"].items():
         floor = "-" if entry["floor"] is None else f"{entry['floor']:.4f}"
         rows.append((name, with_error(entry), floor, str(entry["count"]), METRICS.get(name, "")))
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
     provenance = evaluation["provenance"]
     warnings = [f"Warning: {warning}" for warning in provenance["warnings"]]
-    return "\n".join([*lines, *footnotes(provenance), *warnings])
+    beside = baselines(evaluation["details"].get("baselines", {}))
+    return "\n".join([*aligned(rows), *beside, *footnotes(provenance), *warnings])
+
+
+def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Rows of as many cells each, in columns."""
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+
+
+def baselines(found: dict[str, dict[str, float]]) -> list[str]:
+    """Samples of what is given beside what needs no model; nothing without a condition."""
+    if not found:
+        return []
+    names = list(dict.fromkeys(name for row in found.values() for name in row))
+    cells = [[f"{row[name]:.4f}" if name in row else "-" for name in names] for row in found.values()]
+    return ["", *aligned([["images", *names], *([what, *row] for what, row in zip(found, cells, strict=True))]), ""]
 
 
 def with_error(entry: dict[str, Any]) -> str:

@@ -16,7 +16,7 @@ from genlib.evaluation import classifier, exhibits
 from genlib.evaluation.classifier import Decision, random_extractor
 from genlib.evaluation.extractors import Panel, build_panel
 from genlib.evaluation.held_out import held_out_of, parts_of
-from genlib.evaluation.page import Exhibits
+from genlib.evaluation.pictures import Exhibits
 from genlib.evaluation.processes import Processes
 from genlib.evaluation.reference import chunks_of, labels_of, shuffled_rows
 from genlib.evaluation.samples import Judge, label_accuracy

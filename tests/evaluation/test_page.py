@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 import torch
 
-from genlib.evaluation.page import Exhibits, report_page
+from genlib.evaluation.page import report_page
+from genlib.evaluation.pictures import Exhibits
 
 VOID = {"meta", "img", "br", "path", "use", "circle"}
 

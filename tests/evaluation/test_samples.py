@@ -13,10 +13,12 @@ import torch.distributed as dist
 import torch.multiprocessing as multiprocessing
 from torch import Tensor
 
-from genlib.config import EvaluationConfig
+from genlib.conditions import build_condition
+from genlib.config import EvaluationConfig, LowResolutionCondition
 from genlib.data.folder import DatasetFolder, open_dataset
 from genlib.errors import UserError
 from genlib.evaluation.classifier import NUM_FEATURES, random_extractor
+from genlib.evaluation.conditional import ConditionJudge
 from genlib.evaluation.extractors import Panel, build_panel
 from genlib.evaluation.features import Extractor, chunk_features
 from genlib.evaluation.likelihood import likelihood
@@ -28,6 +30,7 @@ from genlib.evaluation.reconstruction import reconstruction_metrics
 from genlib.evaluation.reference import chunks_of, radii_of, reference_of, shuffled_rows
 from genlib.evaluation.samples import Judge, Judged, cheap_metrics
 from genlib.training.signals import Interrupted
+from tests.evaluation.guesses import Guesses
 from tests.evaluation.linear_gaussian import LinearGaussian, held_out
 
 CPU = torch.device("cpu")
@@ -263,6 +266,9 @@ def everything(path: Path, points: Path, processes: Processes) -> list[dict[str,
         halved = held_out(torch.nn.functional.avg_pool2d(images.float(), 2).byte())
         results.append(likelihood(model, halved, 20, 0, processes).metrics)
         results.append(reconstruction_metrics(model, halved, processes).metrics)
+    condition = build_condition(LowResolutionCondition(), (1, 8, 8))
+    of_condition = ConditionJudge(judge_of(dataset, processes, 300), condition, False, 2)
+    results.append(of_condition(Guesses(condition), baselines=True).metrics)
     asked = EvaluationConfig(samples=300, features="points")
     of_points = open_dataset(points)
     judge = Judge(of_points, build_panel(asked, of_points, CPU, processes), asked, processes)

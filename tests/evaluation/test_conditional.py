@@ -1,0 +1,182 @@
+"""Samples of what is given, against definitions and against searches by hand."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch import Tensor
+
+from genlib.conditions import build_condition
+from genlib.config import ConditionConfig, EvaluationConfig, GreyscaleCondition, LowResolutionCondition, MaskedCondition
+from genlib.data.contexts import context_of_test, truth_of_test
+from genlib.data.folder import DatasetFolder
+from genlib.evaluation.classifier import random_extractor
+from genlib.evaluation.conditional import MOST_DECIBELS, ConditionJudge
+from genlib.evaluation.extractors import Panel
+from genlib.evaluation.frechet import Moments, frechet_distance
+from genlib.evaluation.processes import Processes
+from genlib.evaluation.report import baselines
+from genlib.evaluation.samples import Judge
+from genlib.pixels import to_uint8, to_unit
+from tests.evaluation.guesses import Guesses
+
+CPU = torch.device("cpu")
+COUNT = 90
+CONDITIONS: dict[str, ConditionConfig] = {
+    "low_resolution": LowResolutionCondition(),
+    "masked": MaskedCondition(kind="half"),
+    "greyscale": GreyscaleCondition(),
+}
+MakeDataset = Callable[..., DatasetFolder]
+
+
+@pytest.fixture(params=CONDITIONS)
+def judge(request: pytest.FixtureRequest, make_dataset: MakeDataset, make_stacked: MakeDataset) -> ConditionJudge:
+    """Of digits, or of three of them as a colour image."""
+    name = request.param
+    dataset = make_stacked() if name == "greyscale" else make_dataset()
+    return judge_of(dataset, CONDITIONS[name])
+
+
+def judge_of(
+    dataset: DatasetFolder, config: ConditionConfig, samples: int = 3, binarize: bool = False
+) -> ConditionJudge:
+    asked = EvaluationConfig(samples=COUNT, features="random")
+    inner = Judge(dataset, Panel(random_extractor(dataset, CPU), (), None), asked, Processes(CPU), thorough=False)
+    condition = build_condition(config, tuple(dataset.manifest.shape))
+    assert condition is not None
+    return ConditionJudge(inner, condition, binarize, samples=3)
+
+
+def true_and_given(judge: ConditionJudge) -> tuple[Tensor, Tensor]:
+    """uint8 (COUNT, C, H, W), and in [-1, 1]."""
+    truth = to_uint8(truth_of_test(judge.dataset, 0, judge.binarize))[:COUNT]
+    return truth, judge.contexts(0)[:COUNT]
+
+
+def test_the_truth_itself_gets_the_best_there_is(judge: ConditionJudge) -> None:
+    perfect = SimpleNamespace(chunk=lambda index, seed, given: judge.true_images(index))
+    found = judge(perfect)
+    values = {name: estimate.value for name, estimate in found.metrics.items()}
+    assert values["condition_psnr"] == pytest.approx(MOST_DECIBELS)
+    assert values["condition_ssim"] == pytest.approx(1)
+    assert values["condition_diversity"] == 0
+    assert values["fd_pairs"] == pytest.approx(0, abs=1e-6)
+    assert values["condition_error"] == pytest.approx(found.floor["condition_error"].value)
+    assert values["condition_error"] <= 0.25 + 0.05  # what uint8's rounding leaves on average
+    assert {estimate.count for estimate in found.metrics.values()} == {COUNT}
+
+
+def test_metrics_are_means_over_all_samples_of_each_context(judge: ConditionJudge) -> None:
+    sampler = Guesses(judge.condition)
+    found = judge(sampler, baselines=True)
+    truth, given = true_and_given(judge)
+    whole = judge.contexts(0)
+    samples = torch.stack([sampler.chunk(0, seed, given=whole) for seed in range(3)]).double()
+    errors = (samples[:, :COUNT] - truth).square().mean((2, 3, 4))
+    decibels = (10 * torch.log10(255**2 / errors)).mean()
+    assert found.metrics["condition_psnr"].value == pytest.approx(decibels.item(), rel=1e-5)
+    spread = samples[:, :COUNT].var(0).mean().sqrt()
+    assert found.metrics["condition_diversity"].value == pytest.approx(spread.item(), rel=1e-6)
+    rows = found.details["baselines"]
+    average = samples.mean(0).round()[:COUNT]
+    of_average = (10 * torch.log10(255**2 / (average - truth).square().mean((1, 2, 3)))).mean()
+    assert rows["average of 3 samples"]["condition_psnr"] == pytest.approx(of_average.item(), rel=1e-2)
+    assert rows["average of 3 samples"]["condition_psnr"] > rows["samples"]["condition_psnr"]
+    of_all = samples.var(1).mean().sqrt()  # among images, by another estimator
+    assert rows["samples of any test images"]["condition_diversity"] == pytest.approx(of_all.item(), rel=0.1)
+
+
+def test_pairs_are_features_of_what_is_given_beside_those_of_the_image(judge: ConditionJudge) -> None:
+    sampler = Guesses(judge.condition)
+    found = judge(sampler).metrics["fd_pairs"].value
+    truth, given = true_and_given(judge)
+    look = judge.judge.panel.main
+    shown = look(to_uint8(judge.condition.shown(given))).double()
+
+    def moments(images: Tensor) -> Moments:
+        pairs = torch.cat([shown, look(images).double()], dim=1)
+        return Moments(pairs.mean(0), pairs.T.cov(), len(pairs))
+
+    images = sampler.chunk(0, 0, given=judge.contexts(0))[:COUNT]
+    assert found == pytest.approx(frechet_distance(moments(truth), moments(images)).item(), rel=1e-4)
+    swapped = SimpleNamespace(chunk=lambda index, seed, given: judge.true_images(index).roll(1, 0))
+    assert judge(swapped).metrics["fd_pairs"].value > 10 * frechet_distance(
+        marginal(look, truth), marginal(look, truth.roll(1, 0))
+    )
+
+
+def marginal(look: Callable[[Tensor], Tensor], images: Tensor) -> Moments:
+    features = look(images).double()
+    return Moments(features.mean(0), features.T.cov(), len(features))
+
+
+def test_the_nearest_training_image_is_that_of_a_search_by_hand(judge: ConditionJudge) -> None:
+    given = judge.contexts(0)[:20]
+    found = judge.nearest_training_images(0)[:20]
+    train = to_unit(torch.from_numpy(judge.dataset.images("train")[:].copy()))
+    told = judge.condition.told(train)
+    hidden = judge.condition.counted(given)
+    for row in range(20):
+        difference = (told - given[row, : told.shape[1]]).square()
+        if hidden is not None:
+            difference = difference * (1 - hidden[row])
+        best = train[difference.sum((1, 2, 3)).argmin()]
+        torch.testing.assert_close(found[row], judge.condition.keep(best[None], given[row : row + 1])[0])
+
+
+def test_baselines_stand_beside_the_samples(judge: ConditionJudge) -> None:
+    rows = judge(Guesses(judge.condition), baselines=True).details["baselines"]
+    name = judge.condition.baseline
+    assert list(rows) == [
+        "samples",
+        "average of 3 samples",
+        "samples of any test images",
+        name,
+        "nearest training image",
+    ]
+    truth, given = true_and_given(judge)
+    guessed = to_uint8(judge.condition.without_a_model(given, judge.mean_image))
+    errors = (guessed.double() - truth.double()).square().mean((1, 2, 3))
+    decibels = (10 * torch.log10(255**2 / errors)).clamp(max=MOST_DECIBELS).mean()
+    assert rows[name]["condition_psnr"] == pytest.approx(decibels.item(), rel=1e-5)
+    lines = baselines(rows)
+    assert any(line.startswith("nearest training image") and line.endswith("-") for line in lines)
+
+
+def test_without_a_model_low_resolution_is_made_larger_as_pillow_does_it(make_dataset: MakeDataset) -> None:
+    judge = judge_of(make_dataset(), CONDITIONS["low_resolution"])
+    given = 0.4 * judge.contexts(0)[:5]  # Pillow clips between its two passes, which these grey values need not
+    found = to_uint8(judge.condition.without_a_model(given, judge.mean_image))
+    for small, large in zip(to_uint8(given), found, strict=True):
+        pillows = np.asarray(Image.fromarray(small[0].numpy()).resize((8, 8), Image.Resampling.BICUBIC))
+        assert np.abs(pillows.astype(int) - large[0].numpy().astype(int)).max() <= 1
+
+
+def test_without_a_model_a_hole_has_the_training_images_mean_and_grey_stays_grey(
+    make_dataset: MakeDataset, make_stacked: MakeDataset
+) -> None:
+    judge = judge_of(make_dataset(), CONDITIONS["masked"])
+    given = judge.contexts(0)[:5]
+    hidden = judge.condition.counted(given).bool().expand(-1, 1, -1, -1)
+    found = judge.condition.without_a_model(given, judge.mean_image)
+    mean = judge.dataset.images("train").astype(np.float64).mean(0) / 127.5 - 1
+    expected = torch.from_numpy(mean).float().expand(5, -1, -1, -1)
+    torch.testing.assert_close(found[hidden], expected[hidden])
+    assert torch.equal(found[~hidden], given[:, :1][~hidden])
+    grey = judge_of(make_stacked(), CONDITIONS["greyscale"])
+    given = grey.contexts(0)[:5]
+    assert torch.equal(grey.condition.without_a_model(given, grey.mean_image), given.expand(-1, 3, -1, -1))
+
+
+def test_the_truth_of_binarized_data_is_black_or_white(make_dataset: MakeDataset) -> None:
+    judge = judge_of(make_dataset(), CONDITIONS["masked"], binarize=True)
+    assert set(judge.true_images(0).unique().tolist()) == {0, 255}
+    given = context_of_test(judge.condition, judge.dataset, 0, binarize=True)
+    hidden = judge.condition.counted(to_unit(given)).bool()
+    assert torch.equal(given[:, :1][~hidden], judge.true_images(0)[~hidden])
