@@ -21,6 +21,7 @@ import torch
 
 from genlib.files import write_json
 from tests.benchmarks.commands import measure_evaluation_share, measure_flow, measure_prepare, measure_start
+from tests.benchmarks.conditions import measure_conditions
 from tests.benchmarks.evaluation import measure_directions, measure_evaluation
 from tests.benchmarks.faults import measure_faults
 from tests.benchmarks.properties import measure_properties
@@ -99,6 +100,13 @@ PARTS: dict[str, tuple[str, str, Callable[[], Any], Callable[[Any], list[str]]]]
         "What the variants do",
         "The shipped configurations, trained and judged with seeds 0 to 2.",
         measure_properties,
+        properties_table,
+    ),
+    "conditions": (
+        "Images from what is given of them",
+        "The shipped configurations, trained and judged with seeds 0 to 2; those on MNIST for a part of their steps. "
+        "PSNR in dB; what is compared was given the same test images.",
+        lambda: measure_conditions(mnist_files()),
         properties_table,
     ),
     "faults": (

@@ -51,9 +51,17 @@ def measure_properties(names: Sequence[str] = tuple(RUNS)) -> list[Row]:
 
 def found_in(folder: Path, name: str, seed: int) -> Found:
     """What a configuration's run with a seed gives."""
-    config, overrides = RUNS[name]
-    run = folder / f"{name}-{seed}"
-    settings = [*QUICK, *overrides, f"training.seed={seed}", f"evaluation.seed={seed}"]
+    run = judged(folder / f"{name}-{seed}", *RUNS[name], seed)
+    metrics = json.loads((run / "evaluation.json").read_text())["metrics"]
+    last = json.loads((run / "metrics.jsonl").read_text().splitlines()[-1])
+    found = last | {metric: entry["value"] for metric, entry in metrics.items()}
+    print(name, seed, {key: round(value, 4) for key, value in found.items() if key in SHOWN}, flush=True)
+    return found
+
+
+def judged(run: Path, config: str, overrides: Sequence[str], seed: int) -> Path:
+    """The folder of a run that was trained and evaluated on one core."""
+    folder, settings = run.parent, [*QUICK, *overrides, f"training.seed={seed}", f"evaluation.seed={seed}"]
     home = {"GENLIB_HOME": os.environ.get("GENLIB_HOME", str(folder / "home"))}
     arguments = [str(CONFIGS / f"{config}.yaml"), *(part for setting in settings for part in ("--set", setting))]
     for command in (["train", *arguments, "--run-dir", str(run)], ["evaluate", str(run)]):
@@ -61,11 +69,7 @@ def found_in(folder: Path, name: str, seed: int) -> Found:
         done = subprocess.run(program, env=os.environ | ONE_THREAD | home, capture_output=True, text=True)
         if done.returncode:
             raise RuntimeError(f"{' '.join(command)}: {done.stderr[-2000:]}")
-    metrics = json.loads((run / "evaluation.json").read_text())["metrics"]
-    last = json.loads((run / "metrics.jsonl").read_text().splitlines()[-1])
-    found = last | {metric: entry["value"] for metric, entry in metrics.items()}
-    print(name, seed, {key: round(value, 4) for key, value in found.items() if key in SHOWN}, flush=True)
-    return found
+    return run
 
 
 SHOWN = ("modes", "high_quality", "reverse_kl", "fd_classifier", "kl", "reconstruction", "label_accuracy")
