@@ -76,11 +76,14 @@ def parser() -> argparse.ArgumentParser:
     added.add_argument("--labels", metavar="L,L,...", help="of a conditional sampler: names or numbers, in turn")
     added.add_argument(
         "--condition",
-        type=Path,
-        metavar="FILE",
-        help="what is given: an image (transparent where it is to be filled), a folder of images, or an .npy array; "
-        "--count samples of each (default 6)",
+        metavar="FILE_OR_TEXT",
+        help="what is given: an image (transparent where it is to be filled), a folder of images, an .npy array; or a "
+        "caption, or a .txt file of them; --count samples of each (default 6)",
     )
+    added.add_argument("--complete", metavar="TEXT", help="print --count captions (default 6) that begin so")
+    added.add_argument("--temperature", type=float, help="of codes: below 1 likelier ones")
+    added.add_argument("--top-k", type=int, metavar="K", help="of codes: from the likeliest K only")
+    added.add_argument("--guidance", type=float, help="of codes for a caption: above 1 those that fit it better")
     added.add_argument("--output", type=Path, default=Path("grid.png"), help="grid.png or samples.npz")
     command(methods, "list the methods, networks and options, and what does not go together")
     return parser
@@ -165,11 +168,17 @@ def sample(options: argparse.Namespace) -> int:
         raise UserError(f"--output {options.output} must end in .png (a grid) or .npz (an array named 'images').")
     if not options.output.absolute().parent.is_dir():
         raise UserError(f"--output {options.output}: its folder does not exist; make it first.")
+    from genlib.code_sampling import completions, draw_otherwise
     from genlib.pixels import picture, write_npz, write_png
-    from genlib.sampling import Exhibit, load_sampler
+    from genlib.sampling import SAMPLES_SHOWN, Exhibit, load_sampler
     from genlib.training.run_folder import RunFolder
 
     sampler = load_sampler(RunFolder(options.run_dir).sampler)
+    draw_otherwise(sampler, options.temperature, options.top_k, options.guidance)
+    if options.complete is not None:
+        each = SAMPLES_SHOWN if options.count is None else options.count
+        print("\n".join(completions(sampler, options.complete, each, options.seed)))
+        return 0
     if sampler.condition and not options.condition:
         raise UserError(
             f"{options.run_dir} makes images of what is given (condition {sampler.condition.name}); name "
@@ -197,7 +206,8 @@ def of_condition(sampler: TrainedSampler, options: argparse.Namespace) -> tuple[
 
     if sampler.condition is None:
         raise UserError(
-            f"{options.run_dir} was trained without a condition that is an image; sample it without --condition."
+            f"{options.run_dir} was trained without a condition that is an image or a caption; sample it without "
+            "--condition."
         )
     if options.labels:
         raise UserError("--labels and --condition do not go together; this sampler takes --condition.")

@@ -6,23 +6,23 @@ import hashlib
 import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import torch
-from pydantic import BaseModel, Field, PositiveInt
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
-from genlib.conditions import build_condition
-from genlib.config import ConditionConfig, MethodConfig, NoCondition, RunConfig
+from genlib.conditions import Captions, build_condition
+from genlib.config import RunConfig
 from genlib.errors import UserError
 from genlib.files import read_json, rename_into_place, sha256_of_file, write_bytes, write_json
 from genlib.methods import Sampler, build_method
 from genlib.networks.base import DataSpec, ImageShape
 from genlib.networks.batch_norm import reestimate_batch_norm
-from genlib.pixels import to_stored, to_uint8, to_unit
+from genlib.pixels import to_stored, to_uint8
 from genlib.randomness import generator_for
+from genlib.sampler_description import SamplerDescription
 from genlib.validation import did_you_mean, validated
 
 CHUNK = 256  # images whose latents come from one generator
@@ -76,7 +76,7 @@ class TrainedSampler:
     that images are given to takes those that it is asked with, or of the image's chunk those that `contexts` gives.
     """
 
-    contexts: Callable[[int], Tensor] | None = None  # the chunk's number => uint8 (256, *condition.shape)
+    contexts: Callable[[int], Tensor] | None = None  # the chunk's number => (256, *condition.shape), as stored
 
     def __init__(
         self,
@@ -103,7 +103,7 @@ class TrainedSampler:
         return draw_labels(self.label_shares or [1 / self.classes] * self.classes, seed, index)
 
     def given(self, index: int, seed: int = 0) -> Tensor | None:
-        """What a seed's chunk is of: labels int64 (256,), contexts in [-1, 1] (256, K, h, w), or nothing.
+        """What a seed's chunk is of: labels int64 (256,), contexts as networks take them, or nothing.
 
         UserError for a sampler that takes images and has none.
         """
@@ -114,7 +114,7 @@ class TrainedSampler:
                 f"this sampler makes images of what is given (condition {self.condition.name}); give "
                 f"{self.condition.form()}."
             )
-        return to_unit(self.contexts(index))
+        return self.condition.taken(self.contexts(index))
 
     def chunk(
         self,
@@ -141,8 +141,8 @@ class TrainedSampler:
         labels: Tensor | None = None,
         contexts: Tensor | None = None,
     ) -> Tensor:
-        """uint8 (count, C, H, W), or float32 (count, 2), on the CPU; of `labels`, int64 (count,), or `contexts`, uint8
-        (count, *condition.shape), if they are given.
+        """uint8 (count, C, H, W), or float32 (count, 2), on the CPU; of `labels`, int64 (count,), or `contexts`
+        (count, *condition.shape), as stored, if they are given.
 
         UserError where `count` or `truncation` is not positive, or what is given is not what the sampler takes.
         """
@@ -154,7 +154,9 @@ class TrainedSampler:
             self.check_labels(labels, count)
         if contexts is not None:
             self.check_contexts(contexts, count)
-        given = labels if contexts is None or not self.condition else to_unit(self.condition.cleaned(contexts))
+        given = (
+            labels if contexts is None or not self.condition else self.condition.taken(self.condition.cleaned(contexts))
+        )
         starts = range(0, count, CHUNK)
         return torch.cat(
             [
@@ -170,17 +172,18 @@ class TrainedSampler:
         )
 
     def check_contexts(self, contexts: Tensor, count: int) -> None:
-        """UserError unless there is a context for each image, uint8 and of the shape that the sampler takes."""
+        """UserError unless there is a context for each image, of the type and shape that the sampler takes."""
         if not self.condition:
             raise UserError("this sampler makes images of nothing that is given; ask for a count only.")
         found = tuple(contexts.shape[1:])
-        if found != self.condition.shape or contexts.dtype != torch.uint8:
+        if found != self.condition.shape or contexts.dtype != self.condition.dtype:
             raise UserError(
-                f"what is given is {contexts.dtype} of shape {found}, and this sampler (condition "
-                f"{self.condition.name}) takes uint8 of shape {self.condition.shape}: {self.condition.form()}."
+                f"what is given is {str(contexts.dtype)[6:]} of shape {found}, and this sampler (condition "
+                f"{self.condition.name}) takes {str(self.condition.dtype)[6:]} of shape {self.condition.shape}: "
+                f"{self.condition.form()}."
             )
         if len(contexts) != count:
-            raise UserError(f"{len(contexts)} images are given for {count} samples; give one for each.")
+            raise UserError(f"{len(contexts)} {self.condition.name} contexts for {count} samples; give one for each.")
         if fault := self.condition.fault(contexts):
             raise UserError(fault)
 
@@ -234,16 +237,18 @@ class TrainedSampler:
     def of_contexts(
         self, contexts: Tensor, each: int, seed: int = 0, truncation: float | None = None
     ) -> tuple[Exhibit, Tensor]:
-        """Rows of a context, uint8 (n, *condition.shape), and `each` samples of it; and the samples alone, uint8 (n *
-        each, C, H, W), those of a context one after another. UserError as of `images`.
+        """Rows of a context (n, *condition.shape), if it is a picture, and `each` samples of it; and the samples alone,
+        uint8 (n * each, C, H, W), those of a context one after another. UserError as of `images`.
         """
         if each < 1:
             raise UserError(f"count ({each}) must be at least 1.")
         repeated = contexts.repeat_interleave(each, 0)
         samples = self.images(len(repeated), seed, truncation, contexts=repeated)
         assert self.condition
-        shown = to_uint8(self.condition.shown(to_unit(contexts)))
-        rows = torch.cat([shown[:, None], samples.unflatten(0, (-1, each))], dim=1)
+        shown = self.condition.shown(self.condition.taken(contexts))
+        if shown is None:
+            return Exhibit(samples, each), samples
+        rows = torch.cat([to_uint8(shown)[:, None], samples.unflatten(0, (-1, each))], dim=1)
         return Exhibit(rows.flatten(0, 1), 1 + each), samples
 
 
@@ -262,6 +267,7 @@ def export_sampler(
         "condition": config.condition.model_dump(mode="json"),
         "image_shape": list(sampler.image_shape),
         "label_names": names,
+        "scene_names": sampler.condition.names if isinstance(sampler.condition, Captions) else None,
         "label_shares": sampler.label_shares,
         "info": {**info, "weights_sha256": hashlib.sha256(content).hexdigest()},
     }
@@ -275,27 +281,6 @@ def export_sampler(
     except OSError:
         shutil.rmtree(partial, ignore_errors=True)
         raise
-
-
-class SamplerInfo(BaseModel, extra="allow"):
-    """Where a sampler comes from; one that was made by hand need not know."""
-
-    weights_sha256: str
-    step: int | None = None
-    images: int | None = None
-    ema_half_life: float | None = None
-    dataset_hash: str | None = None
-
-
-class SamplerDescription(BaseModel):
-    """What config.json beside a sampler's weights says."""
-
-    method: MethodConfig
-    condition: ConditionConfig = NoCondition()
-    image_shape: tuple[Literal[1, 3], PositiveInt, PositiveInt] | tuple[Literal[2]]  # images, or points in the plane
-    label_names: list[str] | None
-    label_shares: list[Annotated[float, Field(ge=0, allow_inf_nan=False)]] | None = None
-    info: SamplerInfo
 
 
 def load_tensors(file: Path, device: str = "cpu") -> dict[str, Tensor]:
@@ -334,7 +319,8 @@ def load_sampler(folder: str | Path, device: str | torch.device = "cpu") -> Trai
     shape, shares = description.image_shape, description.label_shares
     try:
         with torch.random.fork_rng(devices=[]):
-            spec = DataSpec(shape, len(shares or ()), condition=build_condition(description.condition, shape))
+            condition = build_condition(description.condition, shape, description.scene_names)
+            spec = DataSpec(shape, len(shares or ()), condition=condition)
             module = build_method(description.method, spec).model.sampler
     except (ValueError, RuntimeError, UserError) as error:
         raise UserError(f"{file} describes no sampler ({error}); export it anew.") from error

@@ -31,3 +31,17 @@ def stages(network: str, shape: tuple[int, ...]) -> tuple[int, int]:
             f"{network} makes square images of 4 to 7 pixels doubled one or more times, not {height}x{width}."
         )
     return height // 2**count, count
+
+
+SCENE_SIDE, SMALLEST_THING = 3, 8  # cells along a scene's side; pixels of what stands in one
+
+
+def scene_cell(image_size: int) -> int:
+    """Pixels along the side of a scene's cell."""
+    return image_size // SCENE_SIDE
+
+
+def scene_thing(image_size: int) -> int:
+    """Pixels along the side of what stands in a cell: an eighth of the cell, a pixel at least, is left to move in."""
+    cell = scene_cell(image_size)
+    return cell - max(1, cell // 8)

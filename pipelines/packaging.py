@@ -17,6 +17,7 @@ from mlflow.models.model import ModelInfo
 from mlflow.types import ColSpec, ParamSchema, ParamSpec, Schema, TensorSpec
 
 import genlib
+from genlib.conditions import Captions
 from genlib.sampling import TrainedSampler, load_sampler
 
 MODEL_SCRIPT = Path(__file__).with_name("sampler_model.py")
@@ -50,7 +51,9 @@ def fetch_sampler(version: ModelVersion, folder: Path) -> Path | None:
 
 
 def example(sampler: TrainedSampler) -> pd.DataFrame | np.ndarray:
-    """Rows that ask for images, or an image that is given."""
+    """Rows that ask for images, or an image or a caption that is given."""
+    if isinstance(sampler.condition, Captions):
+        return pd.DataFrame({"caption": [sampler.condition.sentence()]})
     if sampler.condition:
         return sampler.condition.example().numpy()
     return pd.DataFrame({"count": [4], **({"label": ["0"]} if sampler.classes else {})})
@@ -58,12 +61,14 @@ def example(sampler: TrainedSampler) -> pd.DataFrame | np.ndarray:
 
 def signature_for(sampler: TrainedSampler) -> ModelSignature:
     """A count, a label (name or number) if there are any, and the parameters seed and truncation (0: none) in; uint8
-    (n, C, H, W) or float32 (n, 2) out. Where images are given: uint8 (n, K, h, w) in, and `samples` of each out.
+    (n, C, H, W) or float32 (n, 2) out. Where images are given: uint8 (n, K, h, w) in, where captions: a caption;
+    and `samples` of each out.
     """
     shape = sampler.image_shape
     params = [ParamSpec("seed", "long", 0), ParamSpec("truncation", "double", 0.0)]
     if sampler.condition:
-        inputs = Schema([TensorSpec(np.dtype(np.uint8), (-1, *sampler.condition.shape))])
+        array = TensorSpec(np.dtype(np.uint8), (-1, *sampler.condition.shape))
+        inputs = Schema([ColSpec("string", "caption") if isinstance(sampler.condition, Captions) else array])
         params.append(ParamSpec("samples", "long", 1))
     else:
         label = [ColSpec("string", "label", required=False)] if sampler.classes else []

@@ -44,7 +44,8 @@ def sample(
         seed: The same seed gives the same images.
         version: A version's number or its alias.
         output: A folder that is not there yet (default: one under GENLIB_HOME/samples).
-        condition: Of a model that images are given to: a file or folder of these; count samples are drawn of each.
+        condition: Of a model that images or captions are given to: a file or folder of these, or a caption; count
+            samples are drawn of each.
     """
     environment.configure(by_worker=bool(runtime.deployment.id))
     chosen = version_of(model, version)
@@ -64,7 +65,7 @@ def sample(
     elif sampler.condition is None:
         raise UserError(f"{model} version {chosen.version} makes images of nothing that is given; leave out condition.")
     else:
-        samples = sampler.of_contexts(read_contexts(Path(condition), sampler.condition), count, seed)[1]
+        samples = sampler.of_contexts(read_contexts(condition, sampler.condition), count, seed)[1]
     provenance: dict[str, object] = {"model": model, "version": str(chosen.version), "mlflow_run": chosen.run_id}
     asked = {"seed": seed, "labels": None if named is None else named.tolist(), "condition": condition}
     write_folder(folder, samples, provenance | asked)

@@ -21,8 +21,9 @@ SERVING = "_MLFLOW_IS_IN_SERVING_ENVIRONMENT"  # set to "true" by MLflow's scori
 
 class SamplerModel(PythonModel):
     """Input: rows with a `count`, and of a conditional sampler a `label` if it is to be chosen. Output: uint8 (sum of
-    counts, C, H, W), or float32 (sum of counts, 2), the same for the same seed. Of a sampler that images are given to,
-    the input is these, uint8 (n, K, h, w), and the output `samples` of each, one after another.
+    counts, C, H, W), or float32 (sum of counts, 2), the same for the same seed. Of a sampler that images or captions
+    are given to, the input is these, uint8 (n, K, h, w) or rows with a `caption`, and the output `samples` of each, one
+    after another.
 
     What cannot be drawn is an MlflowException that says what to mend, which a server answers with status 400.
     """
@@ -41,7 +42,7 @@ class SamplerModel(PythonModel):
         chosen = {"seed": 0, "truncation": 0.0, "samples": 1} | (params or {})
         try:
             if self.sampler.condition is not None:
-                return self.of_contexts(np.asarray(model_input), chosen)
+                return self.of_contexts(self.contexts_in(model_input), chosen)
             counts = self.counts_in(model_input)
             labels = None
             if "label" in model_input and model_input["label"].notna().any():
@@ -54,12 +55,21 @@ class SamplerModel(PythonModel):
         except UserError as error:
             raise MlflowException.invalid_parameter_value(str(error)) from error
 
-    def of_contexts(self, contexts: np.ndarray, chosen: dict[str, Any]) -> np.ndarray:
-        """UserError for contexts of another form, and for more samples than one answer can hold."""
+    def contexts_in(self, model_input: pd.DataFrame | np.ndarray) -> Any:
+        """A tensor of what is given; UserError for captions with words that are not known."""
         import torch
 
-        self.check_total(len(contexts) * chosen["samples"], "n x samples")
-        given, truncation = torch.from_numpy(np.array(contexts)), chosen["truncation"] or None
+        from genlib.conditions import Captions
+
+        condition = self.sampler.condition
+        if isinstance(condition, Captions) and isinstance(model_input, pd.DataFrame):
+            return condition.encode(model_input["caption"].tolist())
+        return torch.from_numpy(np.array(model_input))
+
+    def of_contexts(self, given: Any, chosen: dict[str, Any]) -> np.ndarray:
+        """UserError for contexts of another form, and for more samples than one answer can hold."""
+        self.check_total(len(given) * chosen["samples"], "n x samples")
+        truncation = chosen["truncation"] or None
         return self.sampler.of_contexts(given, chosen["samples"], chosen["seed"], truncation)[1].numpy()
 
     def counts_in(self, rows: pd.DataFrame) -> pd.Series:
@@ -92,8 +102,8 @@ def refuse_what_is_ignored(record: logging.LogRecord) -> bool:
     """
     if os.environ.get(SERVING) == "true" and (ignored := IGNORED.match(str(record.msg))):
         known = (
-            "a row has a count, and a label where the model is conditional; parameters are seed and truncation, and "
-            "samples where images are given"
+            "a row has a count, and a label where the model is conditional, or a caption alone; parameters are seed "
+            "and truncation, and samples where images or captions are given"
         )
         raise MlflowException.invalid_parameter_value(f"{ignored[0].replace('`', '')}; {known}.")
     return True

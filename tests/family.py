@@ -51,6 +51,8 @@ def tiny_config(name: str) -> RunConfig:
         data = {"source": "digits", "image_size": 8, "channels": full.data.channels, "binarize": full.data.binarize}
         if full.data.stacked:
             data["stacked"] = 64
+        if full.data.scenes:
+            data |= {"scenes": 60, "image_size": 28}
     training = {"steps": STEPS, "batch_size": 16, "micro_batches": 2, "ema_half_life": 32, "device": "cpu"}
     often = {"log_every": 1, "sample_every": STEPS, "checkpoint_every": 2}
     evaluation = {**content["evaluation"], "every": None, "samples": 200}

@@ -124,6 +124,52 @@ def test_a_condition_that_does_not_fit_is_refused(given_run, run_dir, capsys, tm
         ([given_run, "--condition", tmp_path / "right.png", "--count", "0"], "count (0) must be at least 1"),
         ([given_run, "--condition", tmp_path / "right.png", "--labels", "3"], "do not go together"),
         ([run_dir, "--condition", tmp_path / "right.png"], "was trained without a condition that is an image"),
+        ([run_dir, "--guidance", "2"], "guidance: of samplers that draw codes (vq_vae)"),
+        ([run_dir, "--complete", "a"], "this sampler knows no captions"),
     ):
         assert message in refused(capsys, "sample", *asked, *output)
     assert not (tmp_path / "grid.png").exists()
+
+
+@pytest.fixture
+def caption_run(genlib_home, tmp_path):
+    from genlib.training.train import train
+    from tests.family import tiny_config
+
+    assert train(tiny_config("captions_digits"), tmp_path / "captions") == 0
+    return tmp_path / "captions"
+
+
+def test_images_are_drawn_for_captions_and_captions_are_completed(caption_run, capsys, tmp_path):
+    (tmp_path / "two.txt").write_text("a four above a seven\ntwo ones\n")
+    asked = ["sample", str(caption_run), "--output", str(tmp_path / "all.npz"), "--count", "3", "--condition"]
+    assert main([*asked, str(tmp_path / "two.txt")]) == 0
+    assert np.load(tmp_path / "all.npz")["images"].shape == (6, 1, 28, 28)
+    likely = ["--temperature", "0.5", "--top-k", "1", "--guidance", "3"]
+    assert main([*asked, "a four above a seven", *likely]) == 0
+    images = np.load(tmp_path / "all.npz")["images"]
+    assert images.shape == (3, 1, 28, 28) and (images[0] == images[1]).all()  # of one code at each place
+    capsys.readouterr()
+    complete = ["sample", str(caption_run), "--count", "4", "--complete", "a four"]
+    assert main([*complete, "--seed", "1"]) == 0
+    first = capsys.readouterr().out.splitlines()
+    assert len(first) == 4 and all(line.startswith("a four") for line in first)
+    assert main([*complete, "--seed", "1"]) == 0
+    assert capsys.readouterr().out.splitlines() == first
+    assert main([*complete, "--seed", "2"]) == 0
+    assert capsys.readouterr().out.splitlines() != first
+
+
+def test_captions_that_cannot_be_drawn_are_refused(caption_run, capsys):
+    for asked, message in (
+        ([], "name a caption, such as 'a four above a seven' with --condition"),
+        (["--condition", "a sevn"], "the word 'sevn', which the model was not taught, did you mean 'seven'?"),
+        (["--condition", "a " * 20], "has 20 words; use 1 to 16"),
+        (["--condition", "."], "has 0 words"),
+        (["--complete", "a sevn"], "did you mean 'seven'?"),
+        (["--complete", "a", "--count", "0"], "count (0) must be at least 1"),
+        (["--condition", "a one", "--temperature", "0"], "temperature (0.0) must be above 0"),
+        (["--condition", "a one", "--top-k", "0"], "top_k (0) must be 1 or more"),
+        (["--condition", "a one", "--guidance", "-1"], "guidance (-1.0) must be 0 or more"),
+    ):
+        assert message in refused(capsys, "sample", caption_run, *asked)

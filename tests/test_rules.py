@@ -163,7 +163,23 @@ BAD = {
     "hidden_pixels_have_no_bits": [
         ("inpainting_vae_digits", ["registry.metric=bits_per_dim"], "use log_likelihood"),
     ],
+    "captions_are_taken_by_code_priors": [
+        ("vq_vae_digits", ["condition.name=caption"], "and the data has none; set data.scenes"),
+        (
+            "vae_digits",
+            ["condition.name=caption", "data.scenes=100", "data.image_size=28"],
+            "which a vae does not take; use method.name vq_vae",
+        ),
+        ("vq_vae_digits", ["method.prior.guidance=2"], "and condition is none; use 1"),
+    ],
+    "scenes_have_room": [
+        ("captions_digits", ["data.image_size=24"], "is too small for data.scenes: 3 images of 8 pixels"),
+        ("vae_pinwheel", ["data.scenes=100"], "is points in the plane, and data.scenes are of images"),
+        ("captions_digits", ["data.stacked=100", "data.channels=3"], "leave one of the two out"),
+        ("cvae_digits", ["data.scenes=100", "data.image_size=28"], "scenes have captions in their place; use none"),
+    ],
     "metrics_of_conditions_need_one": [
+        ("vae_digits", ["registry.metric=caption_places"], "of images drawn for captions, and condition is none"),
         ("vae_digits", ["registry.metric=condition_psnr"], "and condition is none; use fd_classifier"),
         ("cvae_digits", ["condition.name=label", "registry.metric=fd_pairs"], "and condition is label"),
     ],

@@ -16,6 +16,7 @@ from pydantic import model_validator
 from genlib.config.base import Section
 from genlib.config.condition_rules import CONDITION_RULES
 from genlib.config.conditions import (
+    CaptionCondition,
     ConditionConfig,
     GreyscaleCondition,
     ImageCondition,
@@ -63,6 +64,7 @@ __all__ = [
     "AutoencoderConfig",
     "BetaTCConfig",
     "CONDITION_RULES",
+    "CaptionCondition",
     "CodePriorConfig",
     "ConditionConfig",
     "DCGANConfig",

@@ -4,9 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from genlib.config.conditions import GreyscaleCondition, ImageCondition, LabelCondition, LowResolutionCondition
-from genlib.config.methods import GANConfig, IWAEConfig, VAEConfig
-from genlib.config.metrics import DISTANCES, OF_CONDITIONS
+from genlib.config.conditions import (
+    CaptionCondition,
+    GreyscaleCondition,
+    ImageCondition,
+    LabelCondition,
+    LowResolutionCondition,
+)
+from genlib.config.methods import GANConfig, IWAEConfig, VAEConfig, VQVAEConfig
+from genlib.config.metrics import DISTANCES, OF_CAPTIONS, OF_CONDITIONS
+from genlib.sizes import SCENE_SIDE, SMALLEST_THING, scene_thing
 
 if TYPE_CHECKING:
     from genlib.config import RunConfig
@@ -131,13 +138,57 @@ def hidden_pixels_have_no_bits(config: RunConfig) -> str | None:
 
 
 def metrics_of_conditions_need_one(config: RunConfig) -> str | None:
-    """registry.metric: condition_* and fd_pairs need low_resolution, masked or greyscale."""
+    """registry.metric: condition_* and fd_pairs need low_resolution, masked or greyscale, caption_* need caption."""
+    if config.registry.metric in OF_CAPTIONS and not isinstance(config.condition, CaptionCondition):
+        return (
+            f"registry.metric ({config.registry.metric}) is of images drawn for captions, and condition is "
+            f"{config.condition.name}; use {DISTANCES[config.evaluation.features]}."
+        )
     if config.registry.metric not in OF_CONDITIONS or image_given(config):
         return None
     return (
         f"registry.metric ({config.registry.metric}) is of samples of what is given of an image, and condition is "
         f"{config.condition.name}; use {DISTANCES[config.evaluation.features]}."
     )
+
+
+def captions_are_taken_by_code_priors(config: RunConfig) -> str | None:
+    """condition: caption needs data.scenes, and method vq_vae without conditioning; prior.guidance needs captions."""
+    method, captions = config.method, isinstance(config.condition, CaptionCondition)
+    if captions and config.data.scenes is None:
+        return "condition is caption, and the data has none; set data.scenes, such as 20000."
+    if captions and (not isinstance(method, VQVAEConfig) or method.conditioning != "none"):
+        return (
+            f"condition is caption, which a {method.name} does not take; use method.name vq_vae without conditioning."
+        )
+    if not captions and isinstance(method, VQVAEConfig) and method.prior.guidance != 1:
+        return (
+            f"method.prior.guidance ({method.prior.guidance}) is towards what a caption says, and condition is "
+            f"{config.condition.name}; use 1."
+        )
+    return None
+
+
+def scenes_have_room(config: RunConfig) -> str | None:
+    """data.scenes needs images in a frame of 27 pixels or more, without method.conditioning or data.stacked."""
+    data = config.data
+    if data.scenes is None:
+        return None
+    if data.is_points:
+        return (
+            f"data.source {data.source} is points in the plane, and data.scenes are of images; leave data.scenes out."
+        )
+    if data.stacked:
+        return "data.scenes and data.stacked make different images of the source's; leave one of the two out."
+    conditioning = getattr(config.method, "conditioning", "none")
+    if conditioning != "none":
+        return f"method.conditioning ({conditioning}) takes labels, and scenes have captions in their place; use none."
+    if scene_thing(data.image_size) < SMALLEST_THING:
+        return (
+            f"data.image_size ({data.image_size}) is too small for data.scenes: {SCENE_SIDE} images of "
+            f"{SMALLEST_THING} pixels side by side, with room to move; use {SCENE_SIDE * (SMALLEST_THING + 1)} or more."
+        )
+    return None
 
 
 CONDITION_RULES = (
@@ -149,4 +200,6 @@ CONDITION_RULES = (
     images_given_are_judged_as_they_are,
     hidden_pixels_have_no_bits,
     metrics_of_conditions_need_one,
+    captions_are_taken_by_code_priors,
+    scenes_have_room,
 )

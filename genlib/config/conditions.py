@@ -43,8 +43,14 @@ class GreyscaleCondition(Section):
     name: Literal["greyscale"] = "greyscale"
 
 
+class CaptionCondition(Section):
+    """p(image | what is said of it), and p(next word | words before it); of data.scenes."""
+
+    name: Literal["caption"] = "caption"
+
+
 ImageCondition = LowResolutionCondition | MaskedCondition | GreyscaleCondition
 ConditionConfig = Annotated[
-    NoCondition | LabelCondition | LowResolutionCondition | MaskedCondition | GreyscaleCondition,
+    NoCondition | LabelCondition | LowResolutionCondition | MaskedCondition | GreyscaleCondition | CaptionCondition,
     Field(discriminator="name"),
 ]

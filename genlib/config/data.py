@@ -36,6 +36,9 @@ class DataConfig(Section):
         ge=2,
         description="Train images, each of three random ones as red, green and blue (Stacked MNIST: 128000)",
     )
+    scenes: int | None = Field(
+        None, ge=10, description="Train images, each of one to three of the source in a frame, with a caption"
+    )
     binarize: Literal["none", "fixed", "draw"] = Field(
         "none", description="Pixels become 0 or 1 with their grey value as probability: once, or at every draw"
     )

@@ -161,6 +161,11 @@ class CodePriorConfig(Section):
     layers: int = Field(3, ge=1)
     heads: int = Field(4, ge=1)
     dropout: float = Field(0.0, ge=0, lt=1)
+    temperature: float = Field(1.0, gt=0, description="Of sampling: below 1 likelier codes")
+    top_k: int | None = Field(None, ge=1, description="Of sampling: from the likeliest k codes only; null: from all")
+    guidance: float = Field(1.0, ge=0, description="Of sampling with a caption: above 1 codes that fit it better")
+    caption_weight: float = Field(0.125, ge=0, lt=1, description="Of the words in the loss; the rest is the codes'")
+    caption_dropout: float = Field(0.1, ge=0, lt=1, description="Share of captions left out in training, for guidance")
     optimizer: OptimizerConfig = OptimizerConfig()
 
 
@@ -178,6 +183,9 @@ class VQVAEConfig(MethodSection):
     commitment: float = Field(0.25, ge=0)
     decay: float = Field(0.99, ge=0, lt=1, description="Of the codebook's moving averages")
     least_usage: float = Field(0.1, ge=0, description="Share of even use below which a code is dead and starts anew")
+    output: Literal["tanh", "identity"] = Field(
+        "tanh", description="Bounds pixels; identity for images that are mostly black or white, which saturate tanh"
+    )
     conditioning: Literal["none", "concat"] = Field("none", description="concat: the prior begins with the label")
     prior: CodePriorConfig = CodePriorConfig()
     optimizer: OptimizerConfig = OptimizerConfig()

@@ -39,6 +39,13 @@ OF_CONDITIONS: dict[str, Literal["lower", "higher"]] = {
     "condition_diversity": "higher",
     "fd_pairs": "lower",
 }
+# Of images drawn for captions, as a classifier reads them; the last of the captions themselves.
+OF_CAPTIONS: dict[str, Literal["lower", "higher"]] = {
+    "caption_classes": "higher",
+    "caption_places": "higher",
+    "caption_looks": "higher",
+    "caption_perplexity": "lower",
+}
 # Every metric that a model can be gated on, and which way is better.
 METRICS: dict[str, Literal["lower", "higher"]] = {
     **dict.fromkeys((*DISTANCES.values(), *KERNEL_DISTANCES.values()), "lower"),
@@ -53,6 +60,7 @@ METRICS: dict[str, Literal["lower", "higher"]] = {
     "label_accuracy": "higher",
     **OF_POINTS,
     **OF_CONDITIONS,
+    **OF_CAPTIONS,
     **LIKELIHOODS,
     **RECONSTRUCTIONS,
 }

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from genlib.conditions import Condition
+from genlib.conditions import Condition, PartOfImage
 from genlib.data.read_ahead import ReadAhead
 from genlib.methods.base import Batch
 from genlib.pixels import binarized, to_unit
@@ -52,7 +52,7 @@ class Batches:
     def __init__(
         self,
         images: np.ndarray,  # uint8 (N, C, H, W), or float32 points (N, 2)
-        labels: np.ndarray | None,  # int64 (N,)
+        labels: np.ndarray | None,  # int64 (N,), or captions (N, LENGTH)
         *,
         batch_size: int,
         micro_batches: int,
@@ -111,6 +111,6 @@ class Batches:
             images = binarized(images, generator_for("binarize", self._seed, *place, device=self.device))
         labels = None if self._labels is None else self._labels.index_select(0, rows.to(self.device, non_blocking=True))
         context = None
-        if self._condition:
+        if isinstance(self._condition, PartOfImage):
             context = self._condition.context(images, generator_for("condition", self._seed, *place))
         return Batch(images.contiguous(memory_format=self.memory_format), labels, context)

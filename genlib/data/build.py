@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from tqdm import tqdm
@@ -19,10 +19,12 @@ from genlib.data.decode import Filled, Job, fill
 from genlib.data.derive import binarize, stack, stacked_names
 from genlib.data.folder import PARTS, Manifest, Part, images_file, labels_file
 from genlib.data.integrity import arrays_of, content_hash_of
+from genlib.data.scenes import make_scenes
 from genlib.data.sources import ImageSource, Rows, hold_out
 from genlib.data.workers import Workers, cores
 from genlib.errors import UserError
 from genlib.files import sync
+from genlib.sizes import scene_thing
 
 if TYPE_CHECKING:
     from genlib.data.points import PointSource
@@ -49,6 +51,7 @@ class Written(NamedTuple):
     label_names: list[str] | None
     mean: list[float]
     std: list[float]
+    scenes: dict[str, Any] | None = None
 
 
 def build(config: DataConfig, source: ImageSource | PointSource, folder: Path, scratch: Path, progress: bool) -> None:
@@ -88,7 +91,9 @@ def write_points(config: DataConfig, source: PointSource, folder: Path) -> Writt
 
 
 def write_images(config: DataConfig, source: ImageSource, folder: Path, scratch: Path, progress: bool) -> Written:
-    """Decode the source's images, stack them, and binarize them, as far as `config` asks for it."""
+    """Decode the source's images, stack them or make scenes of them, and binarize them, as far as `config` asks for
+    it.
+    """
     raw = source.read(config, scratch)
     for rows in (raw.train, raw.test):
         if rows and not len(rows.numbers):
@@ -97,15 +102,23 @@ def write_images(config: DataConfig, source: ImageSource, folder: Path, scratch:
     rows_of = dict(zip(PARTS, (train, test), strict=True))
     names = raw.label_names
     new_names = stacked_names(names, config.source) if names and config.stacked else names
-    target, channels = (scratch / "grey", 1) if config.stacked else (folder, config.channels)
+    derived = bool(config.stacked or config.scenes)
+    target, channels = scratch / "parts" if derived else folder, 1 if config.stacked else config.channels
+    size = scene_thing(config.image_size) if config.scenes else config.image_size
     target.mkdir(exist_ok=True)
     with Workers(cores()) as workers:
-        parts = {part: decode_part(part, rows_of[part], config, channels, target, workers, progress) for part in PARTS}
+        shape = (channels, size, size)
+        parts = {part: decode_part(part, rows_of[part], config, shape, target, workers, progress) for part in PARTS}
+    scenes = None
     counts: dict[str, int] = {part: decoded.images for part, decoded in parts.items()}
     if config.stacked:
         counts["train"] = config.stacked
         for part in PARTS:
             stack(part, target, counts[part], len(names or ()), folder)
+    if config.scenes:
+        scenes = make_scenes(target, names, config.source, config.scenes, config.image_size, folder)
+        counts = {part: len(np.load(images_file(folder, part), mmap_mode="r")) for part in PARTS}
+        new_names = None
     if config.binarize == "fixed":
         for part in PARTS:
             binarize(part, folder)
@@ -119,17 +132,24 @@ def write_images(config: DataConfig, source: ImageSource, folder: Path, scratch:
         label_names=new_names,
         mean=mean,
         std=std,
+        scenes=scenes,
     )
 
 
 def decode_part(
-    part: Part, rows: Rows, config: DataConfig, channels: int, folder: Path, workers: Workers, progress: bool
+    part: Part,
+    rows: Rows,
+    config: DataConfig,
+    shape: tuple[int, int, int],
+    folder: Path,
+    workers: Workers,
+    progress: bool,
 ) -> Decoded:
     """Write one part's images and labels, without the corrupt rows; UserError if these are not to be skipped."""
     file, count = images_file(folder, part), len(rows.numbers)
-    allocate(file, (count, channels, config.image_size, config.image_size))
+    allocate(file, (count, *shape))
     failures: dict[int, str] = {}
-    sums = squares = np.zeros(channels, np.int64)
+    sums = squares = np.zeros(shape[0], np.int64)
     disable = None if progress else True  # None: shown on a terminal only
     with tqdm(total=count, desc=f"decoding {part}", unit="images", disable=disable) as bar:
         for result in decoded(rows, file, workers):
@@ -152,7 +172,7 @@ def decode_part(
         keep_rows(file, kept)
     if rows.labels is not None:
         np.save(labels_file(folder, part), rows.labels[kept])
-    return Decoded(len(kept), len(failures), PixelSums(len(kept) * config.image_size**2, sums, squares))
+    return Decoded(len(kept), len(failures), PixelSums(len(kept) * shape[1] * shape[2], sums, squares))
 
 
 def decoded(rows: Rows, file: Path, workers: Workers) -> Iterator[Filled]:

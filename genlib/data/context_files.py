@@ -9,7 +9,7 @@ import torch
 from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 
-from genlib.conditions import Condition, Masked
+from genlib.conditions import Captions, Condition, Masked
 from genlib.errors import UserError
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp")
@@ -17,13 +17,17 @@ MODES = {1: "L", 3: "RGB"}
 WITH_ALPHA = {1: "LA", 3: "RGBA"}
 
 
-def read_contexts(path: Path, condition: Condition) -> Tensor:
-    """What is given, uint8 (n, *condition.shape): an image file, a folder of them, or an .npy or .npz file with such an
-    array.
+def read_contexts(given: str | Path, condition: Condition) -> Tensor:
+    """What is given, as stored, (n, *condition.shape): a caption, or a .txt file with one on each line; an image file,
+    a folder of them, or an .npy or .npz file with such an array.
 
     A masked context is an image whose transparent pixels are to be filled; in an array its last channel is 255 where
-    pixels are known. UserError for another size or other channels, a mask that hides nothing or all, or no image.
+    pixels are known. UserError for another size or other channels, a mask that hides nothing or all, no image, or words
+    that the model was not taught.
     """
+    if isinstance(condition, Captions):
+        return condition.encode(captions_in(str(given)))
+    path = Path(given)
     found = array_of(path) if path.suffix in (".npy", ".npz") else pictures_of(path, condition)
     if found.dtype != np.uint8 or found.ndim != 4 or found.shape[1:] != condition.shape or not len(found):
         raise UserError(
@@ -34,6 +38,19 @@ def read_contexts(path: Path, condition: Condition) -> Tensor:
     if fault := condition.fault(contexts):
         raise UserError(f"{path}: {fault}")
     return condition.cleaned(contexts)
+
+
+def captions_in(given: str) -> list[str]:
+    """The lines of a .txt file, or the text itself."""
+    if not given.endswith(".txt"):
+        return [given]
+    try:
+        lines = [line.strip() for line in Path(given).read_text().splitlines() if line.strip()]
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{given} cannot be read ({error}); name a file with a caption on each line.") from error
+    if not lines:
+        raise UserError(f"{given} holds no captions; write one on each line.")
+    return lines
 
 
 def array_of(path: Path) -> np.ndarray:

@@ -7,7 +7,7 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from genlib.conditions import Condition
+from genlib.conditions import Captions, Condition, PartOfImage
 from genlib.data.folder import DatasetFolder
 from genlib.pixels import binarized, to_uint8, to_unit
 from genlib.randomness import generator_for
@@ -21,15 +21,22 @@ def give_test_contexts(sampler: TrainedSampler, dataset: DatasetFolder, binarize
 
 
 def context_of_test(condition: Condition, dataset: DatasetFolder, index: int, *, binarize: bool) -> Tensor:
-    """Of the test images 256 * index .. in a fixed order, which begins anew at its end; uint8 (256, *shape)."""
+    """Of the test images 256 * index .. in a fixed order, which begins anew at its end; stored, (256, *shape)."""
+    if isinstance(condition, Captions):
+        return torch.from_numpy(dataset.captions("test"))[rows_of_test(dataset, index)]
+    assert isinstance(condition, PartOfImage)
     images = truth_of_test(dataset, index, binarize)
     return to_uint8(condition.context(images, generator_for("test contexts", index)))
 
 
 def truth_of_test(dataset: DatasetFolder, index: int, binarize: bool) -> Tensor:
     """The images of these contexts, in [-1, 1], (256, C, H, W)."""
-    images = dataset.images("test")
-    order = torch.randperm(len(images), generator=generator_for("test contexts' order"))
-    rows = order[(index * CHUNK + torch.arange(CHUNK)) % len(images)]
-    found = to_unit(torch.from_numpy(images[rows.numpy()]))
+    found = to_unit(torch.from_numpy(dataset.images("test")[rows_of_test(dataset, index).numpy()]))
     return binarized(found, generator_for("test contexts binarized", index)) if binarize else found
+
+
+def rows_of_test(dataset: DatasetFolder, index: int) -> Tensor:
+    """int64 (256,)"""
+    count = dataset.manifest.counts["test"]
+    order = torch.randperm(count, generator=generator_for("test contexts' order"))
+    return order[(index * CHUNK + torch.arange(CHUNK)) % count]

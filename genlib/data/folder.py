@@ -4,7 +4,7 @@ are.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, fields
+from dataclasses import MISSING, asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, Literal
 
@@ -32,6 +32,7 @@ class Manifest:
     content_hash: str  # SHA-256 over the array files
     versions: dict[str, str]
     created: str  # ISO 8601, UTC
+    scenes: dict[str, Any] | None = None  # of data.scenes: the names of what stands in them, and what its looks mean
 
     def write(self, folder: Path) -> None:
         write_json(folder / MANIFEST, asdict(self))
@@ -43,6 +44,14 @@ def images_file(folder: Path, part: Part) -> Path:
 
 def labels_file(folder: Path, part: Part) -> Path:
     return folder / f"{part}_labels.npy"
+
+
+def captions_file(folder: Path, part: Part) -> Path:
+    return folder / f"{part}_captions.npy"
+
+
+def cells_file(folder: Path, part: Part) -> Path:
+    return folder / f"{part}_cells.npy"
 
 
 @dataclass(frozen=True)
@@ -68,6 +77,28 @@ class DatasetFolder:
         file = labels_file(self.path, split)
         return np.load(file) if file.exists() else None
 
+    def targets(self, split: Part, captions: bool) -> np.ndarray | None:
+        """What is known of each image: its label, or what is said of it."""
+        return self.captions(split) if captions else self.labels(split)
+
+    def captions(self, split: Part) -> np.ndarray:
+        """int64 (N, LENGTH), the words of scenes; UserError where there are none."""
+        return self._of_scenes(captions_file(self.path, split))
+
+    def cells(self, split: Part) -> np.ndarray:
+        """int64 (N, 9), the labels of what stands in a scene, row by row, -1 where nothing does; UserError as above."""
+        return self._of_scenes(cells_file(self.path, split))
+
+    def _of_scenes(self, file: Path) -> np.ndarray:
+        if not self.manifest.scenes:
+            raise UserError(f"dataset folder {self.path} has no captions; set data.scenes, and prepare it again.")
+        return np.load(file)
+
+    @property
+    def scene_names(self) -> list[str] | None:
+        """Of what stands in scenes; None where there are no scenes."""
+        return self.manifest.scenes["names"] if self.manifest.scenes else None
+
     def label_shares(self) -> list[float] | None:
         """Each class's share of the labelled train images; None without labels."""
         labels = self.labels("train")
@@ -90,7 +121,8 @@ def open_dataset(path: str | Path) -> DatasetFolder:
         raise UserError(f"dataset folder {path} does not exist; make it with genlib prepare CONFIG.")
     try:
         content = read_json(path / MANIFEST)
-        folder = DatasetFolder(path, Manifest(**{field.name: content[field.name] for field in fields(Manifest)}))
+        needed = [field.name for field in fields(Manifest) if field.default is MISSING or field.name in content]
+        folder = DatasetFolder(path, Manifest(**{name: content[name] for name in needed}))
         damage = damage_of(folder)
     except (OSError, ValueError, KeyError, TypeError) as error:
         damage = f"{type(error).__name__}: {error}"

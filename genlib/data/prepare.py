@@ -104,7 +104,9 @@ def request_hash(config: DataConfig, source: ImageSource | PointSource) -> str:
     if config.is_points:
         settings = config.model_dump(mode="json", include=OF_POINTS)
     else:
-        settings = config.model_dump(mode="json", exclude={"source", "revision", "points"})
+        # What came later and is not asked for leaves the names of older folders as they are.
+        later = set() if config.scenes else {"scenes"}
+        settings = config.model_dump(mode="json", exclude={"source", "revision", "points", *later})
     return sha256_of_json({"format": FORMAT, "settings": settings, "source": source.identity})
 
 
@@ -112,7 +114,7 @@ def newest_of_same_request(config: DataConfig, home: Path) -> DatasetFolder | No
     """The folder made last for the same settings, whatever the source was then."""
     request = config.model_dump(mode="json")
     manifests = {file.parent: read_json(file) for file in home.glob(f"[!.]*/{MANIFEST}")}
-    same = [folder for folder, manifest in manifests.items() if manifest["request"] == request]
+    same = [folder for folder, manifest in manifests.items() if {"scenes": None, **manifest["request"]} == request]
     return open_dataset(max(same, key=lambda folder: manifests[folder]["created"])) if same else None
 
 

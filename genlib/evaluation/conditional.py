@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from genlib.conditions import Condition
+from genlib.conditions import PartOfImage
 from genlib.data.contexts import context_of_test, truth_of_test
 from genlib.evaluation.features import features_of
 from genlib.evaluation.frechet import FeatureMoments, Moments, frechet_distance
@@ -50,7 +50,7 @@ class ConditionJudge:
     Every process must make it, and call it; all get the same.
     """
 
-    def __init__(self, judge: Judge, condition: Condition, binarize: bool, samples: int) -> None:
+    def __init__(self, judge: Judge, condition: PartOfImage, binarize: bool, samples: int) -> None:
         self.judge, self.condition, self.binarize, self.samples = judge, condition, binarize, samples
         self.dataset, self.processes, self.seed = judge.dataset, judge.processes, judge.asked.seed
         self.device = judge.panel.main.place.device

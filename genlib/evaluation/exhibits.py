@@ -8,6 +8,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
+from genlib.conditions import Captions
 from genlib.data.contexts import truth_of_test
 from genlib.data.folder import DatasetFolder
 from genlib.evaluation.held_out import HeldOut, rows_of
@@ -78,7 +79,10 @@ def of_contexts(
     assert rows.columns is not None
     beside = rows.images.unflatten(0, (-1, rows.columns))
     truth = to_uint8(truth_of_test(dataset, 0, binarize))[: len(beside)]
-    return replace(shown, of_contexts=torch.cat([beside, truth[:, None]], dim=1))
+    shown = replace(shown, of_contexts=torch.cat([beside, truth[:, None]], dim=1))
+    if not isinstance(sampler.condition, Captions) or sampler.contexts is None:
+        return shown
+    return replace(shown, captions=tuple(sampler.condition.decode(sampler.contexts(0)[: len(beside)])))
 
 
 @torch.no_grad()

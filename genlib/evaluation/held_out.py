@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from genlib.conditions import Condition, build_condition
+from genlib.conditions import Captions, Condition, PartOfImage, build_condition
 from genlib.config import RunConfig
 from genlib.data.folder import DatasetFolder
 from genlib.errors import UserError
@@ -39,7 +39,9 @@ class HeldOut:
         images, labels = to_unit(self.chunk(index)), self.labels(index)
         if self.binarize_seed is not None:
             images = binarized(images, generator_for("test images binarized", self.binarize_seed, index))
-        context = self.condition.context(images, generator_for("held-out contexts", index)) if self.condition else None
+        context = None
+        if isinstance(self.condition, PartOfImage):
+            context = self.condition.context(images, generator_for("held-out contexts", index))
         rows = self.count - index * CHUNK
         return Batch(images, labels, context).map(lambda part: part[:rows].to(device))
 
@@ -66,14 +68,21 @@ def held_out_of(
             )
     wanted = min(count or len(rows), len(rows))
     chunk, labels_of_chunk = chunks_of(dataset, "test", rows), labels_of(dataset, "test", rows)
+    if isinstance(condition, Captions):
+        labels_of_chunk = captions_of(dataset, rows)
     return HeldOut(chunk, labels_of_chunk, wanted, binarize_seed, condition)
+
+
+def captions_of(dataset: DatasetFolder, rows: Tensor) -> Labels:
+    captions = torch.from_numpy(dataset.captions("test"))[rows]
+    return lambda index: captions[index * CHUNK : (index + 1) * CHUNK]
 
 
 def held_out_for(config: RunConfig, dataset: DatasetFolder, count: int | None) -> HeldOut:
     """Those that a run's model is judged on; of data that is binarized at every draw, one draw for each image."""
     must_have_labels = config.method.has_encoder and conditional(config.method)
     binarize_seed = config.evaluation.seed if config.data.binarize == "draw" else None
-    condition = build_condition(config.condition, tuple(dataset.manifest.shape))
+    condition = build_condition(config.condition, tuple(dataset.manifest.shape), dataset.scene_names)
     return held_out_of(dataset, count, must_have_labels, binarize_seed, condition)
 
 

@@ -9,13 +9,13 @@ from functools import partial
 import torch
 
 from genlib.config import LIKELIHOODS, RunConfig
-from genlib.config.metrics import OF_CONDITIONS, RECONSTRUCTIONS
+from genlib.config.metrics import OF_CAPTIONS, OF_CONDITIONS, RECONSTRUCTIONS
 from genlib.data.contexts import give_test_contexts
 from genlib.data.folder import DatasetFolder
 from genlib.evaluation.classifier import number_of_classes
-from genlib.evaluation.conditional import ConditionJudge
 from genlib.evaluation.extractors import build_panel
 from genlib.evaluation.held_out import held_out_for
+from genlib.evaluation.jury import judge_of
 from genlib.evaluation.likelihood import likelihood
 from genlib.evaluation.measures import Estimate
 from genlib.evaluation.preflight import check_counts, check_metric
@@ -43,13 +43,13 @@ def make_evaluate(config: RunConfig, dataset: DatasetFolder, device: torch.devic
     gate = config.registry.metric
     labelled = number_of_classes(dataset) > 0
     features = "random" if asked.features == "classifier" and not labelled else asked.features
-    thorough = gate not in {*cheap_metrics(features), *LIKELIHOODS, *RECONSTRUCTIONS, *OF_CONDITIONS}
+    thorough = gate not in {*cheap_metrics(features), *LIKELIHOODS, *RECONSTRUCTIONS, *OF_CONDITIONS, *OF_CAPTIONS}
     panel = build_panel(asked, dataset, device, processes, beside=thorough)
     judge = Judge(dataset, panel, asked, processes, thorough)
     shares = dataset.label_shares()
     test = held_out_for(config, dataset, asked.samples)
     condition, binarize = test.condition, config.data.binarize == "draw"
-    of_condition = ConditionJudge(judge, condition, binarize, FEW_OF_EACH) if condition else None
+    of_condition = judge_of(judge, condition, binarize, FEW_OF_EACH) if condition else None
 
     def evaluate(model: GenerativeModel, stopped: Callable[[], bool]) -> dict[str, float]:
         processes.stopped = stopped

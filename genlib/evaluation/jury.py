@@ -7,8 +7,10 @@ from typing import Any
 
 import torch
 
+from genlib.conditions import Captions, Condition, PartOfImage
 from genlib.config import DISTANCES, EvaluationConfig
 from genlib.data.folder import DatasetFolder
+from genlib.evaluation.captions import CaptionJudge
 from genlib.evaluation.conditional import ConditionJudge
 from genlib.evaluation.extractors import build_panel
 from genlib.evaluation.floor import floor_of
@@ -64,8 +66,16 @@ def judge_conditions(jury: Jury, sampler: TrainedSampler, binarize: bool) -> tup
     """
     if not sampler.condition:
         return Findings(), {}
-    judge = ConditionJudge(jury.judge, sampler.condition, binarize, jury.asked.samples_per_condition)
+    judge = judge_of(jury.judge, sampler.condition, binarize, jury.asked.samples_per_condition)
     return judge(sampler, baselines=True), {"conditions": judge.provenance}
+
+
+def judge_of(judge: Judge, condition: Condition, binarize: bool, samples: int) -> ConditionJudge | CaptionJudge:
+    """Who judges samples of what is given; of a caption one sample counts."""
+    if isinstance(condition, Captions):
+        return CaptionJudge(judge, condition, binarize)
+    assert isinstance(condition, PartOfImage)
+    return ConditionJudge(judge, condition, binarize, samples)
 
 
 def judge_likelihood(jury: Jury, model: LatentVariableModel, test: HeldOut) -> Findings:

@@ -7,6 +7,7 @@ import math
 import torch
 from torch import Tensor
 
+from genlib.conditions import PartOfImage
 from genlib.evaluation.held_out import HeldOut, parts_of, rows_of
 from genlib.evaluation.measures import Estimate, Findings, over_images
 from genlib.evaluation.processes import Processes, exact_device
@@ -55,7 +56,11 @@ def likelihood(
     per_image["log_likelihood"] = per_image[str(samples)]
     shape = images.chunk(0).shape[1:]
     condition = model.sampler.condition
-    if len(shape) == 3 and model.pixels != "cross-entropy" and (condition is None or condition.counts_all):
+    if (
+        len(shape) == 3
+        and model.pixels != "cross-entropy"
+        and (not isinstance(condition, PartOfImage) or condition.counts_all)
+    ):
         per_image["bits_per_dim"] = bits_per_dim(per_image["log_likelihood"], shape.numel(), model.pixels == "density")
     estimates = {name: over_images(values) for name, values in per_image.items()}
     means, divergences = table[:, len(columns) :], None

@@ -93,6 +93,10 @@ MEANINGS = {
     "condition_ssim": "structural similarity of samples to the image that was given in part, up to 1",
     "condition_error": "how far samples are from what was given, grey levels of 255",
     "condition_diversity": "standard deviation of a pixel among samples of the same, grey levels of 255",
+    "caption_classes": "share of images drawn for captions that show what these name, and nothing else",
+    "caption_places": "share of them where all stands as the caption says, of captions that say where",
+    "caption_looks": "share of the captions' words for looks that hold, where what is named is there",
+    "caption_perplexity": "of a word of held-out captions, given those before it",
     "fd_pairs": "Fréchet distance of features of what was given beside the sample's, to those with the true image",
 }
 

@@ -20,6 +20,7 @@ class Exhibits:
     labels: tuple[str, ...] = ()  # their names
     nearest: Tensor | None = None  # (n, 1 + k, C, H, W): a sample, then its k nearest training images by features
     of_contexts: Tensor | None = None  # (rows, 2 + n, C, H, W): what is given, n samples of it, the true image
+    captions: tuple[str, ...] = ()  # in the place of pictures of what is given, (rows, n + 1, C, H, W) then
     reconstructions: Tensor | None = None  # (n, 2, C, H, W): an original of the test split, its reconstruction
     interpolations: Tensor | None = None  # (rows, steps, C, H, W): between two latents
     traversals: Tensor | None = None  # (dimensions, steps, C, H, W): one latent dimension moved from -3 to 3
@@ -40,7 +41,9 @@ def image_sections(exhibits: Exhibits, nats: Sequence[float]) -> list[str]:
         caption = f"Each column is of one label, from the left: {escape(names)}. Drawn at random, not chosen."
         picture = image(exhibits.by_label, exhibits.by_label.shape[1], f"Samples of the labels {names}")
         sections.append(section("Samples by label", picture, caption))
-    if exhibits.of_contexts is not None:
+    if exhibits.of_contexts is not None and exhibits.captions:
+        sections.append(of_captions(exhibits.of_contexts, exhibits.captions))
+    elif exhibits.of_contexts is not None:
         caption = (
             "Each row: what is given of an image of the test split, samples of it, and the image itself. Drawn at "
             "random, not chosen."
@@ -71,6 +74,16 @@ def image_sections(exhibits: Exhibits, nats: Sequence[float]) -> list[str]:
     if exhibits.traversals is not None:
         sections.append(traversals(exhibits.traversals, exhibits.traversed, nats))
     return sections
+
+
+def of_captions(images: Tensor, captions: Sequence[str]) -> str:
+    """(rows, n + 1, C, H, W), each row beside its caption."""
+    rows = "".join(
+        f"<tr><th>{escape(text)}</th><td>{image(row, len(row), f'Samples of: {text}, and its image')}</td></tr>"
+        for text, row in zip(captions, images, strict=True)
+    )
+    caption = "Each row: samples of a caption of the test split, and the image that it was written for, last."
+    return section("Samples of captions", f'<table class="rows"><tbody>{rows}</tbody></table>', caption)
 
 
 def traversals(images: Tensor, dimensions: Sequence[int], nats: Sequence[float]) -> str:

@@ -22,7 +22,7 @@ class Batch(NamedTuple):
     """Training data on the device."""
 
     images: Tensor  # float in [-1, 1], (B, C, H, W); points in the plane are (B, 2)
-    labels: Tensor | None  # int64, (B,)
+    labels: Tensor | None  # int64, (B,), or captions, (B, LENGTH)
     context: Tensor | None = None  # what is given of each image, in [-1, 1], (B, K, h, w)
 
     @property
@@ -68,7 +68,7 @@ class Sampler(nn.Module):
 
     The noise becomes latents (by itself unless latents were fitted), these the network's raw numbers, these images,
     which keep what is given of them. `classes` is the number of labels that a conditional network takes, else 0;
-    `condition` says which images it takes.
+    `condition` says which images or captions it takes.
     """
 
     def __init__(
@@ -89,8 +89,8 @@ class Sampler(nn.Module):
         self.classes = classes
 
     def forward(self, noise: Tensor, given: Tensor | None = None) -> Tensor:
-        """float (B, latent_size) and, for conditional networks, labels int64 (B,) or a context (B, K, h, w) => float
-        (B, C, H, W) in [-1, 1], or (B, 2).
+        """float (B, latent_size) and, for conditional networks, labels int64 (B,), captions or contexts (B, K, h, w) =>
+        float (B, C, H, W) in [-1, 1], or (B, 2).
         """
         return self.decode(self.latents(noise) if self.latents else noise, given)
 

@@ -7,7 +7,7 @@ from typing import Literal
 from torch import nn
 
 from genlib.augmentation import AdaptiveAugment, DiffAugment
-from genlib.conditions import Condition
+from genlib.conditions import Captions, PartOfImage
 from genlib.config import (
     ADAConfig,
     AutoencoderConfig,
@@ -43,7 +43,7 @@ from genlib.networks.base import DataSpec, Enlarged, Given
 from genlib.networks.build import build_discriminator, build_encoder, build_generator
 from genlib.networks.discriminator import Discriminator
 from genlib.networks.mlp import mlp
-from genlib.networks.transformer import CodeTransformer
+from genlib.networks.transformer import CodeTransformer, Drawing
 from genlib.networks.vector_quantizer import VectorQuantizer
 from genlib.networks.vq import VQDecoder, VQEncoder
 
@@ -58,8 +58,10 @@ def build_method(config: MethodConfig, data: DataSpec) -> Method:
         classes = data.classes
         if not classes:
             raise ValueError("method.conditioning needs labels, which the data has not; set it to none.")
-    if data.condition and not isinstance(config, VAEConfig | IWAEConfig | GANConfig):
+    if isinstance(data.condition, PartOfImage) and not isinstance(config, VAEConfig | IWAEConfig | GANConfig):
         raise ValueError(f"{config.name} takes no images that are given; use vae, iwae or gan.")
+    if isinstance(data.condition, Captions) and not isinstance(config, VQVAEConfig):
+        raise ValueError(f"{config.name} takes no captions; use vq_vae.")
     match config:
         case AutoencoderConfig():
             return Autoencoder(
@@ -79,7 +81,15 @@ def build_method(config: MethodConfig, data: DataSpec) -> Method:
         case HierarchicalVAEConfig():
             return IWAE(hierarchical_model(config, data), config.importance_samples, config.optimizer)
         case VQVAEConfig():
-            return VQVAE(vq_model(config, data, classes), config.commitment, config.optimizer, config.prior.optimizer)
+            prior = config.prior
+            return VQVAE(
+                vq_model(config, data, classes),
+                config.commitment,
+                config.optimizer,
+                prior.optimizer,
+                prior.caption_weight,
+                prior.caption_dropout,
+            )
         case VAEGANConfig():
             return build_vae_gan(config, data, classes)
         case GANConfig():
@@ -119,6 +129,7 @@ def decoding_sampler(
         "concat" if data.condition else config.conditioning,
     )
     if data.condition:
+        assert isinstance(data.condition, PartOfImage)
         network = PriorDecoder(prior_of(config.network, data.condition, 2 * config.latent_size), network)
     latents = fitted_latents(config.latents, config.latent_size, config.mixture_components)
     return Sampler(network, config.latent_size, output, classes, latents, data.condition)
@@ -129,7 +140,7 @@ def given_of(data: DataSpec, classes: int) -> Given:
     return Given(classes, data.condition.shape if data.condition else None)
 
 
-def prior_of(network: NetworkConfig, condition: Condition, outputs: int) -> nn.Module:
+def prior_of(network: NetworkConfig, condition: PartOfImage, outputs: int) -> nn.Module:
     """From what is given, (B, K, h, w), to (B, outputs)."""
     size = condition.image_shape[1:]
     return nn.Sequential(Enlarged(condition.image_shape), build_encoder(network, (condition.shape[0], *size), outputs))
@@ -162,13 +173,17 @@ def vq_model(config: VQVAEConfig, data: DataSpec, classes: int) -> VQModel:
     sizes = (config.width, config.residual_blocks, config.downsamplings, config.code_size)
     side = data.shape[1] // 2**config.downsamplings
     prior = config.prior
+    words = data.condition.vocabulary.words if isinstance(data.condition, Captions) else ()
     network = CodeDecoder(
-        CodeTransformer(config.codes, side**2, prior.width, prior.layers, prior.heads, classes, prior.dropout),
+        CodeTransformer(
+            config.codes, side**2, prior.width, prior.layers, prior.heads, classes, prior.dropout, len(words)
+        ),
         VectorQuantizer(config.codes, config.code_size, config.decay, config.least_usage),
         VQDecoder(data.shape, *sizes),
         side,
+        Drawing(prior.temperature, prior.top_k, prior.guidance),
     )
-    return VQModel(VQEncoder(data.shape, *sizes), network, classes)
+    return VQModel(VQEncoder(data.shape, *sizes), network, classes, data.condition, config.output)
 
 
 def build_vae_gan(config: VAEGANConfig, data: DataSpec, classes: int) -> VAEGAN:

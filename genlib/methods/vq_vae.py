@@ -6,29 +6,52 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from genlib.conditions import Condition
 from genlib.config import OptimizerConfig
-from genlib.methods.base import Batch, EncoderModel, Losses, Method, Phase, Sampler
-from genlib.networks.transformer import CodeTransformer
+from genlib.methods.base import Batch, EncoderModel, Losses, Method, Output, Phase, Sampler
+from genlib.networks.base import known
+from genlib.networks.transformer import (
+    AS_LEARNED,
+    NOTHING_SAID,
+    CodeTransformer,
+    Drawing,
+    nats_of_words,
+    real_words,
+)
 from genlib.networks.vector_quantizer import VectorQuantizer
 
 
 class CodeDecoder(nn.Module):
     """Noise ~ N(0, I), a number for each code => codes drawn from the prior => raw pixels (B, C, H, W)."""
 
-    def __init__(self, prior: CodeTransformer, quantizer: VectorQuantizer, decoder: nn.Module, side: int) -> None:
+    def __init__(
+        self,
+        prior: CodeTransformer,
+        quantizer: VectorQuantizer,
+        decoder: nn.Module,
+        side: int,
+        drawing: Drawing = AS_LEARNED,
+    ) -> None:
         super().__init__()
-        self.prior, self.quantizer, self.decoder, self.side = prior, quantizer, decoder, side
+        self.prior, self.quantizer, self.decoder, self.side, self.drawing = prior, quantizer, decoder, side, drawing
 
-    def forward(self, noise: Tensor, labels: Tensor | None = None) -> Tensor:
-        codes = self.prior.sample(torch.special.ndtr(noise), labels)
+    def forward(self, noise: Tensor, given: Tensor | None = None) -> Tensor:
+        codes = self.prior.sample(torch.special.ndtr(noise), given, self.drawing)
         return self.decoder(self.quantizer.embed(codes.unflatten(1, (self.side, self.side))))
 
 
 class VQModel(EncoderModel):
     """An encoder to a map of codes; codebook, prior and decoder are the sampler's."""
 
-    def __init__(self, encoder: nn.Module, network: CodeDecoder, classes: int = 0) -> None:
-        super().__init__(Sampler(network, network.side**2, "tanh", classes))
+    def __init__(
+        self,
+        encoder: nn.Module,
+        network: CodeDecoder,
+        classes: int = 0,
+        condition: Condition | None = None,
+        output: Output = "tanh",
+    ) -> None:
+        super().__init__(Sampler(network, network.side**2, output, classes, condition=condition))
         self.encoder = encoder
 
     @property
@@ -49,17 +72,25 @@ class VQModel(EncoderModel):
 
 class VQVAE(Method):
     """Two phases: the autoencoder, whose codebook follows the encoder by moving averages (van den Oord et al. 2017,
-    appendix A.1), and the prior over the codes that it gives.
+    appendix A.1), and the prior over the codes that it gives; over captions and codes, where there are captions (Ramesh
+    et al. 2021, section 2), of which a share is left out for guidance (Ho & Salimans 2021, algorithm 1).
     """
 
     model: VQModel
 
     def __init__(
-        self, model: VQModel, commitment: float, optimizer: OptimizerConfig, prior_optimizer: OptimizerConfig
+        self,
+        model: VQModel,
+        commitment: float,
+        optimizer: OptimizerConfig,
+        prior_optimizer: OptimizerConfig,
+        caption_weight: float = 0.0,
+        caption_dropout: float = 0.0,
     ) -> None:
         super().__init__()
         self.model = model
         self.commitment = commitment
+        self.caption_weight, self.caption_dropout = caption_weight, caption_dropout
         network = model.code_decoder
         self.phases = (
             Phase("autoencoder", nn.ModuleList([model.encoder, network.decoder]), optimizer),
@@ -90,11 +121,23 @@ class VQVAE(Method):
         }
 
     def prior_loss(self, batch: Batch) -> Losses:
-        """Cross-entropy of the codes, in nats each."""
+        """Cross-entropy of the codes, in nats each; with that of the words, weighted as in Ramesh et al. 2021, section
+        2.2, where there are captions.
+        """
         with torch.no_grad():  # The codes must not move to please the prior.
             codes = self.quantizer(self.model.encoder(batch.images).float()).codes.flatten(1)  # (B, h * w)
-        logits = self.model.code_decoder.prior(codes, batch.labels)
-        return {"total": F.cross_entropy(logits.float().flatten(0, 1), codes.flatten())}
+        prior, captions = self.model.code_decoder.prior, batch.labels
+        if not prior.words:
+            return {"total": F.cross_entropy(prior(codes, captions).flatten(0, 1), codes.flatten())}
+        captions = known(captions)
+        left_out = torch.rand(len(captions), device=captions.device) < self.caption_dropout
+        captions = captions.masked_fill(left_out[:, None], NOTHING_SAID)
+        of_words, of_codes = prior.joint(codes, captions)
+        said = ~left_out[:, None]
+        words = (nats_of_words(of_words, captions) * said).sum() / (real_words(captions) & said).sum().clamp_min(1)
+        pixels = F.cross_entropy(of_codes.flatten(0, 1), codes.flatten())
+        weight = self.caption_weight
+        return {"total": weight * words + (1 - weight) * pixels, "words": words, "codes": pixels}
 
     def after_update(self, phase: str, statistics: Losses) -> None:
         if phase == "autoencoder":

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from genlib.conditions import Condition, build_condition
+from genlib.conditions import Captions, Condition, PartOfImage, build_condition
 from genlib.config import ConditionConfig, DataConfig
 from genlib.data.folder import DatasetFolder
 from genlib.methods import Batch, EncoderModel, GenerativeModel, LatentVariableModel
@@ -26,7 +26,7 @@ def spec_of(dataset: DatasetFolder, condition: ConditionConfig) -> DataSpec:
     """What a model must know of its data."""
     manifest = dataset.manifest
     shape, classes = tuple(manifest.shape), len(dataset.label_shares() or ())
-    return DataSpec(shape, classes, manifest.counts["train"], build_condition(condition, shape))
+    return DataSpec(shape, classes, manifest.counts["train"], build_condition(condition, shape, dataset.scene_names))
 
 
 def settle(model: GenerativeModel, dataset: DatasetFolder, data: DataConfig) -> None:
@@ -69,7 +69,7 @@ def train_batches(
     dataset: DatasetFolder, device: torch.device, binarize: bool, condition: Condition | None = None
 ) -> list[Batch]:
     """A fixed choice of train images, with what is given of them."""
-    images, labels = dataset.images("train"), dataset.labels("train")
+    images, labels = dataset.images("train"), dataset.targets("train", isinstance(condition, Captions))
     count = min(len(images), BATCHES * BATCH_SIZE)
     rows = torch.randperm(len(images), generator=generator_for("batch-norm images"))[:count].sort().values.numpy()
     chosen = to_unit(torch.from_numpy(images[rows]))
@@ -78,7 +78,7 @@ def train_batches(
     whole = Batch(
         chosen,
         None if labels is None else torch.from_numpy(np.asarray(labels)[rows]),
-        condition.context(chosen, generator_for("batch-norm contexts")) if condition else None,
+        condition.context(chosen, generator_for("batch-norm contexts")) if isinstance(condition, PartOfImage) else None,
     )
     rows_of_parts = [torch.arange(part, count, BATCHES) for part in range(min(BATCHES, count))]
     return [whole.map(partial(rows_to, rows=rows_of_part, device=device)) for rows_of_part in rows_of_parts]

@@ -78,7 +78,7 @@ class Trainer:
         self.optimizers = {active.phase.name: active.optimizer for active in self.phases}
         self.batches = Batches(
             dataset.images("train"),
-            dataset.labels("train"),
+            dataset.targets("train", config.condition.name == "caption"),
             batch_size=training.batch_size,
             micro_batches=self.micro_batches,
             mine=self.mine,

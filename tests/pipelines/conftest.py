@@ -135,6 +135,32 @@ def context_sampler(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
+def caption_sampler(tmp_path: Path) -> Path:
+    """The exported sampler of an untrained model of cats and dogs in scenes."""
+    import torch
+
+    from genlib.conditions import build_condition
+    from genlib.config import CaptionCondition, CodePriorConfig, RegistryConfig, VQVAEConfig
+    from genlib.methods import build_method
+    from genlib.networks.base import DataSpec
+    from genlib.sampling import TrainedSampler, export_sampler
+
+    torch.manual_seed(0)
+    prior = CodePriorConfig(width=8, layers=1, heads=2)
+    method, condition = VQVAEConfig(width=4, downsamplings=2, codes=4, code_size=2, prior=prior), CaptionCondition()
+    config = RunConfig(
+        data={"image_size": 28, "channels": 1, "scenes": 100},
+        method=method,
+        condition=condition,
+        registry=RegistryConfig(model="tiny"),
+    )
+    spec = DataSpec((1, 28, 28), condition=build_condition(condition, (1, 28, 28), ["cat", "dog"]))
+    sampler = TrainedSampler(build_method(method, spec).model.sampler, (1, 28, 28))
+    export_sampler(tmp_path / "told", sampler, config, None, {"step": 0})
+    return tmp_path / "told"
+
+
+@pytest.fixture
 def write_metrics(run_folder: RunFolder) -> Callable[..., None]:
     """Append lines to metrics.jsonl as the trainer does."""
 

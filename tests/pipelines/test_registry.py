@@ -210,3 +210,19 @@ def test_a_model_that_images_are_given_to_is_logged_and_loaded(context_sampler: 
     found = mlflow.pyfunc.load_model(logged.model_uri).predict(given, {"samples": 2, "seed": 3})
     repeated = torch.from_numpy(given).repeat_interleave(2, 0)
     assert np.array_equal(found, load_sampler(context_sampler).images(4, 3, contexts=repeated).numpy())
+
+
+def test_a_model_that_captions_are_given_to_is_logged_and_loaded(caption_sampler: Path, config: RunConfig) -> None:
+    import mlflow
+    import pandas as pd
+
+    from genlib.sampling import load_sampler
+    from pipelines.packaging import log_sampler
+
+    run = MlflowClient().create_run(experiment_of(MlflowClient(), config.registry.model))
+    logged = log_sampler(run.info.run_id, caption_sampler)
+    rows = pd.DataFrame({"caption": ["a cat above a dog"]})
+    found = mlflow.pyfunc.load_model(logged.model_uri).predict(rows, {"samples": 2, "seed": 3})
+    sampler = load_sampler(caption_sampler)
+    told = sampler.condition.encode(["a cat above a dog"]).repeat_interleave(2, 0)
+    assert np.array_equal(found, sampler.images(2, 3, contexts=told).numpy())

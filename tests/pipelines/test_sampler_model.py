@@ -105,3 +105,28 @@ def test_the_signature_of_a_sampler_that_images_are_given_to(served_contexts):
     assert signature.outputs.inputs[0].shape == (-1, 1, 8, 8)
     assert [param.name for param in signature.params.params] == ["seed", "truncation", "samples"]
     assert example(sampler).shape == (1, 1, 4, 4)
+
+
+@pytest.fixture
+def served_captions(caption_sampler):
+    model = SamplerModel()
+    model.load_context(SimpleNamespace(artifacts={"sampler": str(caption_sampler)}))
+    return model, load_sampler(caption_sampler)
+
+
+def test_of_each_caption_there_are_samples(served_captions):
+    model, sampler = served_captions
+    texts = ["a cat above a dog", "two dogs"]
+    found = model.predict(None, pd.DataFrame({"caption": texts}), {"samples": 2, "seed": 5})
+    assert found.shape == (4, 1, 28, 28) and found.dtype == np.uint8
+    expected = sampler.images(4, 5, contexts=sampler.condition.encode(texts).repeat_interleave(2, 0))
+    assert np.array_equal(found, expected.numpy())
+    signature = signature_for(sampler)
+    assert signature.inputs.input_names() == ["caption"]
+    assert example(sampler)["caption"].tolist() == ["a dog above a dog"]
+
+
+def test_captions_with_unknown_words_are_bad_requests(served_captions):
+    with pytest.raises(MlflowException, match="'catt', which the model was not taught, did you mean 'cat") as error:
+        served_captions[0].predict(None, pd.DataFrame({"caption": ["a catt"]}))
+    assert error.value.get_http_status_code() == 400

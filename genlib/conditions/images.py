@@ -6,37 +6,27 @@ is drawn comes from the generator that is handed in.
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from genlib.config.conditions import (
-    ConditionConfig,
-    GreyscaleCondition,
-    LowResolutionCondition,
-    MaskedCondition,
-)
+from genlib.conditions.base import Condition, Shape
 from genlib.errors import UserError
 from genlib.pixels import to_uint8, to_unit
-
-Shape = tuple[int, ...]
 
 LUMA = (0.299, 0.587, 0.114)  # of red, green and blue (ITU-R BT.601, section 2.5.1), as Pillow's mode L has it
 GREY_LEVELS = 127.5  # of uint8, in a step of 1 on [-1, 1]
 
 
-class Condition(ABC):
-    """What is given of images (B, C, H, W): a context (B, *shape)."""
+class PartOfImage(Condition):
+    """What is given of images (B, C, H, W): a context (B, *shape), stored as uint8."""
 
-    name: str
-    baseline: str  # the name of `without_a_model`
+    dtype = torch.uint8
     shape: Shape  # K, h, w
+    baseline: str  # the name of `without_a_model`
     counts_all: bool = True  # whether a likelihood is of all pixels
-
-    def __init__(self, image_shape: Shape) -> None:
-        self.image_shape = image_shape
 
     @abstractmethod
     def context(self, images: Tensor, generator: torch.Generator) -> Tensor:
@@ -53,41 +43,35 @@ class Condition(ABC):
         """The images that one would guess from contexts and the mean image (C, H, W), in [-1, 1], (B, C, H, W)."""
 
     @abstractmethod
-    def keep(self, images: Tensor, context: Tensor) -> Tensor:
-        """The images near these that agree with the context, in [-1, 1], (B, C, H, W)."""
-
-    @abstractmethod
     def deviation(self, images: Tensor, context: Tensor) -> Tensor:
         """How far images are from what was given, mean absolute difference in grey levels of uint8, (B,)."""
-
-    def shown(self, context: Tensor) -> Tensor:
-        """A context as an image, (B, *shape) => (B, C, H, W) in [-1, 1]."""
-        return enlarged(context, self.image_shape).expand(-1, self.image_shape[0], -1, -1)
 
     def counted(self, context: Tensor) -> Tensor | None:
         """1 at the pixels that are not given as they are, and that a likelihood is of, (B, 1, H, W); None: all."""
         return None
 
-    def fault(self, context: Tensor) -> str | None:
-        """What is wrong with the first context, uint8 (B, *shape), that gives nothing or leaves nothing open."""
+    def taken(self, stored: Tensor) -> Tensor:
+        return to_unit(stored)
+
+    def shown(self, context: Tensor) -> Tensor:
+        return enlarged(context, self.image_shape).expand(-1, self.image_shape[0], -1, -1)
+
+    def fault(self, stored: Tensor) -> str | None:
         return None
 
     def form(self) -> str:
-        """Of a context, in words."""
         channels, height, width = self.shape
         return f"images of {width}x{height} pixels with {channels} channel{'s' if channels > 1 else ''}"
 
-    def cleaned(self, context: Tensor) -> Tensor:
-        """A context that somebody made, as training had them, uint8 (B, *shape)."""
-        return context
+    def cleaned(self, stored: Tensor) -> Tensor:
+        return stored
 
     def example(self) -> Tensor:
-        """A context to show its form, uint8 (1, *shape)."""
         grey = torch.zeros(1, *self.image_shape)
         return to_uint8(self.context(grey, torch.Generator().manual_seed(0)))
 
 
-class LowResolution(Condition):
+class LowResolution(PartOfImage):
     """The average over each square of `factor` x `factor` pixels."""
 
     name = "low_resolution"
@@ -120,7 +104,7 @@ class LowResolution(Condition):
         return grey_levels(self.told(images), context)
 
 
-class Masked(Condition):
+class Masked(PartOfImage):
     """The pixels outside a hole, and a last channel that is 1 there; within the hole all is -1."""
 
     name = "masked"
@@ -177,7 +161,7 @@ class Masked(Condition):
         return torch.cat([pixels, torch.where(hidden, 0, 255).to(torch.uint8)], dim=1)
 
 
-class Greyscale(Condition):
+class Greyscale(PartOfImage):
     """The lightness of a colour image: the weighted mean of its channels."""
 
     name = "greyscale"
@@ -203,18 +187,6 @@ class Greyscale(Condition):
 
     def deviation(self, images: Tensor, context: Tensor) -> Tensor:
         return grey_levels(self.told(images), context)
-
-
-def build_condition(config: ConditionConfig, image_shape: Shape) -> Condition | None:
-    """None where no image is given; UserError for one that images of this shape (C, H, W) have not."""
-    match config:
-        case LowResolutionCondition():
-            return LowResolution(image_shape, config.factor)
-        case MaskedCondition():
-            return Masked(image_shape, config.kind)
-        case GreyscaleCondition():
-            return Greyscale(image_shape)
-    return None
 
 
 def of_uint8(context: Tensor) -> Tensor:
