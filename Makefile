@@ -3,10 +3,13 @@ PYTHON ?= python3
 ENVIRONMENT := .venv
 RUN := $(ENVIRONMENT)/bin/python
 
-.PHONY: demo test test-cluster audit ui servers bench clean
+.PHONY: demo gallery test test-cluster audit ui servers bench clean
 
 demo: $(ENVIRONMENT)/ready  ## train, evaluate and register two models on real digits
 	$(RUN) -m pipelines demo
+
+gallery: $(ENVIRONMENT)/ready  ## train small models of every kind of task on digits: one page of pictures
+	$(RUN) -m pipelines gallery
 
 test: $(ENVIRONMENT)/ready  ## lint, format check, types, tests
 	$(ENVIRONMENT)/bin/ruff check .

@@ -67,6 +67,7 @@ def parser() -> argparse.ArgumentParser:
     added.add_argument("--pool", metavar="POOL", help="the work pool of all deployments, in the place of their own")
     added.add_argument("--slots", type=int, help="processes that train at once in the pool gpu: its GPUs")
     command(demo, "train, evaluate and register the two small models on real digits")
+    command(gallery, "train small models of every kind of task on real digits, and write one page of their pictures")
     added = command(ui, "serve MLflow's and Prefect's interfaces on loopback")
     added.add_argument("--mlflow-port", type=int, default=MLFLOW_PORT)
     added.add_argument("--prefect-port", type=int, default=PREFECT_PORT)
@@ -95,6 +96,13 @@ def demo(options: argparse.Namespace) -> int:
         return demo()
 
     return run_flows(work)
+
+
+def gallery(options: argparse.Namespace) -> int:
+    from pipelines.gallery import gallery
+
+    print(gallery(), end="")
+    return 0
 
 
 def run_flows(work: Callable[[], str]) -> int:

@@ -1,0 +1,168 @@
+"""Whether images show what captions say: as read from real ones, and from ones that are wrong in known ways."""
+
+from __future__ import annotations
+
+import math
+from types import SimpleNamespace
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from genlib.conditions import Captions, build_condition
+from genlib.conditions.words import PLACES, Said, Thing
+from genlib.config import CaptionCondition, CodePriorConfig, DataConfig, EvaluationConfig, VQVAEConfig
+from genlib.data.folder import DatasetFolder
+from genlib.data.prepare import prepare
+from genlib.evaluation.captions import (
+    UNSEEN,
+    CaptionJudge,
+    bigram_perplexity,
+    bits_of,
+    pairs_of_words,
+    perplexity,
+    reading_of,
+)
+from genlib.evaluation.classifier import random_extractor
+from genlib.evaluation.extractors import Panel
+from genlib.evaluation.processes import Processes
+from genlib.evaluation.reader import cut
+from genlib.evaluation.samples import Judge
+from genlib.methods import build_method
+from genlib.networks.base import DataSpec
+
+CPU = torch.device("cpu")
+COUNT = 150
+FOUR_ABOVE_SEVEN = Said((Thing(4), Thing(7)), relation="above")
+
+
+@pytest.fixture(scope="module")
+def dataset(genlib_home) -> DatasetFolder:
+    return prepare(DataConfig(source="digits", image_size=28, channels=1, scenes=2000))
+
+
+@pytest.fixture(scope="module")
+def judge(dataset: DatasetFolder) -> CaptionJudge:
+    asked = EvaluationConfig(samples=COUNT, features="random")
+    inner = Judge(dataset, Panel(random_extractor(dataset, CPU), (), None), asked, Processes(CPU), thorough=False)
+    condition = build_condition(CaptionCondition(), (1, 28, 28), dataset.scene_names)
+    assert isinstance(condition, Captions)
+    return CaptionJudge(inner, condition, binarize=False)
+
+
+def sampler(draw) -> SimpleNamespace:
+    return SimpleNamespace(chunk=lambda index, seed, given: draw(index), module=SimpleNamespace(network=nn.Identity()))
+
+
+def values(judge: CaptionJudge, draw) -> dict[str, float]:
+    return {name: estimate.value for name, estimate in judge(sampler(draw)).metrics.items()}
+
+
+def test_the_test_images_are_as_their_captions_say(judge: CaptionJudge) -> None:
+    found = values(judge, judge.truth)
+    assert found["caption_classes"] > 0.85 and found["caption_places"] > 0.85 and found["caption_looks"] == 1
+    assert found == {name: estimate.value for name, estimate in judge.floor.items()}
+    assert judge.provenance["reader_accuracy"] > 0.95
+    assert judge.provenance["with_places"] == sum(said.has_places for said in judge.said) > COUNT / 3
+
+
+def test_mirrored_images_have_things_in_the_wrong_place(judge: CaptionJudge) -> None:
+    """Whole cells change sides, so that what stands in them is what it was."""
+
+    def mirrored(index: int) -> Tensor:
+        found = judge.truth(index)
+        inner = found[..., :27].unflatten(3, (3, 9)).flip(3).flatten(3)
+        return torch.cat([inner, found[..., 27:]], dim=3)
+
+    found, floor = values(judge, mirrored), judge.floor
+    assert found["caption_classes"] == pytest.approx(floor["caption_classes"].value)
+    assert found["caption_places"] < floor["caption_places"].value - 0.3
+    upright = [said for said in judge.said if said.relation in ("above", "below") or said.cell in (1, 4, 7)]
+    share = len(upright) / judge.provenance["with_places"]
+    assert found["caption_places"] == pytest.approx(share * floor["caption_places"].value, abs=0.08)
+
+
+def test_images_of_other_captions_or_of_nothing_are_wrong(judge: CaptionJudge) -> None:
+    assert values(judge, lambda index: judge.truth(index).roll(1, 0))["caption_classes"] < 0.1
+    black = values(judge, lambda index: torch.zeros_like(judge.truth(index)))
+    assert black["caption_classes"] == black["caption_places"] == 0 and "caption_looks" not in black
+
+
+def test_baselines_stand_beside_the_samples(judge: CaptionJudge) -> None:
+    rows = judge(sampler(judge.truth), baselines=True).details["baselines"]
+    assert rows["samples"] == rows["test images"]
+    assert rows["images of other captions"]["caption_classes"] < 0.1
+    assert 0.1 < rows["training image of the nearest caption"]["caption_classes"] < 1
+    assert 2 < rows["bigrams"]["caption_perplexity"] < 8
+
+
+@pytest.mark.parametrize(
+    ("said", "cells", "classes", "places"),
+    [
+        (FOUR_ABOVE_SEVEN, {1: 4, 7: 7}, True, True),
+        (FOUR_ABOVE_SEVEN, {1: 7, 7: 4}, True, False),
+        (FOUR_ABOVE_SEVEN, {1: 4, 8: 7}, True, False),
+        (FOUR_ABOVE_SEVEN, {1: 4, 7: 7, 0: 1}, False, False),
+        (FOUR_ABOVE_SEVEN, {1: 4}, False, False),
+        (Said((Thing(7), Thing(7), Thing(1)), relation="left of"), {3: 7, 4: 7, 5: 1}, True, True),
+        (Said((Thing(7), Thing(1), Thing(7)), relation="left of"), {3: 7, 4: 7, 5: 1}, True, False),
+        (Said((Thing(7), Thing(7), Thing(1))), {0: 1, 4: 7, 2: 7}, True, None),
+        (Said((Thing(3),), cell=PLACES.index("in the middle")), {4: 3}, True, True),
+        (Said((Thing(3),), cell=PLACES.index("in the middle")), {3: 3}, True, False),
+    ],
+)
+def test_a_reading_is_of_things_and_of_places(said, cells, classes, places) -> None:
+    found = reading_of(said, [cells.get(cell, -1) for cell in range(9)], [0] * 9)
+    assert (found.classes, found.places) == (classes, places)
+
+
+def test_looks_are_of_the_thing_that_is_named() -> None:
+    said = Said((Thing(4, ("thin",)), Thing(4, ("thick", "upright"))), relation="above")
+    cells, looks = [-1] * 9, [0] * 9
+    cells[0] = cells[6] = 4
+    looks[0], looks[6] = bits_of(["thin"]), bits_of(["thick", "slanted"])
+    assert reading_of(said, cells, looks).looks == (True, True, False)
+    looks[0], looks[6] = looks[6], looks[0]
+    assert reading_of(said, cells, looks).looks == (False, False, False)
+
+
+def test_cells_are_cut_row_by_row() -> None:
+    scene = torch.zeros(1, 1, 28, 28, dtype=torch.uint8)
+    for cell in range(9):
+        row, column = divmod(cell, 3)
+        scene[0, 0, 9 * row : 9 * row + 9, 9 * column : 9 * column + 9] = cell + 1
+    parts = cut(scene)
+    assert parts.shape == (1, 9, 1, 9, 9)
+    assert parts.flatten(2).float().mean(2)[0].tolist() == list(range(1, 10))
+    assert parts.flatten(2).float().std(2).max() == 0
+
+
+def test_perplexity_is_the_exponential_of_the_mean_nats(judge: CaptionJudge) -> None:
+    torch.manual_seed(0)
+    config = VQVAEConfig(width=4, codes=4, code_size=2, prior=CodePriorConfig(width=8, layers=1, heads=2))
+    prior = build_method(config, DataSpec((1, 28, 28), condition=judge.condition)).model.sampler.network.prior.eval()
+    nats = prior.word_nats(judge.captions)
+    words = (judge.captions > 0).sum() + COUNT  # with an end each
+    expected = math.exp(nats.sum().item() / words)
+    found = perplexity(prior, judge.captions)
+    assert found.value == pytest.approx(expected, rel=1e-5) and found.count == COUNT
+    assert 0 < found.standard_error < found.value
+    with torch.no_grad():
+        prior.word_head.weight.zero_()
+        prior.word_head.bias.zero_()
+    assert perplexity(prior, judge.captions).value == pytest.approx(len(judge.condition.vocabulary.words), rel=1e-5)
+
+
+def test_bigrams_are_counted() -> None:
+    train = torch.tensor([[1, 2, 0, 0], [1, 1, 0, 0], [1, 2, 0, 0]])
+    test = torch.tensor([[1, 2, 0, 0]])
+    row = 3 * UNSEEN  # of the three words
+    start, after_one, after_two = (3 + UNSEEN) / (3 + row), (2 + UNSEEN) / (4 + row), (2 + UNSEEN) / (2 + row)
+    assert bigram_perplexity(train, test) == pytest.approx((start * after_one * after_two) ** (-1 / 3))
+
+
+def test_the_nearest_caption_shares_most_pairs_of_words() -> None:
+    pairs = pairs_of_words(torch.tensor([[1, 2, 3, 0], [3, 2, 1, 0], [1, 2, 0, 0], [1, 2, 3, 0]]), 4)
+    likeness = pairs @ pairs.T
+    assert likeness[0].argmax() in (0, 3) and likeness[0, 3] == pytest.approx(1)
+    assert likeness[0, 2] > likeness[0, 1] == 0
