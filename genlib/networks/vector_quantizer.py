@@ -60,11 +60,14 @@ class VectorQuantizer(nn.Module):
     @torch.no_grad()
     def statistics(self, encodings: Tensor, codes: Tensor) -> dict[str, Tensor]:
         """What `update` must know of a micro-batch: how often each code was used, (1, K), the sums of the encodings
-        that use it, (1, K, D), and some encodings by chance, (R, D).
+        that use it, (1, K, D), and some encodings, (R, D), by a chance that grows with their squared distance from
+        their codes (Arthur & Vassilvitskii 2007, section 2.2).
         """
         vectors = encodings.detach().permute(0, 2, 3, 1).flatten(0, 2).float()
         used = F.one_hot(codes.flatten(), self.codes).to(vectors)
-        chosen = torch.randint(len(vectors), (self.codes,), device=vectors.device)
+        distances = (vectors - F.embedding(codes.flatten(), self.codebook)).square().sum(1).cumsum(0)
+        draws = distances[-1] * torch.rand(self.codes, device=vectors.device)
+        chosen = torch.searchsorted(distances, draws).clamp_max(len(vectors) - 1)
         return {"counts": used.sum(0)[None], "sums": (used.T @ vectors)[None], "candidates": vectors[chosen]}
 
     @torch.no_grad()
