@@ -109,3 +109,16 @@ def test_encoder_and_decoder_mirror_each_other(downsamplings):
 def test_sizes_that_cannot_be_halved_are_refused():
     with pytest.raises(ValueError, match="cannot be halved 2 times; use a multiple of 4"):
         VQEncoder((1, 10, 10), 8, 1, 2, 3)
+
+
+def test_encodings_to_start_anew_at_are_chosen_by_their_squared_distance_from_their_codes():
+    quantizer = VectorQuantizer(codes=4000, code_size=2)
+    quantizer.codebook.zero_()
+    encodings = torch.tensor([[0.0, 0.0], [1.0, 0.0], [0.0, 2.0], [0.0, 0.0]]).T.reshape(1, 2, 2, 2)
+    torch.manual_seed(0)
+    candidates = quantizer.statistics(encodings, torch.zeros(1, 2, 2, dtype=torch.int64))["candidates"]
+    assert candidates.shape == (4000, 2)
+    assert (candidates == torch.tensor([0.0, 2.0])).all(1).float().mean().item() == pytest.approx(0.8, abs=0.03)
+    assert (candidates == torch.tensor([1.0, 0.0])).all(1).float().mean().item() == pytest.approx(0.2, abs=0.03)
+    same = quantizer.statistics(torch.zeros(1, 2, 2, 2), torch.zeros(1, 2, 2, dtype=torch.int64))["candidates"]
+    assert not same.any()
