@@ -183,6 +183,9 @@ class VQVAEConfig(MethodSection):
     commitment: float = Field(0.25, ge=0)
     decay: float = Field(0.99, ge=0, lt=1, description="Of the codebook's moving averages")
     least_usage: float = Field(0.1, ge=0, description="Share of even use below which a code is dead and starts anew")
+    autoencoder_share: float = Field(
+        1.0, gt=0, le=1, description="Of the training's steps; then the autoencoder rests, and the prior learns alone"
+    )
     output: Literal["tanh", "identity"] = Field(
         "tanh", description="Bounds pixels; identity for images that are mostly black or white, which saturate tanh"
     )

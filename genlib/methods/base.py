@@ -43,6 +43,7 @@ class Phase:
     trains: nn.Module
     optimizer: OptimizerConfig
     repeats: int = 1  # Algorithm 1's k for a discriminator; each repeat takes fresh images
+    until: float = 1.0  # share of the training's steps, after which it rests
 
 
 class Symptom(NamedTuple):

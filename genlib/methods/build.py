@@ -87,6 +87,7 @@ def build_method(config: MethodConfig, data: DataSpec) -> Method:
                 config.commitment,
                 config.optimizer,
                 prior.optimizer,
+                config.autoencoder_share,
                 prior.caption_weight,
                 prior.caption_dropout,
             )

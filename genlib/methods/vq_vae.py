@@ -73,7 +73,8 @@ class VQModel(EncoderModel):
 class VQVAE(Method):
     """Two phases: the autoencoder, whose codebook follows the encoder by moving averages (van den Oord et al. 2017,
     appendix A.1), and the prior over the codes that it gives; over captions and codes, where there are captions (Ramesh
-    et al. 2021, section 2), of which a share is left out for guidance (Ho & Salimans 2021, algorithm 1).
+    et al. 2021, section 2), of which a share is left out for guidance (Ho & Salimans 2021, algorithm 1). The first may
+    rest when a share of the steps is done, as in both papers, where the prior is of an autoencoder that is trained.
     """
 
     model: VQModel
@@ -84,6 +85,7 @@ class VQVAE(Method):
         commitment: float,
         optimizer: OptimizerConfig,
         prior_optimizer: OptimizerConfig,
+        autoencoder_share: float = 1.0,
         caption_weight: float = 0.0,
         caption_dropout: float = 0.0,
     ) -> None:
@@ -93,7 +95,7 @@ class VQVAE(Method):
         self.caption_weight, self.caption_dropout = caption_weight, caption_dropout
         network = model.code_decoder
         self.phases = (
-            Phase("autoencoder", nn.ModuleList([model.encoder, network.decoder]), optimizer),
+            Phase("autoencoder", nn.ModuleList([model.encoder, network.decoder]), optimizer, until=autoencoder_share),
             Phase("prior", network.prior, prior_optimizer),
         )
 

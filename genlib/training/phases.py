@@ -57,7 +57,7 @@ class ActivePhase:
         gradient_clip: float | None,
     ) -> None:
         self.accelerator, self.method, self.phase, self.gradient_clip = accelerator, method, phase, gradient_clip
-        self.steps = steps  # of the whole training
+        self.steps = max(1, round(phase.until * steps))  # with a turn in them, the first ones of the training
         self.parameters = list(phase.trains.parameters())
         mine = set(self.parameters)
         self._others = [parameter for parameter in method.parameters() if parameter not in mine]
@@ -70,6 +70,13 @@ class ActivePhase:
     def begin_course(self, slower: float = 1.0) -> None:
         """Weights and optimizer are others than before, and learning rates `slower` times the configured ones."""
         self._slower = slower
+
+    def has_turn(self, step: int) -> bool:
+        return step < self.steps
+
+    def moves_at(self, step: int) -> bool:
+        """Whether it has a turn in this step, and a learning rate that is not the same in all."""
+        return self.has_turn(step) and self.phase.optimizer.moves
 
     def learn_at(self, step: int) -> None:
         """With the learning rate of this step."""

@@ -184,7 +184,7 @@ class Trainer:
         """One turn of every phase. Each micro-batch draws from (seed, step, phase, repeat, micro-batch)."""
         draws = self.batches.of_step(step)
         self.method.begin_step(step)
-        for active in self.phases:
+        for active in [each for each in self.phases if each.has_turn(step)]:
             active.take_turn()
             active.learn_at(step)
             name = active.phase.name
@@ -255,7 +255,7 @@ class Trainer:
         sums, self.progress.unlogged = self.progress.unlogged, {}
         means = {name: total / count for name, (total, count) in sums.items() if count}
         skipped = self.progress.skipped + len(bad_steps.any_phase(self.progress.recently_skipped))
-        moving = [active for active in self.phases if active.phase.optimizer.moves]
+        moving = [active for active in self.phases if active.moves_at(self.progress.step - 1)]
         rates = {f"{active.phase.name}/learning_rate": active.learning_rate for active in moving}
         return {"images_per_second": round(self.clock.lap(), 1), "skipped_steps": skipped, **rates, **means}
 

@@ -65,6 +65,26 @@ def test_a_training_follows_its_schedule(genlib_home, tmp_path):
     assert "vae/learning_rate" not in constant._losses()
 
 
+def test_an_autoencoder_rests_after_its_share_of_the_steps(genlib_home, tmp_path):
+    options = {"learning_rate": 0.01, "schedule": "cosine"}
+    trainer = trainer_of("vq_vae_digits", tmp_path, method={"autoencoder_share": 0.5, "optimizer": options})
+    steps, group = trainer.config.training.steps, trainer.optimizers["autoencoder"].param_groups[0]
+    half = steps // 2
+    weights, seen = [trainer.method.state_dict()], []
+    for step in range(steps):
+        trainer._step(step)
+        trainer.progress.step += 1
+        weights.append({name: value.clone() for name, value in trainer.method.state_dict().items()})
+        seen.append(group["lr"])
+        losses = trainer._losses() | dict.fromkeys(trainer._sums(), 0.0)
+        assert ("autoencoder/learning_rate" in losses, "autoencoder/total" in losses) == (step < half,) * 2
+    assert seen[:half] == [learning_rate_at(OptimizerConfig(**options), step, half) for step in range(half)]
+    for before, after, step in zip(weights[1:], weights[2:], range(1, steps), strict=False):
+        moved = {name for name, value in after.items() if not torch.equal(value, before[name])}
+        assert any(".prior." in name for name in moved)
+        assert all(".prior." in name for name in moved) == (step >= half)
+
+
 def test_after_a_rollback_all_rates_are_lower(genlib_home, tmp_path):
     trainer = trainer_of("vae_digits", tmp_path, method={"optimizer": {"schedule": "cosine"}})
     trainer._step(0)
