@@ -176,15 +176,19 @@ def sample(options: argparse.Namespace) -> int:
     sampler = load_sampler(RunFolder(options.run_dir).sampler)
     draw_otherwise(sampler, options.temperature, options.top_k, options.guidance)
     if options.complete is not None:
+        alone = {"--condition": options.condition, "--labels": options.labels, "--truncation": options.truncation}
+        alone |= {"--top-k": options.top_k, "--guidance": options.guidance}
+        if others := [option for option, value in alone.items() if value is not None]:
+            raise UserError(f"--complete writes captions, and takes no {' and no '.join(others)}; leave it out.")
         each = SAMPLES_SHOWN if options.count is None else options.count
         print("\n".join(completions(sampler, options.complete, each, options.seed)))
         return 0
-    if sampler.condition and not options.condition:
+    if sampler.condition and options.condition is None:
         raise UserError(
             f"{options.run_dir} makes images of what is given (condition {sampler.condition.name}); name "
             f"{sampler.condition.form()} with --condition."
         )
-    if options.condition:
+    if options.condition is not None:
         shown, images = of_condition(sampler, options)
     else:
         count = 64 if options.count is None else options.count

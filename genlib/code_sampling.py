@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 
 from genlib.conditions import Captions
 from genlib.conditions.words import LENGTH
+from genlib.config.methods import LEAST_TEMPERATURE
 from genlib.errors import UserError
 from genlib.methods.vq_vae import CodeDecoder
 from genlib.networks.transformer import Drawing
@@ -31,10 +34,10 @@ def draw_otherwise(
     if not isinstance(network, CodeDecoder):
         names = ", ".join(name.replace("_", "-") for name in given)
         raise UserError(f"{names}: of samplers that draw codes (vq_vae); this one takes --truncation.")
-    for name, least in (("temperature", 0.0), ("top_k", 1), ("guidance", 0.0)):
+    for name, least in (("temperature", LEAST_TEMPERATURE), ("top_k", 1), ("guidance", 0.0)):
         value = given.get(name)
-        if value is not None and (value < least or (name == "temperature" and value == 0)):
-            raise UserError(f"{name} ({value}) must be {'above 0' if name == 'temperature' else f'{least:g} or more'}.")
+        if value is not None and not least <= value < math.inf:
+            raise UserError(f"{name} ({value}) must be {least:g} or more, and finite.")
     if guidance is not None and not isinstance(sampler.condition, Captions):
         raise UserError(f"guidance ({guidance}) is towards what a caption says, and this sampler takes none.")
     network.drawing = Drawing(**{**network.drawing._asdict(), **given})

@@ -15,7 +15,7 @@ from prefect.artifacts import create_markdown_artifact
 
 from genlib.data.context_files import read_contexts
 from genlib.errors import UserError
-from genlib.files import rename_into_place, write_json
+from genlib.files import rename_into_place, sha256_of_json, write_json
 from genlib.home import home
 from genlib.pixels import write_npz
 from genlib.sampling import load_sampler
@@ -49,7 +49,12 @@ def sample(
     """
     environment.configure(by_worker=bool(runtime.deployment.id))
     chosen = version_of(model, version)
-    folder = Path(output or home() / "samples" / f"{model}-{chosen.version}-seed-{seed}-{count}").absolute()
+    if condition is not None and labels is not None:
+        raise UserError("labels and condition do not go together; give the one that the model takes.")
+    given = {"labels": labels, "condition": condition}
+    of_given = f"-{sha256_of_json(given)[:8]}" if any(given.values()) else ""
+    name = f"{model}-{chosen.version}-seed-{seed}-{count}{of_given}"
+    folder = Path(output or home() / "samples" / name).absolute()
     if output and folder.exists():
         raise UserError(f"output {folder} exists; name another folder.")
     with TemporaryDirectory() as scratch:

@@ -60,9 +60,12 @@ class SamplerModel(PythonModel):
         import torch
 
         from genlib.conditions import Captions
+        from genlib.errors import UserError
 
         condition = self.sampler.condition
         if isinstance(condition, Captions) and isinstance(model_input, pd.DataFrame):
+            if model_input["caption"].isna().any():
+                raise UserError(f"some rows have no caption; give one in each, such as '{condition.sentence()}'.")
             return condition.encode(model_input["caption"].tolist())
         return torch.from_numpy(np.array(model_input))
 

@@ -12,8 +12,9 @@ from genlib.conditions import Captions
 from genlib.conditions.words import LENGTH, LOOKS, PLACES, RELATIONS, Said, Thing, Vocabulary, places_agree
 from genlib.config import DataConfig
 from genlib.data.context_files import read_contexts
+from genlib.data.folder import images_file, labels_file
 from genlib.data.prepare import prepare
-from genlib.data.scenes import EMPTY, looks_of, slant, thickness
+from genlib.data.scenes import EMPTY, looks_of, make_scenes, slant, thickness
 from genlib.errors import UserError
 from genlib.evaluation.reader import cut
 
@@ -160,6 +161,14 @@ def test_scenes_need_labels(genlib_home, tmp_path):
         Image.new("L", (9, 9), 40 * number).save(tmp_path / f"{number}.png")
     with pytest.raises(UserError, match="are of labelled images"):
         prepare(DataConfig(source=str(tmp_path), image_size=28, channels=1, scenes=20, test_split=None))
+
+
+def test_a_split_whose_labels_are_withheld_makes_no_scenes(tmp_path):
+    for part in ("train", "test"):
+        np.save(images_file(tmp_path, part), np.zeros((3, 1, 9, 9), np.uint8))
+    np.save(labels_file(tmp_path, "train"), np.zeros(3, np.int64))
+    with pytest.raises(UserError, match="somewhere has none in one of its splits; name data.label_column"):
+        make_scenes(tmp_path, ["one"], "somewhere", 20, 28, tmp_path)
 
 
 def test_captions_come_from_text_and_from_files(tmp_path):

@@ -117,6 +117,8 @@ def test_a_condition_that_does_not_fit_is_refused(given_run, run_dir, capsys, tm
     output = ["--output", tmp_path / "grid.png"]
     Image.fromarray(np.zeros((5, 4), np.uint8)).save(tmp_path / "tall.png")
     Image.fromarray(np.zeros((4, 4), np.uint8)).save(tmp_path / "right.png")
+    np.savez(tmp_path / "whole.npz", np.zeros((1, 1, 4, 4), np.uint8))
+    (tmp_path / "cut.npz").write_bytes((tmp_path / "whole.npz").read_bytes()[:-30])
     for asked, message in (
         ([given_run], "name images of 4x4 pixels with 1 channel with --condition"),
         ([given_run, "--condition", tmp_path / "tall.png"], "is 4x5 pixels, and condition low_resolution takes 4x4"),
@@ -124,6 +126,8 @@ def test_a_condition_that_does_not_fit_is_refused(given_run, run_dir, capsys, tm
         ([given_run, "--condition", tmp_path / "right.png", "--count", "0"], "count (0) must be at least 1"),
         ([given_run, "--condition", tmp_path / "right.png", "--labels", "3"], "do not go together"),
         ([run_dir, "--condition", tmp_path / "right.png"], "was trained without a condition that is an image"),
+        ([run_dir, "--condition", ""], "was trained without a condition that is an image"),
+        ([given_run, "--condition", tmp_path / "cut.npz"], "cut.npz cannot be read as an array"),
         ([run_dir, "--guidance", "2"], "guidance: of samplers that draw codes (vq_vae)"),
         ([run_dir, "--complete", "a"], "this sampler knows no captions"),
     ):
@@ -168,7 +172,9 @@ def test_captions_that_cannot_be_drawn_are_refused(caption_run, capsys):
         (["--condition", "."], "has 0 words"),
         (["--complete", "a sevn"], "did you mean 'seven'?"),
         (["--complete", "a", "--count", "0"], "count (0) must be at least 1"),
-        (["--condition", "a one", "--temperature", "0"], "temperature (0.0) must be above 0"),
+        (["--complete", "a", "--condition", "a one", "--top-k", "2"], "takes no --condition and no --top-k"),
+        (["--condition", "a one", "--temperature", "0"], "temperature (0.0) must be 0.001 or more, and finite"),
+        (["--condition", "a one", "--temperature", "nan"], "temperature (nan) must be 0.001 or more, and finite"),
         (["--condition", "a one", "--top-k", "0"], "top_k (0) must be 1 or more"),
         (["--condition", "a one", "--guidance", "-1"], "guidance (-1.0) must be 0 or more"),
     ):

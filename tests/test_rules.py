@@ -171,6 +171,7 @@ BAD = {
             "which a vae does not take; use method.name vq_vae",
         ),
         ("vq_vae_digits", ["method.prior.guidance=2"], "and condition is none; use 1"),
+        ("captions_digits", ["method.prior.caption_dropout=0"], "caption_dropout 0 none are learned; use 0.1"),
     ],
     "scenes_have_room": [
         ("captions_digits", ["data.image_size=24"], "is too small for data.scenes: 3 images of 8 pixels"),

@@ -153,7 +153,9 @@ def metrics_of_conditions_need_one(config: RunConfig) -> str | None:
 
 
 def captions_are_taken_by_code_priors(config: RunConfig) -> str | None:
-    """condition: caption needs data.scenes, and method vq_vae without conditioning; prior.guidance needs captions."""
+    """condition: caption needs data.scenes, and method vq_vae without conditioning; prior.guidance needs captions and
+    prior.caption_dropout.
+    """
     method, captions = config.method, isinstance(config.condition, CaptionCondition)
     if captions and config.data.scenes is None:
         return "condition is caption, and the data has none; set data.scenes, such as 20000."
@@ -161,10 +163,17 @@ def captions_are_taken_by_code_priors(config: RunConfig) -> str | None:
         return (
             f"condition is caption, which a {method.name} does not take; use method.name vq_vae without conditioning."
         )
-    if not captions and isinstance(method, VQVAEConfig) and method.prior.guidance != 1:
+    if not isinstance(method, VQVAEConfig) or method.prior.guidance == 1:
+        return None
+    if not captions:
         return (
             f"method.prior.guidance ({method.prior.guidance}) is towards what a caption says, and condition is "
             f"{config.condition.name}; use 1."
+        )
+    if not method.prior.caption_dropout:
+        return (
+            f"method.prior.guidance ({method.prior.guidance}) compares with codes of no caption, and with "
+            "method.prior.caption_dropout 0 none are learned; use 0.1, or guidance 1."
         )
     return None
 

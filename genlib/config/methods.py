@@ -10,6 +10,8 @@ from pydantic import Field
 from genlib.config.base import Section
 from genlib.config.networks import DCGANConfig, MLPConfig, NetworkConfig
 
+LEAST_TEMPERATURE = 1e-3  # of drawing codes: far below it, logits over it are no numbers
+
 if TYPE_CHECKING:
     AdversarialLossName = str
 else:  # A loss is a file: a new one is known as soon as it is there.
@@ -161,9 +163,13 @@ class CodePriorConfig(Section):
     layers: int = Field(3, ge=1)
     heads: int = Field(4, ge=1)
     dropout: float = Field(0.0, ge=0, lt=1)
-    temperature: float = Field(1.0, gt=0, description="Of sampling: below 1 likelier codes")
+    temperature: float = Field(
+        1.0, ge=LEAST_TEMPERATURE, allow_inf_nan=False, description="Of sampling: below 1 likelier codes"
+    )
     top_k: int | None = Field(None, ge=1, description="Of sampling: from the likeliest k codes only; null: from all")
-    guidance: float = Field(1.0, ge=0, description="Of sampling with a caption: above 1 codes that fit it better")
+    guidance: float = Field(
+        1.0, ge=0, allow_inf_nan=False, description="Of sampling with a caption: above 1 codes that fit it better"
+    )
     caption_weight: float = Field(0.125, ge=0, lt=1, description="Of the words in the loss; the rest is the codes'")
     caption_dropout: float = Field(0.1, ge=0, lt=1, description="Share of captions left out in training, for guidance")
     optimizer: OptimizerConfig = OptimizerConfig()

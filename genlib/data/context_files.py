@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import zlib
 from pathlib import Path
+from zipfile import BadZipFile
 
 import numpy as np
 import torch
@@ -57,7 +59,7 @@ def array_of(path: Path) -> np.ndarray:
     try:
         loaded = np.load(path, allow_pickle=False)
         return loaded if isinstance(loaded, np.ndarray) else loaded[loaded.files[0]]
-    except (OSError, ValueError, EOFError, IndexError) as error:
+    except (OSError, ValueError, EOFError, IndexError, BadZipFile, zlib.error) as error:
         raise UserError(f"{path} cannot be read as an array ({error}); name a .npy file that NumPy wrote.") from error
 
 

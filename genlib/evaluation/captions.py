@@ -28,6 +28,7 @@ from genlib.pixels import to_uint8
 from genlib.sampling import CHUNK, TrainedSampler
 
 Drawn = Callable[[int], Tensor]  # i => images of the captions 256 * i .., uint8 (256, C, H, W)
+BLOCK = 4096  # train captions compared at a time
 UNSEEN = 0.1  # added to the counts of the bigram baseline
 
 
@@ -105,8 +106,13 @@ class CaptionJudge:
     def nearest(self) -> Tensor:
         """The train caption that shares most pairs of adjacent words with each, int64 (count,)."""
         size = len(self.condition.vocabulary.words)
-        ours, theirs = (pairs_of_words(captions, size) for captions in (self.captions, self.train_captions))
-        return torch.cat([(part @ theirs.T).argmax(1) for part in ours.split(CHUNK)])
+        ours = pairs_of_words(self.captions, size).T
+        most, best = torch.full((self.count,), -1.0), torch.zeros(self.count, dtype=torch.int64)
+        for start in range(0, len(self.train_captions), BLOCK):
+            shared, rows = (pairs_of_words(self.train_captions[start : start + BLOCK], size) @ ours).max(0)
+            best = torch.where(shared > most, start + rows, best)
+            most = torch.maximum(most, shared)
+        return best
 
     def of_nearest_caption(self, index: int) -> Tensor:
         rows = self.nearest[index * CHUNK : (index + 1) * CHUNK]

@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 
+from genlib.conditions import Captions
 from genlib.config import EvaluationConfig, RunConfig
 from genlib.data.contexts import give_test_contexts
 from genlib.data.folder import DatasetFolder, open_dataset
@@ -225,9 +226,14 @@ def check_fit(sampler: TrainedSampler, dataset: DatasetFolder, asked: Evaluation
 
 
 def check_shape(sampler: TrainedSampler, dataset: DatasetFolder) -> None:
-    """UserError unless the sampler makes such images as the data has."""
+    """UserError unless the sampler makes such images as the data has, for captions of the same words."""
     made, there = tuple(sampler.image_shape), tuple(dataset.manifest.shape)
     if made != there:
         raise UserError(
             f"the sampler makes images of shape {made}, but the dataset's are {there}; evaluate it on its own dataset."
+        )
+    if isinstance(sampler.condition, Captions) and sampler.condition.names != dataset.scene_names:
+        raise UserError(
+            f"the sampler's captions are of {', '.join(sampler.condition.names)}, but the dataset's of "
+            f"{', '.join(dataset.scene_names or ['nothing'])}; evaluate it on its own dataset."
         )

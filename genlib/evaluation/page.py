@@ -234,7 +234,7 @@ def baselines_table(rows: Mapping[str, Mapping[str, float]]) -> str:
     table = (
         f'<div class="wide"><table class="metrics"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
     )
-    caption = "The same test images, given in part, completed by the model and by what needs none."
+    caption = "What the model draws of what is given, and what is there without it, judged alike."
     return section("Beside baselines", table, caption) if rows else ""
 
 

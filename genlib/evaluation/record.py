@@ -19,6 +19,7 @@ from genlib.provenance import git_state
 from genlib.training.run_folder import RunFolder
 
 GREY = "grey values as probabilities: a cross-entropy, not comparable with likelihoods of binarized images"
+ENOUGH = 10  # pairs for each of their dimensions
 VERSIONED = ("torch", "torchmetrics", "numpy", "scipy", "accelerate")
 
 
@@ -36,6 +37,8 @@ def conclude(
     metrics, broken = measured(sets, jury.floor)
     of_model, broken_of_model = measured([found.metrics], found.floor)
     warnings = [*notes, *judge.panel.warnings, *warnings_of(jury, (origin["reconstructions"] or {}).get("count"))]
+    if pairs := found.metrics.get("fd_pairs"):
+        warnings += warnings_of_pairs(pairs.count, extractor.num_features)
     if "not_finite" in details:
         warnings.append(f"{details['not_finite']} samples are not finite: nothing is said of the samples.")
     warnings += [f"{name} is {value}, and is left out." for name, value in (broken | broken_of_model).items()]
@@ -87,6 +90,16 @@ def warnings_of(jury: Jury, reconstructions: int | None) -> list[str]:
                 f"{null_bias(count, dimensions):.2g} of the features' total variance to a Fréchet distance."
             )
     return warnings
+
+
+def warnings_of_pairs(count: int, dimensions: int) -> list[str]:
+    """Of the Fréchet distance of what is given beside images, which has no floor."""
+    if count >= ENOUGH * 2 * dimensions:
+        return []
+    return [
+        f"fd_pairs is of {count} pairs of twice {dimensions} features: so few that a perfect model's is well above 0; "
+        "compare it within one table only."
+    ]
 
 
 def model_provenance(jury: Jury, model: EncoderModel, test: HeldOut) -> dict[str, Any]:

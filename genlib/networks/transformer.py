@@ -49,6 +49,7 @@ class Drawing(NamedTuple):
 
 
 AS_LEARNED = Drawing()
+LEAST_UNIFORM = 2.0**-25
 NOTHING_SAID = 0  # the number of a caption's end, and of all words of one that is left out
 
 
@@ -56,10 +57,12 @@ def drawn(logits: Tensor, uniforms: Tensor, drawing: Drawing) -> Tensor:
     """By the inverse of the cumulative distribution, (B, n) and (B,) in (0, 1) => int64 (B,)."""
     scaled = logits.float() / drawing.temperature
     if drawing.top_k is not None and drawing.top_k < scaled.shape[1]:
-        least = scaled.topk(drawing.top_k, dim=1).values[:, -1:]
-        scaled = scaled.masked_fill(scaled < least, -torch.inf)
+        values, places = scaled.topk(drawing.top_k, dim=1)
+        scaled = torch.full_like(scaled, -torch.inf).scatter(1, places, values)
     cumulative = scaled.softmax(-1).cumsum(-1)
-    return (cumulative < uniforms[:, None] * cumulative[:, -1:]).sum(-1)
+    # A uniform that was rounded to 0 must not draw what is as good as impossible.
+    reached = cumulative[:, -1:] * uniforms.clamp_min(LEAST_UNIFORM)[:, None]
+    return (cumulative < reached).sum(-1)
 
 
 class CodeTransformer(nn.Module):

@@ -157,7 +157,7 @@ def is_logged(content: Any) -> bool:
 
 def identity(config: RunConfig) -> dict[str, Any]:
     """The dotted keys that decide which model comes out."""
-    content = config.model_dump(mode="json", include={"data", "method", "training"})
+    content = config.model_dump(mode="json", include={"data", "condition", "method", "training"})
     content["training"] = {key: value for key, value in content["training"].items() if key not in OPERATIONAL}
     return flatten(content)
 

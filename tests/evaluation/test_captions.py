@@ -14,6 +14,7 @@ from genlib.conditions.words import PLACES, Said, Thing
 from genlib.config import CaptionCondition, CodePriorConfig, DataConfig, EvaluationConfig, VQVAEConfig
 from genlib.data.folder import DatasetFolder
 from genlib.data.prepare import prepare
+from genlib.errors import UserError
 from genlib.evaluation.captions import (
     UNSEEN,
     CaptionJudge,
@@ -24,6 +25,7 @@ from genlib.evaluation.captions import (
     reading_of,
 )
 from genlib.evaluation.classifier import random_extractor
+from genlib.evaluation.evaluate import check_shape
 from genlib.evaluation.extractors import Panel
 from genlib.evaluation.processes import Processes
 from genlib.evaluation.reader import cut
@@ -86,6 +88,12 @@ def test_images_of_other_captions_or_of_nothing_are_wrong(judge: CaptionJudge) -
     assert values(judge, lambda index: judge.truth(index).roll(1, 0))["caption_classes"] < 0.1
     black = values(judge, lambda index: torch.zeros_like(judge.truth(index)))
     assert black["caption_classes"] == black["caption_places"] == 0 and "caption_looks" not in black
+
+
+def test_a_sampler_of_other_words_is_refused(dataset: DatasetFolder) -> None:
+    pets = build_condition(CaptionCondition(), (1, 28, 28), ["cat", "dog"])
+    with pytest.raises(UserError, match="the sampler's captions are of cat, dog, but the dataset's of 0, 1, 2"):
+        check_shape(SimpleNamespace(image_shape=(1, 28, 28), condition=pets), dataset)
 
 
 def test_baselines_stand_beside_the_samples(judge: CaptionJudge) -> None:

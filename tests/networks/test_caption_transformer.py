@@ -108,5 +108,7 @@ def test_drawing_follows_temperature_and_top_k() -> None:
     two = torch.tensor([0, 0, *logits[0, 2:].softmax(0)])
     torch.testing.assert_close(shares(Drawing(top_k=2)), two, atol=0.01, rtol=0)
     assert shares(Drawing(top_k=1)).tolist() == [0, 0, 0, 1]
-    edges = torch.tensor([1e-30, 1.0])
+    edges = torch.tensor([0.0, 1.0])
     assert drawn(logits[:2], edges, Drawing(top_k=2)).tolist() == [2, 3]
+    alike = torch.tensor([1.0, 1.0, 1.0, 2.0]).expand(20_000, -1)
+    assert len(drawn(alike, uniforms, Drawing(top_k=2)).unique()) == 2

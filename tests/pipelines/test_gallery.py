@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
+from genlib.errors import UserError
 from pipelines import gallery
 
 TINY = ("training.steps=2", "training.batch_size=16", "training.device=cpu", "evaluation.features=random")
@@ -33,3 +36,6 @@ def test_the_gallery_has_pictures_of_every_kind_and_is_made_once(
     capsys.readouterr()
     gallery.gallery()
     assert "step" not in capsys.readouterr().out and file.read_text() == page
+    monkeypatch.setattr(gallery, "PIECES", {"Plain": ("vae_digits", (*PIECES["Plain"][1], "method.beta=2"))})
+    with pytest.raises(UserError, match="vae_digits was trained by another configuration than is asked for now"):
+        gallery.gallery()

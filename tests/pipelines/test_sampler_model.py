@@ -129,4 +129,6 @@ def test_of_each_caption_there_are_samples(served_captions):
 def test_captions_with_unknown_words_are_bad_requests(served_captions):
     with pytest.raises(MlflowException, match="'catt', which the model was not taught, did you mean 'cat") as error:
         served_captions[0].predict(None, pd.DataFrame({"caption": ["a catt"]}))
+    with pytest.raises(MlflowException, match="some rows have no caption; give one in each, such as 'a dog above"):
+        served_captions[0].predict(None, pd.DataFrame({"caption": ["a cat", None]}))
     assert error.value.get_http_status_code() == 400

@@ -8,6 +8,8 @@ import sys
 
 import pytest
 
+from genlib.config import load_config
+from genlib.errors import UserError
 from genlib.training.checkpoint import finished_checkpoints, step_of
 from genlib.training.run_folder import RunFolder
 from tests.conftest import PROJECT
@@ -43,6 +45,14 @@ def test_a_run_folder_of_another_configuration_is_refused_with_the_keys_that_dif
     assert other.returncode == 2
     assert other.stderr.count("\n") == 1
     assert "method.sigma (0.4 there, 0.5 asked)" in other.stderr and "training.seed (0 there, 7 asked)" in other.stderr
+
+
+def test_a_run_folder_of_another_condition_is_refused(tmp_path):
+    run, file = RunFolder(tmp_path / "run"), PROJECT / "configs/inpainting_vae_digits.yaml"
+    run.make()
+    run.start(load_config(file), {"content_hash": "0"})
+    with pytest.raises(UserError, match=r"condition.kind \('box' there, 'half' asked\)"):
+        run.start(load_config(file, ["condition.kind=half"]), {"content_hash": "0"})
 
 
 def test_what_does_not_change_the_model_may_change_on_going_on(tiny, command, tmp_path):
