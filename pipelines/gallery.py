@@ -9,7 +9,7 @@ from genlib.config import load_config
 from genlib.errors import UserError
 from genlib.files import write_bytes
 from genlib.home import home
-from genlib.training.run_folder import RunFolder, identity
+from genlib.training.run_folder import RunFolder
 from pipelines.configurations import SHIPPED
 
 # What is shown, of which configuration, and with what changed so that all of it takes some ten minutes.
@@ -44,8 +44,8 @@ def trained(run_dir: Path, name: str, settings: tuple[str, ...]) -> RunFolder:
 
     run = RunFolder(run_dir)
     config = load_config(SHIPPED / f"{name}.yaml", [*settings, *ALWAYS])
-    if run.config_file.exists() and identity(run.config()) != identity(config):
-        raise UserError(f"{run_dir} was trained by another configuration than is asked for now; delete it.")
+    if run.exists():
+        run.refuse_another(config, free=("training.micro_batches",), remedy=f"delete {run_dir}")
     if run.result().get("status") != "finished" and (code := train(config, run_dir)):
         raise UserError(f"{name} was not trained to its end (code {code}); call again, or delete {run_dir}.")
     if not run.evaluation_file.exists():

@@ -99,7 +99,7 @@ class RunFolder:
         What the dotted keys `free` say may differ.
         """
         if self.exists():
-            self._refuse_another(self.config(), config, free)
+            self.refuse_another(config, free)
             there = self._dataset_hash()
             if there not in (None, dataset["content_hash"]):
                 raise UserError(
@@ -132,12 +132,13 @@ class RunFolder:
         ours = (self.dataset_file, self.checkpoints, self.samples, self.launch, self.path / "tracking.json")
         return path in ours or path.name.endswith(".partial") or path.name.startswith((".training.", ".pipeline."))
 
-    def _refuse_another(self, there: RunConfig, asked: RunConfig, free: Container[str]) -> None:
-        old, new = identity(there), identity(asked)
+    def refuse_another(self, asked: RunConfig, free: Container[str], remedy: str = "name another --run-dir") -> None:
+        """UserError if the run that is there would make another model, whatever the dotted keys `free` say."""
+        old, new = identity(self.config()), identity(asked)
         differing = [key for key in old | new if old.get(key) != new.get(key) and key not in free]
         if differing:
             changes = ", ".join(f"{key} ({old.get(key)!r} there, {new.get(key)!r} asked)" for key in differing)
-            raise UserError(f"{self.path} holds a run of another configuration: {changes}; name another --run-dir.")
+            raise UserError(f"{self.path} holds a run of another configuration: {changes}; {remedy}.")
 
 
 def read_section(file: Path) -> dict[str, Any]:

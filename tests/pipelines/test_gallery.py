@@ -36,6 +36,6 @@ def test_the_gallery_has_pictures_of_every_kind_and_is_made_once(
     capsys.readouterr()
     gallery.gallery()
     assert "step" not in capsys.readouterr().out and file.read_text() == page
-    monkeypatch.setattr(gallery, "PIECES", {"Plain": ("vae_digits", (*PIECES["Plain"][1], "method.beta=2"))})
-    with pytest.raises(UserError, match="vae_digits was trained by another configuration than is asked for now"):
+    monkeypatch.setattr(gallery, "PIECES", {"Plain": ("vae_digits", (*PIECES["Plain"][1], "training.seed=7"))})
+    with pytest.raises(UserError, match=r"training.seed \(0 there, 7 asked\); delete .*vae_digits"):
         gallery.gallery()
