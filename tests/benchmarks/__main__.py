@@ -20,6 +20,7 @@ from typing import Any
 import torch
 
 from genlib.files import write_json
+from tests.benchmarks.captions import measure_captions
 from tests.benchmarks.commands import measure_evaluation_share, measure_flow, measure_prepare, measure_start
 from tests.benchmarks.conditions import measure_conditions
 from tests.benchmarks.evaluation import measure_directions, measure_evaluation
@@ -108,6 +109,12 @@ PARTS: dict[str, tuple[str, str, Callable[[], Any], Callable[[Any], list[str]]]]
         "PSNR in dB; what is compared was given the same test images.",
         lambda: measure_conditions(mnist_files()),
         properties_table,
+    ),
+    "captions": (
+        "Images for captions",
+        "The shipped configuration, trained and judged with seed 0; test images: what is read in real ones.",
+        measure_captions,
+        speed_table,
     ),
     "faults": (
         "Ready for faults",

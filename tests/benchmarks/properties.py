@@ -17,7 +17,6 @@ from typing import Any
 from tests.conftest import CONFIGS
 
 SEEDS = (0, 1, 2)
-ONE_THREAD = {"OMP_NUM_THREADS": "1"}  # a run on each core
 QUICK = ["evaluation.every=null", "evaluation.seeds=1", "evaluation.likelihood_samples=100", "training.device=cpu"]
 
 Row = dict[str, Any]
@@ -59,14 +58,15 @@ def found_in(folder: Path, name: str, seed: int) -> Found:
     return found
 
 
-def judged(run: Path, config: str, overrides: Sequence[str], seed: int) -> Path:
-    """The folder of a run that was trained and evaluated on one core."""
+def judged(run: Path, config: str, overrides: Sequence[str], seed: int, threads: int = 1) -> Path:
+    """The folder of a run that was trained and evaluated."""
     folder, settings = run.parent, [*QUICK, *overrides, f"training.seed={seed}", f"evaluation.seed={seed}"]
     home = {"GENLIB_HOME": os.environ.get("GENLIB_HOME", str(folder / "home"))}
+    on_cores = {"OMP_NUM_THREADS": str(threads)}
     arguments = [str(CONFIGS / f"{config}.yaml"), *(part for setting in settings for part in ("--set", setting))]
     for command in (["train", *arguments, "--run-dir", str(run)], ["evaluate", str(run)]):
         program = [sys.executable, "-m", "genlib", *command]
-        done = subprocess.run(program, env=os.environ | ONE_THREAD | home, capture_output=True, text=True)
+        done = subprocess.run(program, env=os.environ | on_cores | home, capture_output=True, text=True)
         if done.returncode:
             raise RuntimeError(f"{' '.join(command)}: {done.stderr[-2000:]}")
     return run
