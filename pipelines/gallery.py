@@ -20,7 +20,10 @@ PIECES: dict[str, tuple[str, tuple[str, ...]]] = {
     "Twice the resolution: a GAN": ("super_resolution_gan_digits", ()),
     "What is hidden: a VAE": ("inpainting_vae_digits", ("training.steps=2000",)),
     "What is hidden: a GAN": ("inpainting_gan_digits", ("training.steps=4000",)),
-    "From captions: codes after words": ("captions_digits", ()),
+    "From captions: codes after words": (
+        "captions_digits",
+        ("data.scenes=20000", "training.steps=3000", "method.autoencoder_share=0.5"),
+    ),
 }
 ALWAYS = ("evaluation.every=null", "evaluation.seeds=1")
 

@@ -10,10 +10,11 @@ from genlib.errors import UserError
 from pipelines import gallery
 
 TINY = ("training.steps=2", "training.batch_size=16", "training.device=cpu", "evaluation.features=random")
+SMALL_SCENES = ("data.scenes=800", "data.image_size=28", "method.width=8", "method.downsamplings=2")
 PIECES = {
     "Larger": ("super_resolution_gan_digits", (*TINY, "evaluation.samples=100", "registry.metric=fd_pairs")),
     "By label": ("cvae_digits", (*TINY, "evaluation.samples=100", "registry.metric=fd_random")),
-    "Told": ("captions_digits", (*TINY, "evaluation.samples=70", "data.scenes=800", "method.width=8")),
+    "Told": ("captions_digits", (*TINY, "evaluation.samples=70", *SMALL_SCENES)),
     "Plain": ("vae_digits", (*TINY, "evaluation.samples=100", "registry.metric=fd_random")),
 }
 
