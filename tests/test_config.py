@@ -32,6 +32,12 @@ def test_overrides_set_nested_keys_by_yaml_values():
     assert config.data.test_split is None
 
 
+def test_a_condition_may_be_its_name_alone():
+    assert load_config(CONFIGS / "inpainting_vae_digits.yaml", ["condition=masked"]).condition.kind == "box"
+    with pytest.raises(UserError, match="'maskd' is unknown, did you mean 'masked'"):
+        load_config(CONFIGS / "inpainting_vae_digits.yaml", ["condition=maskd"])
+
+
 def test_a_local_source_is_kept_as_an_absolute_path(tmp_path, monkeypatch):
     (tmp_path / "images").mkdir()
     monkeypatch.chdir(tmp_path)

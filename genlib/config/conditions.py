@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from genlib.config.base import Section
 
@@ -53,4 +53,5 @@ ImageCondition = LowResolutionCondition | MaskedCondition | GreyscaleCondition
 ConditionConfig = Annotated[
     NoCondition | LabelCondition | LowResolutionCondition | MaskedCondition | GreyscaleCondition | CaptionCondition,
     Field(discriminator="name"),
+    BeforeValidator(lambda value: {"name": value} if isinstance(value, str) else value),  # condition: label
 ]
