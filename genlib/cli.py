@@ -185,8 +185,8 @@ def sample(options: argparse.Namespace) -> int:
         return 0
     if sampler.condition and options.condition is None:
         raise UserError(
-            f"{options.run_dir} makes images of what is given (condition {sampler.condition.name}); name "
-            f"{sampler.condition.form()} with --condition."
+            f"{options.run_dir} makes images of what is given (condition {sampler.condition.name}); name with "
+            f"--condition {sampler.condition.form()}."
         )
     if options.condition is not None:
         shown, images = of_condition(sampler, options)

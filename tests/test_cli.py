@@ -120,7 +120,7 @@ def test_a_condition_that_does_not_fit_is_refused(given_run, run_dir, capsys, tm
     np.savez(tmp_path / "whole.npz", np.zeros((1, 1, 4, 4), np.uint8))
     (tmp_path / "cut.npz").write_bytes((tmp_path / "whole.npz").read_bytes()[:-30])
     for asked, message in (
-        ([given_run], "name images of 4x4 pixels with 1 channel with --condition"),
+        ([given_run], "name with --condition images of 4x4 pixels with 1 channel"),
         ([given_run, "--condition", tmp_path / "tall.png"], "is 4x5 pixels, and condition low_resolution takes 4x4"),
         ([given_run, "--condition", tmp_path / "absent.png"], "absent.png cannot be read as an image"),
         ([given_run, "--condition", tmp_path / "right.png", "--count", "0"], "count (0) must be at least 1"),
@@ -166,7 +166,7 @@ def test_images_are_drawn_for_captions_and_captions_are_completed(caption_run, c
 
 def test_captions_that_cannot_be_drawn_are_refused(caption_run, capsys):
     for asked, message in (
-        ([], "name a caption, such as 'a four above a seven' with --condition"),
+        ([], "name with --condition a caption, such as 'a four above a seven'."),
         (["--condition", "a sevn"], "the word 'sevn', which the model was not taught, did you mean 'seven'?"),
         (["--condition", "a " * 20], "has 20 words; use 1 to 16"),
         (["--condition", "."], "has 0 words"),
