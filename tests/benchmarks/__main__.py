@@ -1,9 +1,9 @@
 """make bench: every figure a ratio within one run where there is something to compare with.
 
 `python -m tests.benchmarks [PART ...]` measures these parts, all by default, and writes them into RESULTS.json and
-RESULTS.md beside this file; what is not measured keeps its figures and their commit. MNIST's real files are used where
-`MNIST` names their folder. `python -m tests.benchmarks compare` fails where a ratio is far below the committed one, and
-names those that lie outside of its spread.
+RESULTS.md beside this file; what is not measured keeps its figures and their commit. The real files of MNIST
+and CIFAR-10 are used where `MNIST` and `CIFAR10` name their folders. `python -m tests.benchmarks compare` fails where a
+ratio is far below the committed one, and names those that lie outside of its spread.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from genlib.files import write_json
 from tests.benchmarks.captions import measure_captions
 from tests.benchmarks.commands import measure_evaluation_share, measure_flow, measure_prepare, measure_start
 from tests.benchmarks.conditions import measure_conditions
+from tests.benchmarks.configurations import configurations_table, measure_configurations
 from tests.benchmarks.evaluation import measure_directions, measure_evaluation
 from tests.benchmarks.faults import measure_faults
 from tests.benchmarks.properties import measure_properties
@@ -102,6 +103,13 @@ PARTS: dict[str, tuple[str, str, Callable[[], Any], Callable[[Any], list[str]]]]
         "The shipped configurations, trained and judged with seeds 0 to 2.",
         measure_properties,
         properties_table,
+    ),
+    "configurations": (
+        "Every configuration on its data",
+        "The shipped configurations at their own size, trained for five steps on the data that they name, exported and "
+        "sampled.",
+        measure_configurations,
+        configurations_table,
     ),
     "conditions": (
         "Images from what is given of them",
