@@ -11,6 +11,7 @@ from genlib.config.metrics import (
     LIKELIHOODS,
     METRICS,
     OF_CONDITIONS,
+    OF_MIXTURES,
     OF_POINTS,
     RECONSTRUCTIONS,
 )
@@ -31,13 +32,13 @@ def metric_is_measured(config: RunConfig) -> str | None:
             f"registry.metric ({metric}) is not measured by evaluation.features '{features}'; "
             f"use {DISTANCES[features]}."
         )
-    of_mixtures = {"high_quality", "reverse_kl"}
-    if metric in OF_POINTS and (not config.data.is_points or metric in of_mixtures - mixture_metrics(config)):
+    lacks_modes = config.data.source not in MIXTURES
+    if metric in OF_POINTS and (not config.data.is_points or (metric in OF_MIXTURES and lacks_modes)):
         return (
             f"registry.metric ({metric}) is not measured on data.source {config.data.source}; "
             f"use {'energy_distance' if config.data.is_points else DISTANCES[features]}."
         )
-    if metric == "modes" and config.data.is_points and config.data.source not in MIXTURES:
+    if metric == "modes" and config.data.is_points and lacks_modes:
         return f"registry.metric (modes) needs modes, which {config.data.source} has not; use energy_distance."
     if metric in ("class_kl", "label_accuracy") and config.data.is_points:
         return f"registry.metric ({metric}) needs a classifier of images; use energy_distance for points."
@@ -56,8 +57,3 @@ def metric_is_measured(config: RunConfig) -> str | None:
     if metric == "label_accuracy" and getattr(method, "conditioning", "none") == "none":
         return "registry.metric (label_accuracy) is of samples with a label; set method.conditioning."
     return None
-
-
-def mixture_metrics(config: RunConfig) -> set[str]:
-    """What a mixture of Gaussians has beside other points."""
-    return {"high_quality", "reverse_kl"} if config.data.source in MIXTURES else set()

@@ -25,12 +25,14 @@ LIKELIHOODS: dict[str, Literal["lower", "higher"]] = {
     "bits_per_dim": "lower",
 }
 RECONSTRUCTIONS: dict[str, Literal["lower", "higher"]] = {"psnr": "higher", "ssim": "higher"}
-# Of samples in the plane: the last two where the data is a mixture of Gaussians.
+# Of samples in the plane.
 OF_POINTS: dict[str, Literal["lower", "higher"]] = {
     "energy_distance": "lower",
     "high_quality": "higher",
     "reverse_kl": "lower",
+    "reverse_kl_high_quality": "lower",
 }
+OF_MIXTURES = ("high_quality", "reverse_kl", "reverse_kl_high_quality")  # only where the data is one of Gaussians
 # Of samples of what is given of an image of the test split, beside that image.
 OF_CONDITIONS: dict[str, Literal["lower", "higher"]] = {
     "condition_psnr": "higher",

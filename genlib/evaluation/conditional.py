@@ -26,7 +26,6 @@ from genlib.sampling import CHUNK, TrainedSampler
 
 Completions = Callable[[int], list[Tensor]]  # i => images of the contexts 256 * i .., each uint8 (256, C, H, W)
 BLOCK = 4096  # training images compared at a time
-MOST_DECIBELS = 10 * math.log10(12 * 255**2)  # of an image that differs by no more than uint8's rounding
 
 
 class Measured(NamedTuple):
@@ -145,7 +144,7 @@ class ConditionJudge:
         """PSNR, SSIM and the difference to what is given in grey levels, float64 (256, 3)."""
         psnr, ssim = similarity(truth, images)
         error = self.condition.deviation(to_unit(images), given)
-        return torch.stack([psnr.clamp(max=MOST_DECIBELS), ssim, error], dim=1).double()
+        return torch.stack([psnr, ssim, error.to(psnr)], dim=1)
 
     def features(self, images: Tensor, index: int) -> Tensor:
         return features_of(self.judge.panel.main, images, index * CHUNK, self.judge.asked.batch_size)

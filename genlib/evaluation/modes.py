@@ -15,10 +15,12 @@ class ModeCoverage(NamedTuple):
 
 
 def mode_coverage(assigned: Tensor, data_shares: Tensor) -> ModeCoverage:
-    """Of the mode of each sample, int64 (N,), and the data's share of each mode, (K,).
+    """Modes that samples reach, from the mode of each sample, int64 (N,), and the data's share of each mode, (K,).
 
     As Stacked MNIST is counted (Metz et al. 2017, section 3.3; Lin et al. 2018, section 4.2). The divergence is
-    infinite if samples fall into a mode that the data do not have. ValueError without samples.
+    KL(samples || data) of the counted shares, which are not smoothed: a mode without samples adds 0, and one with
+    samples but without data makes it infinite. Samples of the data itself have about (K - 1) / (2 N) nats. ValueError
+    without samples.
     """
     if len(assigned) == 0:
         raise ValueError("modes are counted over one sample or more.")
@@ -31,24 +33,27 @@ def mode_coverage(assigned: Tensor, data_shares: Tensor) -> ModeCoverage:
 
 class MixtureCoverage(NamedTuple):
     high_quality_share: float
-    modes: int
-    reverse_kl: float
+    modes: int  # that at least one sample of high quality falls into
+    reverse_kl: float  # KL(samples || mixture) over the modes, in nats, each sample at its nearest mode
+    reverse_kl_high_quality: float  # the same of the samples of high quality alone
 
 
 def mixture_coverage(points: Tensor, centres: Tensor, std: float, shares: Tensor | None = None) -> MixtureCoverage:
-    """Of samples (N, 2) against a mixture of K Gaussians with these centres, (K, 2), and standard deviation.
+    """How samples (N, 2) cover a mixture of K Gaussians with these centres, (K, 2), and standard deviation.
 
-    A sample is of high quality within three standard deviations of its nearest centre; a mode is reached by one such
-    sample; the reverse divergence, KL(samples || mixture), is over the modes of these samples (Srivastava et al. 2017,
-    section 4; Lin et al. 2018, section 4.1). `shares` (K,) are the components' weights, equal by default. Without any
-    sample of high quality the divergence is infinite. ValueError for points that are not finite.
+    A sample is of high quality within three standard deviations of its nearest centre, and a mode is reached by one
+    such sample (Srivastava et al. 2017, section 4). The reverse divergence counts every sample at its nearest mode, of
+    high quality or not (Lin et al. 2018, section 4.1). `shares` (K,) are the components' weights, equal by default.
+    Without any sample of high quality the divergence of these alone is infinite. ValueError for points that are not
+    finite, and without points.
     """
     if not torch.isfinite(points).all():
         raise ValueError(f"{int((~torch.isfinite(points)).any(1).sum())} of {len(points)} points are not finite.")
     shares = torch.full((len(centres),), 1 / len(centres)) if shares is None else shares
     distances, components = torch.cdist(points.double(), centres.double()).min(1)
     good = distances <= 3 * std
+    of_all = mode_coverage(components, shares)
     if not good.any():
-        return MixtureCoverage(0.0, 0, torch.inf)
-    covered = mode_coverage(components[good], shares)
-    return MixtureCoverage(good.double().mean().item(), covered.modes, covered.kl)
+        return MixtureCoverage(0.0, 0, of_all.kl, torch.inf)
+    of_good = mode_coverage(components[good], shares)
+    return MixtureCoverage(good.double().mean().item(), of_good.modes, of_all.kl, of_good.kl)

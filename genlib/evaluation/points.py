@@ -42,6 +42,7 @@ def point_metrics(points: Tensor, few: Tensor, reals: Tensor, of: PointSet) -> d
             "high_quality": covered.high_quality_share,
             "modes": covered.modes,
             "reverse_kl": covered.reverse_kl,
+            "reverse_kl_high_quality": covered.reverse_kl_high_quality,
         }.items():
             found[name] = Estimate(value, len(points))
     return found

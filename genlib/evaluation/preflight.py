@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 DIMENSIONS = {"classifier": 64, "random": 64, "inception": 2048, "points": 2}  # of the features
 OF_CLASSES = ("modes", "class_kl", "label_accuracy")
 ENOUGH = 10  # samples for each dimension, below which the distance at endless samples cannot be told
-FEWEST = 3  # images of each kind, or no error can be given
+FEWEST = 4  # images of each kind, or the kernel distance has no error
 PUBLISHED_FILE = "pt_inception-2015-12-05-6726825d.pth"
 PUBLISHED_SHA256 = "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2"
 WHERE_TO_GET_IT = (

@@ -37,8 +37,10 @@ def test_it_agrees_with_the_definition_term_by_term_in_any_block_size(
     assert kernel_distance(first, second).value == pytest.approx(slow(first, second), rel=1e-10)
 
 
-def test_its_error_is_the_jackknife_over_both_sets() -> None:
+def test_its_error_is_the_jackknife_less_one_part_of_second_order() -> None:
+    """Term by term: leave-one-out values, and doubly centred kernel matrices."""
     first, second = points(0, 12), points(1, 9, shift=0.5)
+    n, m = len(first), len(second)
 
     def spread(values: list[float]) -> float:
         mean = sum(values) / len(values)
@@ -47,9 +49,53 @@ def test_its_error_is_the_jackknife_over_both_sets() -> None:
     def without(features: Tensor, i: int) -> Tensor:
         return torch.cat([features[:i], features[i + 1 :]])
 
-    of_first = spread([slow(without(first, i), second) for i in range(12)])
-    of_second = spread([slow(first, without(second, i)) for i in range(9)])
-    assert kernel_distance(first, second).standard_error == pytest.approx((of_first + of_second) ** 0.5, rel=1e-8)
+    def centred_within(features: Tensor) -> float:
+        size = len(features)
+        matrix = (features @ features.T / features.shape[1] + 1) ** 3
+        matrix.fill_diagonal_(0)
+        sums, total, square = matrix.sum(1), matrix.sum(), 0.0
+        for i in range(size):
+            for j in range(size):
+                if i != j:
+                    mean = (sums[i] + sums[j]) / (size - 2) - total / ((size - 1) * (size - 2))
+                    square += float(matrix[i, j] - mean) ** 2
+        return square / (size * (size - 3))
+
+    between = (first @ second.T / 3 + 1) ** 3
+    between = between - between.mean(0) - between.mean(1, keepdim=True) + between.mean()
+    of_both = between.square().sum().item() / ((n - 1) * (m - 1))
+    jackknife = spread([slow(without(first, i), second) for i in range(n)])
+    jackknife += spread([slow(first, without(second, i)) for i in range(m)])
+    second_order = 2 * centred_within(first) / (n * (n - 1)) + 2 * centred_within(second) / (m * (m - 1))
+    second_order += 4 * of_both / (n * m)
+    expected = max(jackknife - second_order, second_order / 2) ** 0.5
+    assert kernel_distance(first, second).standard_error == pytest.approx(expected, rel=1e-8)
+
+
+def mean_of_the_kernel(a: Tensor, b: Tensor) -> float:
+    """E (X'Y / d + 1)^3 of X ~ N(a, I) and Y ~ N(b, I), from the moments of s = X'Y."""
+    d, ab, aa, bb = len(a), float(a @ b), float(a @ a), float(b @ b)
+    square = ab**2 + aa + bb + d
+    cube = ab**3 + 3 * ab * aa + 3 * ab * (bb + d + 2)
+    return cube / d**3 + 3 * square / d**2 + 3 * ab / d + 1
+
+
+@pytest.mark.parametrize("shift", [0.0, 0.3, 1.0])
+def test_its_mean_is_the_closed_form_and_its_error_the_spread_of_repetitions(shift: float) -> None:
+    """N(0, I) against N(shift, I) in 24 dimensions: equal, near each other, and apart."""
+    d, size, repetitions = 24, 80, 400
+    here, there = torch.zeros(d, dtype=torch.float64), torch.full((d,), shift / d**0.5, dtype=torch.float64)
+    truth = mean_of_the_kernel(here, here) + mean_of_the_kernel(there, there) - 2 * mean_of_the_kernel(here, there)
+    generator = torch.Generator().manual_seed(0)
+    found = []
+    for _ in range(repetitions):
+        first, second = torch.randn(2, size, d, generator=generator, dtype=torch.float64)
+        found.append(kernel_distance(first, second + there))
+    values = torch.tensor([estimate.value for estimate in found])
+    spread = values.std().item()
+    assert values.mean().item() == pytest.approx(truth, abs=4 * spread / repetitions**0.5)
+    errors = torch.tensor([estimate.standard_error for estimate in found])
+    assert errors.square().mean().sqrt().item() == pytest.approx(spread, rel=0.12)
 
 
 class Rows(nn.Module):
@@ -78,16 +124,19 @@ def test_it_is_symmetric_and_turning_changes_nothing() -> None:
     assert kernel_distance(first @ rotation, second @ rotation).value == pytest.approx(expected.value, rel=1e-9)
 
 
-def test_one_distribution_is_at_zero_within_its_error_and_another_far_beyond() -> None:
-    found = [kernel_distance(points(2 * seed, 200), points(2 * seed + 1, 200)) for seed in range(40)]
-    values = torch.tensor([estimate.value for estimate in found])
-    assert abs(values.mean()) < 3 * values.std() / 40**0.5
-    errors = torch.tensor([estimate.standard_error for estimate in found])
-    assert 0.8 < (errors.square().mean().sqrt() / values.std()).item() < 2  # the jackknife errs on the safe side here
+def test_equal_distributions_are_not_told_apart_and_others_are() -> None:
+    same = [kernel_distance(points(2 * seed, 200), points(2 * seed + 1, 200)) for seed in range(20)]
+    assert sum(abs(estimate.value) < 3 * (estimate.standard_error or 0) for estimate in same) >= 19
     apart = kernel_distance(points(0, 200), points(1, 200, shift=0.5))
     assert apart.standard_error is not None and apart.value > 4 * apart.standard_error
 
 
+def test_a_set_against_itself_has_an_error() -> None:
+    same = points(0, 50)
+    found = kernel_distance(same, same)
+    assert found.standard_error is not None and found.standard_error > 0
+
+
 def test_too_few_images_are_refused() -> None:
-    with pytest.raises(ValueError, match="three images or more of each kind, not 2"):
-        kernel_distance(points(0, 2), points(1, 9))
+    with pytest.raises(ValueError, match="four images or more of each kind, not 3"):
+        kernel_distance(points(0, 3), points(1, 9))

@@ -64,7 +64,8 @@ def test_an_autoencoder_is_judged_by_its_reconstructions_and_known_to_be_no_gene
     assert not OF_LIKELIHOOD & evaluation["metrics"].keys()
     provenance = evaluation["provenance"]
     assert provenance["likelihood"] is None
-    assert provenance["reconstructions"] == {"split": "test", "count": 359, "ssim_window": "uniform, 7 pixels"}
+    window = "Gaussian, 7 pixels, sigma 1.5, inside the image"
+    assert provenance["reconstructions"] == {"split": "test", "count": 359, "ssim_window": window}
     assert any("Nothing ties an autoencoder's latents to N(0, I)" in warning for warning in provenance["warnings"])
     page = run.report_file.read_text()
     assert "Reconstructions" in page and "Interpolations" in page and "Latent traversals" not in page
