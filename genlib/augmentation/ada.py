@@ -18,7 +18,8 @@ BRIGHTNESS, CONTRAST, SATURATION = 0.2, 0.5, 1.0  # standard deviations; of the 
 
 
 class AdaptiveAugment(nn.Module):
-    """Images (B, C, H, W) in [-1, 1] => the same shape; each transformation of each image with `probability`.
+    """Images (B, C, H, W) in [-1, 1] => the same shape in float32; each transformation of each image with
+    `probability`.
 
     The probability is a buffer, so that checkpoints have it. `target` is the mean sign of the scores of reals that it
     aims at; it takes `speed_images` images to go from 0 to 1.
@@ -33,8 +34,9 @@ class AdaptiveAugment(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         if images.dim() != 4:
             raise ValueError(f"augmentation alters images (B, C, H, W), not {tuple(images.shape)}; leave it out.")
+        # In one precision, lest rounding tell fakes of a generator under autocast from reals.
         with torch.autocast(images.device.type, enabled=False):
-            return recoloured(moved(images.float(), self.probability), self.probability).to(images.dtype)
+            return recoloured(moved(images.float(), self.probability), self.probability)
 
     @torch.no_grad()
     def update(self, signs: Tensor, images: int) -> None:
@@ -82,6 +84,7 @@ def moved(images: Tensor, p: Tensor) -> Tensor:
         @ translation(*(2 * fine_shift))
     )
     where = F.affine_grid(back[:, :2], [count, 1, height, width], align_corners=False)
+    # A penalty on the slope at `images` needs its second derivative, which torch has from 2.13 on.
     return F.grid_sample(images, where, "bilinear", "reflection", align_corners=False)
 
 

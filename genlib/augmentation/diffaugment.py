@@ -9,7 +9,8 @@ TRANSLATION, CUTOUT = 0.125, 0.5  # of the image's size
 
 
 class DiffAugment(nn.Module):
-    """Images (B, C, H, W) in [-1, 1] => the same shape, each altered by draws of its own from the global generator.
+    """Images (B, C, H, W) in [-1, 1] => the same shape in float32, each altered by draws of its own from the global
+    generator.
 
     `policy` names what is done, in this order: color (brightness, saturation, contrast), translation, cutout.
     """
@@ -25,6 +26,7 @@ class DiffAugment(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         if images.dim() != 4:
             raise ValueError(f"augmentation alters images (B, C, H, W), not {tuple(images.shape)}; leave it out.")
+        images = images.float()  # in one precision, lest rounding tell fakes of a generator under autocast from reals
         for function in self.functions:
             images = function(images)
         return images

@@ -1,8 +1,9 @@
 """Penalties on a discriminator's slope, (n,) for n scores; the caller weighs and averages.
 
-Each takes a critic, (B, ...) => scores (n,), reals and fakes, (B, ...) alike. A critic that judges packs of images
-gives fewer scores than images: the slope is then over all images of a score. All is computed in float32, whatever
-autocast says, and only the critic's parameters get gradients.
+Each takes a critic, (n, ...) => scores (n,), and reals and fakes, (n, ...) alike: images, or packs of images
+(n, pack, ...) that get one score each. Where the critic augments what it sees, the slope is that at the images before
+the augmentation (Karras et al. 2020, "Training generative adversarial networks with limited data"). All is computed in
+float32, whatever autocast says, and only the critic's parameters get gradients.
 """
 
 from __future__ import annotations
@@ -17,16 +18,18 @@ Penalty = Callable[[Critic, Tensor, Tensor], Tensor]
 
 
 def squared_gradient_norms(critic: Critic, images: Tensor) -> Tensor:
-    """|grad D(x)|^2 of each score at images (B, ...), (n,)."""
+    """|grad D(x)|^2 of each score at its image or pack, (n, ...) => (n,); ValueError unless there are n scores."""
 
-    def total(inputs: Tensor) -> tuple[Tensor, Tensor]:
+    def total(inputs: Tensor) -> Tensor:
         scores = critic(inputs)
-        return scores.sum(), scores
+        if len(scores) != len(inputs):
+            raise ValueError(f"{len(scores)} scores of {len(inputs)} images; give packs of images as (n, pack, ...).")
+        return scores.sum()
 
     # Not torch.autograd.grad, which torch.compile refuses.
     with torch.autocast(images.device.type, enabled=False):
-        gradients, scores = torch.func.grad(total, has_aux=True)(images.detach().float())
-    return gradients.reshape(len(scores), -1).square().sum(1)
+        gradients = torch.func.grad(total)(images.detach().float())
+    return gradients.flatten(1).square().sum(1)
 
 
 def r1(critic: Critic, reals: Tensor, fakes: Tensor) -> Tensor:
@@ -45,7 +48,10 @@ def r1_r2(critic: Critic, reals: Tensor, fakes: Tensor) -> Tensor:
 
 
 def gradient_penalty(critic: Critic, reals: Tensor, fakes: Tensor) -> Tensor:
-    """(|grad D(x)| - 1)^2 at random points between reals and fakes (Gulrajani et al. 2017, eq. 3)."""
+    """(|grad D(x)| - 1)^2 at random points between reals and fakes (Gulrajani et al. 2017, eq. 3).
+
+    All images of a pack are mixed by one number: the point lies on the line between a pack of reals and one of fakes.
+    """
     mix = torch.rand(len(reals), *[1] * (reals.dim() - 1), device=reals.device)
     squares = squared_gradient_norms(critic, torch.lerp(reals.float(), fakes.float(), mix))
     return ((squares + TINY).sqrt() - 1).square()  # The root has no slope at 0.

@@ -46,7 +46,7 @@ class Autoencoder(Method):
 
     def loss(self, phase: str, batch: Batch) -> Losses:
         latents = self.model.encode(batch)
-        images = self.model.sampler.decode(latents, batch.given).float()
+        images = self.model.sampler.decode(latents, batch.given)
         reconstruction = (batch.images - images).flatten(1).square().sum(1).mean()
         length = 0.5 * latents.square().sum(1).mean()
         losses = {"reconstruction": reconstruction, "latent_length": length}

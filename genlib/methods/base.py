@@ -101,11 +101,13 @@ class Sampler(nn.Module):
         if self.condition is None:
             return images
         assert given is not None
-        return self.condition.keep(images.float(), given)
+        return self.condition.keep(images, given)
 
     def to_images(self, raw: Tensor) -> Tensor:
-        """The network's raw numbers as pixels in [-1, 1], or as points, of the same shape."""
-        return OUTPUTS[self.output](raw)
+        """The network's raw numbers as pixels in [-1, 1], or as points, of the same shape: in float32 under autocast
+        too, where data are, for in bfloat16 the slope of a bright pixel's tanh is rounded away.
+        """
+        return OUTPUTS[self.output](raw.float())
 
 
 class GenerativeModel(nn.Module):

@@ -30,7 +30,7 @@ class GAN(Method):
     """k turns of the discriminator, each on fresh images and fresh latents, then one of the generator.
 
     The discriminator may be held by a penalty, by limits to its weights (`clip`) or by spectral normalization; reals
-    and fakes may be augmented before it sees them. Fakes are of what is given of the batch's reals, and may be drawn
+    and fakes may be augmented before it sees them, and a penalty is on its slope at the images before that. Fakes are of what is given of the batch's reals, and may be drawn
     to them by the mean absolute difference, weighted (Isola et al. 2017, eq. 4).
     """
 
@@ -93,7 +93,8 @@ class GAN(Method):
         losses = {"total": total, "adversarial": total, "real_score": real.mean(), "fake_score": fake.mean()}
         losses["diversity"] = diversity(drawn, batch.images)
         if self.penalty is not None and self.variant:
-            penalty = self.penalty.penalty(lambda images: self.judged(images, batch.given), reals, fakes).mean()
+            packs = [images.unflatten(0, (-1, self.discriminator.pack)) for images in (batch.images, drawn)]
+            penalty = self.penalty.penalty(lambda images: self.judged(images, batch.given), *packs).mean()
             losses["total"] = total + self.penalty.weight * self.penalty.every * penalty
             losses["penalty"] = penalty
         if isinstance(self.augmentation, AdaptiveAugment):
@@ -122,7 +123,9 @@ class GAN(Method):
         """
         return self.discriminator(images, given).float()
 
-    def judged(self, images: Tensor, given: Tensor | None) -> Tensor:
-        """One score for each pack of images, the mean over patches, (B / pack,)."""
-        scores = self.scores(images, given)
+    def judged(self, packs: Tensor, given: Tensor | None) -> Tensor:
+        """One score for each pack of images that are not augmented yet, (B / pack, pack, ...) => (B / pack,): of patches
+        the mean.
+        """
+        scores = self.scores(self.augmentation(packs.flatten(0, 1)), given)
         return scores if scores.dim() == 1 else scores.mean(1)

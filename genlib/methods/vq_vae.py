@@ -110,7 +110,7 @@ class VQVAE(Method):
         """Squared error of a pixel + commitment |z - sg[e]|^2 (van den Oord et al. 2017, eq. 3)."""
         encoded = self.model.encoder(batch.images).float()
         quantized = self.quantizer(encoded)
-        images = self.model.sampler.to_images(self.model.code_decoder.decoder(quantized.quantized)).float()
+        images = self.model.sampler.to_images(self.model.code_decoder.decoder(quantized.quantized))
         reconstruction = (batch.images - images).square().mean()
         commitment = quantized.commitment.mean()
         statistics = self.quantizer.statistics(encoded, quantized.codes)

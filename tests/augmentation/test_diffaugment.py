@@ -42,6 +42,14 @@ def test_every_image_has_draws_of_its_own_and_the_seed_repeats_them() -> None:
         assert torch.equal(DiffAugment((policy,))(images), first)
 
 
+def test_what_comes_in_bfloat16_is_augmented_in_float32() -> None:
+    images = images_of(4)
+    torch.manual_seed(0)
+    expected = DiffAugment()(images.bfloat16().float())
+    torch.manual_seed(0)
+    assert torch.equal(DiffAugment()(images.bfloat16()), expected)
+
+
 def test_colour_moves_the_mean_and_scales_grey_and_colour_apart_by_uniform_factors() -> None:
     count = 3000
     images = images_of(1).repeat(count, 1, 1, 1)

@@ -129,12 +129,41 @@ def test_the_gradient_penalty_of_a_flat_critic_has_finite_gradients() -> None:
 
 
 def test_the_slope_of_a_pack_is_over_all_of_its_images() -> None:
-    pairs = torch.randn(6, 2)
+    pairs = torch.randn(3, 2, 2)
 
-    def critic(images: Tensor) -> Tensor:
-        return (0.5 * images.reshape(3, 4).square()).sum(1)
+    def critic(packs: Tensor) -> Tensor:
+        return (0.5 * packs.reshape(3, 4).square()).sum(1)
 
     assert_close(r1(critic, pairs, pairs), 0.5 * pairs.reshape(3, 4).square().sum(1))
+
+
+def test_all_images_of_a_pack_are_mixed_by_one_number() -> None:
+    seen: list[Tensor] = []
+
+    def critic(packs: Tensor) -> Tensor:
+        seen.append(packs.detach().clone())
+        return packs.sum((1, 2))
+
+    with torch.no_grad():
+        gradient_penalty(critic, torch.zeros(50, 3, 2), torch.ones(50, 3, 2))
+    shares = seen[0].flatten(1)  # of the fakes, at each number of each pack
+    assert torch.equal(shares, shares[:, :1].expand_as(shares))
+    assert len(shares[:, 0].unique()) == 50
+
+
+def test_fewer_scores_than_images_or_packs_are_refused() -> None:
+    with pytest.raises(ValueError, match="3 scores of 6 images; give packs"):
+        r1(lambda images: images.reshape(3, 4).sum(1), torch.zeros(6, 2), torch.zeros(6, 2))
+
+
+def test_the_slope_is_that_at_the_images_before_the_critic_augments_them() -> None:
+    weights = torch.tensor([2.0, -1.0])
+
+    def critic(images: Tensor) -> Tensor:
+        return quadratic(weights)(3 * images.flip(1))
+
+    # D(x) = sum_j w_j (3 x_(1-j))^2 / 2 has the slope 9 w_(1-j) x_j.
+    assert_close(r1(critic, REALS, FAKES), 0.5 * (9 * weights.flip(0) * REALS).square().sum(1))
 
 
 def test_penalties_are_computed_in_float32_whatever_autocast_says() -> None:

@@ -100,6 +100,73 @@ def test_a_penalty_is_added_with_its_weight():
     assert_close(found["total"], penalized(plain, 0, batch)["total"] + 3 * found["penalty"])
 
 
+class Darkened(torch.nn.Module):
+    """An augmentation with a known slope: mirrored, three times as strong, the upper half black."""
+
+    def forward(self, images):
+        halves = torch.tensor([0.0] * 4 + [3.0] * 4)[:, None]
+        return images.flip(3) * halves
+
+
+def test_a_penalty_is_on_the_slope_at_the_images_before_their_augmentation():
+    """As in StyleGAN2-ADA: half |J' grad D|^2 for an augmentation with the Jacobian J."""
+    gan = tiny_gan(penalty=R1Config(weight=3.0), network=MLPConfig(hidden_sizes=[8]))
+    gan.augmentation = Darkened()
+    batch = images()
+    seen = gan.augmentation(batch.images).requires_grad_()
+    (slope,) = torch.autograd.grad(gan.scores(seen, None).sum(), seen)
+    expected = 0.5 * 9 * slope[:, :, 4:].flatten(1).square().sum(1).mean()
+    assert_close(penalized(gan, 0, batch)["penalty"], expected)
+
+
+@pytest.mark.parametrize("augmentation", [DiffAugmentConfig(), ADAConfig()])
+def test_a_penalty_through_an_augmentation_has_the_gradient_of_finite_differences(augmentation):
+    gan = tiny_gan(penalty=R1Config(weight=3.0), augmentation=augmentation, network=MLPConfig(hidden_sizes=[8]))
+    if isinstance(augmentation, ADAConfig):
+        gan.augmentation.probability.fill_(1.0)
+    batch = images()
+    gan.discriminator.backbone.layers[1] = torch.nn.Tanh()  # smooth, as finite differences need
+    weight = gan.discriminator.backbone.layers[0].weight
+
+    def penalty():
+        return penalized(gan, 0, batch)["penalty"]
+
+    (gradient,) = torch.autograd.grad(penalty(), weight)
+    direction = torch.nn.functional.normalize(gradient.flatten(), dim=0).view_as(weight)
+    with torch.no_grad():
+        weight.add_(direction, alpha=1e-2)
+        above = penalty()
+        weight.sub_(direction, alpha=2e-2)
+        below = penalty()
+    assert_close((above - below) / 2e-2, (gradient * direction).sum(), rtol=1e-2, atol=1e-5)
+
+
+def test_a_pack_of_reals_is_mixed_with_a_pack_of_fakes_by_one_number():
+    gan = tiny_gan(penalty=GradientPenaltyConfig(), pack=3, network=MLPConfig(hidden_sizes=[8]))
+    torch.nn.init.zeros_(gan.model.sampler.network.layers[-2].weight)
+    torch.nn.init.constant_(gan.model.sampler.network.layers[-2].bias, 100.0)  # fakes are white
+    seen = []
+    gan.discriminator.register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0].detach()))
+    penalized(gan, 0, Batch(-torch.ones(6, 1, 8, 8), None))
+    shares = torch.stack([part.clone() for part in seen[-1].unflatten(0, (2, 3)).flatten(1)])
+    assert_close(shares, shares[:, :1].expand_as(shares))
+    assert (shares[0, 0] - shares[1, 0]).abs() > 1e-3
+
+
+@pytest.mark.parametrize("augmentation", [DiffAugmentConfig(), ADAConfig()])
+def test_reals_and_fakes_are_augmented_in_float32_under_autocast_too(augmentation):
+    gan = tiny_gan(augmentation=augmentation)
+    passed = []
+    gan.augmentation.register_forward_hook(lambda module, inputs, output: passed.append((inputs[0], output)))
+    with torch.autocast("cpu", torch.bfloat16):
+        gan.loss("discriminator", images())
+        gan.loss("generator", images())
+        raw = gan.model.sampler.network(torch.randn(2, 4))
+    assert raw.dtype == torch.bfloat16  # so there was something to mend
+    assert len(passed) == 3
+    assert {part.dtype for pair in passed for part in pair} == {torch.float32}
+
+
 def test_a_lazy_penalty_is_as_strong_over_its_interval_as_one_at_every_step():
     options = {"network": MLPConfig(hidden_sizes=[8])}
     every, lazy = (
