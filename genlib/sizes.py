@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+MAX_PIXELS = 178_956_970  # Of a source's image; from here on Pillow would refuse it as a decompression bomb.
 SMALLEST_BASE, LARGEST_BASE = 4, 7
 
 
