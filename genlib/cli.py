@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import logging
 import os
 import signal
 import sys
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; 0 done, 1 failed, 2 bad input (one line on stderr), 128 + signal preempted."""
+    if logging.lastResort:  # what a library logs where nobody has configured logging
+        logging.lastResort.setFormatter(logging.Formatter("warning: %(message)s"))
     options = parser().parse_args(arguments)
     return report_user_errors(lambda: options.command(options))
 
@@ -106,7 +109,7 @@ def prepare(options: argparse.Namespace) -> int:
     config = configuration(options)
     from genlib.data.prepare import prepare
 
-    print(prepare(config.data).path)
+    print(prepare(config.data, warn=lambda sentence: print(f"warning: {one_line(sentence)}", file=sys.stderr)).path)
     return 0
 
 

@@ -49,7 +49,7 @@ def not_bad_input(task: Task[..., Any], run: TaskRun, state: State[Any]) -> bool
 def prepare(config: RunConfig) -> DatasetFolder:
     """The dataset folder, made or found."""
     check_weights(config.evaluation)
-    dataset = prepare_data(config.data, progress=sys.stderr.isatty())
+    dataset = prepare_data(config.data, sys.stderr.isatty(), get_run_logger().warning)
     manifest = dataset.manifest
     check_counts(config.evaluation, manifest)
     check_metric(config, manifest)

@@ -8,6 +8,7 @@ from typing import Literal
 from pydantic import Field, field_validator
 
 from genlib.config.base import Section
+from genlib.sizes import MAX_PIXELS
 
 # Sources that are made here; every other name is a hub dataset or a path.
 POINTS = ("ring8", "grid25", "two_moons", "swiss_roll", "checkerboard", "pinwheel")
@@ -43,6 +44,12 @@ class DataConfig(Section):
         "none", description="Pixels become 0 or 1 with their grey value as probability: once, or at every draw"
     )
     on_corrupt: Literal["error", "skip"] = "error"
+    folders: Literal["splits", "classes", "ignored"] | None = Field(
+        None, description="What an image folder's top folders are; null: told by their names, refused where unclear"
+    )
+    max_pixels: int = Field(
+        MAX_PIXELS, ge=64, le=2**31 - 1, description="Width times height of a source's image; a larger one is corrupt"
+    )
 
     @property
     def is_points(self) -> bool:
@@ -51,5 +58,7 @@ class DataConfig(Section):
     @field_validator("source")
     @classmethod
     def absolute_if_local(cls, source: str) -> str:
+        if not source.strip():
+            raise ValueError(f"data.source is {source!r}; name a path, a hub dataset such as ylecun/mnist, or digits")
         path = os.path.expanduser(source)  # os.path: a name that no file can have is none, not an error
         return os.path.realpath(path) if source not in BUILT_IN and os.path.exists(path) else source

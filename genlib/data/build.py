@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Iterator
+from dataclasses import asdict
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -14,13 +16,13 @@ from tqdm import tqdm
 
 from genlib import __version__
 from genlib.config import DataConfig
-from genlib.data.arrays import PixelSums, allocate, keep_rows, pixel_sums
-from genlib.data.decode import Filled, Job, fill
+from genlib.data.arrays import CHUNK, PixelSums, allocate, keep_rows, pixel_sums
+from genlib.data.decode import Failure, Filled, Job, fill
 from genlib.data.derive import binarize, stack, stacked_names
 from genlib.data.folder import PARTS, Manifest, Part, images_file, labels_file
 from genlib.data.integrity import arrays_of, content_hash_of
 from genlib.data.scenes import make_scenes
-from genlib.data.sources import ImageSource, Rows, hold_out
+from genlib.data.sources import ImageSource, LeftOut, Rows, hold_out, left_out
 from genlib.data.workers import Workers, cores
 from genlib.errors import UserError
 from genlib.files import sync
@@ -38,8 +40,9 @@ class Decoded(NamedTuple):
     """What the rows of one part became."""
 
     images: int
-    skipped: int
     sums: PixelSums
+    left_out: LeftOut  # corrupt images
+    warning: str | None  # about all of its images
 
 
 class Written(NamedTuple):
@@ -52,6 +55,8 @@ class Written(NamedTuple):
     mean: list[float]
     std: list[float]
     scenes: dict[str, Any] | None = None
+    left_out: list[dict[str, Any]] | None = None
+    warnings: list[str] | None = None
 
 
 def build(config: DataConfig, source: ImageSource | PointSource, folder: Path, scratch: Path, progress: bool) -> None:
@@ -125,14 +130,18 @@ def write_images(config: DataConfig, source: ImageSource, folder: Path, scratch:
     untouched = target == folder and config.binarize != "fixed"
     sums = parts["train"].sums if untouched else pixel_sums(images_file(folder, "train"))
     mean, std = sums.mean_and_std()
+    not_taken = [*raw.left_out, *(decoded.left_out for decoded in parts.values() if decoded.left_out.count)]
+    of_all = [decoded.warning for decoded in parts.values() if decoded.warning]
     return Written(
         counts=counts,
-        skipped={part: decoded.skipped for part, decoded in parts.items()},
+        skipped={part: decoded.left_out.count for part, decoded in parts.items()},
         shape=[3 if config.stacked else channels, config.image_size, config.image_size],
         label_names=new_names,
         mean=mean,
         std=std,
         scenes=scenes,
+        left_out=[asdict(group) for group in not_taken],
+        warnings=[*(group.sentence(config.source) for group in not_taken), *of_all],
     )
 
 
@@ -148,17 +157,17 @@ def decode_part(
     """Write one part's images and labels, without the corrupt rows; UserError if these are not to be skipped."""
     file, count = images_file(folder, part), len(rows.numbers)
     allocate(file, (count, *shape))
-    failures: dict[int, str] = {}
+    failures: dict[int, Failure] = {}
     sums = squares = np.zeros(shape[0], np.int64)
     disable = None if progress else True  # None: shown on a terminal only
     with tqdm(total=count, desc=f"decoding {part}", unit="images", disable=disable) as bar:
-        for result in decoded(rows, file, workers):
+        for result in with_memory(decoded(rows, file, config.max_pixels, workers), rows, config):
             failures |= result.failures
             if failures and config.on_corrupt == "error":
-                position, reason = next(iter(failures.items()))
+                position, failure = next(iter(failures.items()))
                 raise UserError(
                     f"the image in row {rows.numbers[position]} of split '{rows.split}' of {config.source} cannot be "
-                    f"read ({reason}); mend it, or leave such rows out with data.on_corrupt=skip."
+                    f"read ({failure}); mend it, or leave such rows out with data.on_corrupt=skip."
                 )
             sums, squares = sums + result.sums, squares + result.squares
             bar.update(result.rows)
@@ -172,15 +181,65 @@ def decode_part(
         keep_rows(file, kept)
     if rows.labels is not None:
         np.save(labels_file(folder, part), rows.labels[kept])
-    return Decoded(len(kept), len(failures), PixelSums(len(kept) * shape[1] * shape[2], sums, squares))
+    return Decoded(
+        len(kept),
+        PixelSums(len(kept) * shape[1] * shape[2], sums, squares),
+        unreadable(f"unreadable {part} images (split '{rows.split}')", rows, failures, config.source),
+        monotony(file, f"{part} images of {config.source}"),
+    )
 
 
-def decoded(rows: Rows, file: Path, workers: Workers) -> Iterator[Filled]:
+def with_memory(results: Iterator[Filled], rows: Rows, config: DataConfig) -> Iterator[Filled]:
+    """The same results; UserError where this process has not the memory to decode an image."""
+    try:
+        yield from results
+    except MemoryError as error:
+        raise UserError(
+            f"this machine has not enough memory to decode an image of split '{rows.split}' of {config.source}; free "
+            f"some, or set data.max_pixels below {config.max_pixels} and data.on_corrupt=skip to leave large ones out."
+        ) from error
+
+
+def unreadable(what: str, rows: Rows, failures: dict[int, Failure], source: str) -> LeftOut:
+    """Corrupt images; reasons that differ in numbers only are one kind, called like the first."""
+
+    def shape(failure: Failure) -> str:
+        return re.sub(r"\d+", "0", failure.reason)
+
+    kinds: dict[str, str] = {}
+    named = {}
+    for position, failure in failures.items():
+        kinds.setdefault(shape(failure), failure.reason)
+        name = failure.file.removeprefix(f"{source}/") if failure.file else f"row {rows.numbers[position]}"
+        named[name] = failure
+    return left_out(what, list(named), lambda name: kinds[shape(named[name])])
+
+
+def monotony(file: Path, images: str) -> str | None:
+    """A sentence if there is nothing to learn from an array file's images: all the same, or each of a single colour.
+
+    Reads as far as the first that differs, which is not far in all other data.
+    """
+    pixels = np.load(file, mmap_mode="r")
+    same = each_plain = len(pixels) > 1
+    for start in range(0, len(pixels), CHUNK):
+        chunk = pixels[start : start + CHUNK]
+        same = same and bool((chunk == pixels[0]).all())
+        each_plain = each_plain and bool((chunk == chunk[..., :1, :1]).all())
+        if not (same or each_plain):
+            return None
+    colour = "of a single colour"
+    if same:
+        return f"all {len(pixels):,} {images} are the same{f', {colour}' if each_plain else ''}"
+    return f"each of the {len(pixels):,} {images} is {colour}"
+
+
+def decoded(rows: Rows, file: Path, max_pixels: int, workers: Workers) -> Iterator[Filled]:
     """Fill the file from the first row to the last, on all cores if that is worth while."""
     count = len(rows.numbers)
 
     def job(start: int, stop: int) -> Job:
-        return Job(file, start, rows.read(rows.numbers[start:stop]))
+        return Job(file, start, rows.read(rows.numbers[start:stop]), max_pixels)
 
     yield fill(job(0, 1))  # Pillow loads its readers
     started = time.perf_counter()

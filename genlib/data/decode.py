@@ -20,6 +20,23 @@ Encoded = bytes | str | np.ndarray | None  # file contents, a file's path, grey 
 # Pillow's bicubic widens its support when it shrinks, so nothing aliases; it rings less than Lanczos at the hard edges
 # of digits and text; and it is the filter of the published FID protocol (Parmar et al. 2022, clean-fid).
 FILTER = Image.Resampling.BICUBIC
+# Formats that a file's first bytes tell without doubt, so that a file of any name can be known as an image.
+BY_CONTENTS = (
+    "PNG",
+    "JPEG",
+    "MPO",
+    "WEBP",
+    "GIF",
+    "BMP",
+    "TIFF",
+    "AVIF",
+    "JPEG2000",
+    "PPM",
+    "PCX",
+    "QOI",
+    "ICO",
+    "PSD",
+)
 PILLOW = Lock()  # held while Pillow's settings are changed
 
 
@@ -32,11 +49,21 @@ class Job(NamedTuple):
     max_pixels: int = MAX_PIXELS  # of an image before it is resized
 
 
+class Failure(NamedTuple):
+    """Why an image could not be read."""
+
+    reason: str
+    file: str | None  # that it is in, if it is in one of its own
+
+    def __str__(self) -> str:
+        return f"{self.file}: {self.reason}" if self.file else self.reason
+
+
 class Filled(NamedTuple):
     """What became of a job; a failed row is left black and adds nothing to the sums."""
 
     rows: int
-    failures: dict[int, str]  # row of the file => reason
+    failures: dict[int, Failure]  # by their rows in the file
     sums: np.ndarray  # int64 (C,): of the pixels, exactly
     squares: np.ndarray  # int64 (C,)
 
@@ -50,9 +77,10 @@ def fill(job: Job) -> Filled:
     for row, encoded in enumerate(job.encoded):
         try:
             block[row] = decode(encoded, size, channels, job.max_pixels)
+        except MemoryError:  # no fault of the image
+            raise
         except Exception as error:  # Pillow's readers raise nearly anything on damaged contents
-            file = f"{encoded}: " if isinstance(encoded, str) else ""
-            failures[job.start + row] = file + reason(error)
+            failures[job.start + row] = Failure(reason(error), encoded if isinstance(encoded, str) else None)
     target[job.start : job.start + len(block)] = block
     pixels = block.astype(np.int64)
     return Filled(len(block), failures, pixels.sum((0, 2, 3)), (pixels * pixels).sum((0, 2, 3)))
@@ -133,6 +161,17 @@ def has_exif(image: Image.Image) -> bool:
         return bool(image.getexif())
     except Exception:  # damaged EXIF raises nearly anything; the pixels are loaded, and whole
         return False
+
+
+def is_image(file: Path) -> bool:
+    """Whether a file's contents begin like an image, whatever its name is."""
+    with pillow_unlimited_and_silent():
+        Image.init()
+        try:
+            Image.open(file, formats=BY_CONTENTS).close()
+        except Exception:  # what Pillow's readers make of other files
+            return False
+    return True
 
 
 def transparent_value(image: Image.Image) -> int | tuple[int, ...] | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -37,15 +38,35 @@ class Listing:
 
 
 def list_files(root: Path) -> Listing:
-    """Every file below a folder (links followed), or the one file; UserError for what cannot be read."""
+    """Every file below a folder (links followed), or the one file; UserError for what cannot be read or named."""
+    if not is_text(str(root)):
+        raise UserError(not_text(str(root)))
     try:
         names = list(walk(str(root), "", ())) if root.is_dir() else [(root.name, root.stat())]
     except OSError as error:
         raise UserError(
             f"data.source: {error.filename} cannot be read ({error.strerror}); mend or remove it."
         ) from error
-    files = [FileState(name, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns) for name, stat in names]
+    for name, state in names:
+        if not is_text(name):
+            raise UserError(not_text(name))
+        if not stat.S_ISREG(state.st_mode):
+            raise UserError(f"data.source: {root / name} is a pipe, a socket or a device; remove it, or name another.")
+    files = [FileState(name, state.st_size, state.st_mtime_ns, state.st_ctime_ns) for name, state in names]
     return Listing(root, sorted(files))
+
+
+def is_text(name: str) -> bool:
+    """Whether a file's name is UTF-8, as whoever writes it into a manifest or a page needs it."""
+    return not any("\udc80" <= character <= "\udcff" for character in name)  # how Python keeps other bytes
+
+
+def not_text(name: str) -> str:
+    escaped = os.fsencode(name).decode(errors="backslashreplace")
+    return (
+        f"data.source: the name '{escaped}' is not UTF-8; rename it, or all of them with: "
+        "convmv -f latin1 -t utf8 -r --notest FOLDER."
+    )
 
 
 def walk(folder: str, prefix: str, above: tuple[tuple[int, int], ...]) -> Iterator[tuple[str, os.stat_result]]:

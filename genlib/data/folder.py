@@ -33,6 +33,8 @@ class Manifest:
     versions: dict[str, str]
     created: str  # ISO 8601, UTC
     scenes: dict[str, Any] | None = None  # of data.scenes: the names of what stands in them, and what its looks mean
+    left_out: list[dict[str, Any]] | None = None  # LeftOut of genlib.data.sources: files and images, counted and named
+    warnings: list[str] | None = None  # sentences about these data that whoever prepares them should read
 
     def write(self, folder: Path) -> None:
         write_json(folder / MANIFEST, asdict(self))

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+import csv
+import json
+import re
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
-import numpy as np
+import yaml
 
 from genlib.config import DataConfig
 from genlib.data.columns import Table, read_tables
 from genlib.data.fingerprint import Listing, content_hash, list_files
-from genlib.data.sources import ImageSource, RawDataset, Rows, choose
+from genlib.data.sources import ImageSource, RawDataset, kind_of, left_out
 from genlib.errors import UserError
 
 IMAGE_SUFFIXES = {
-    *(".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif", ".jp2"),
-    *(".pgm", ".ppm", ".pbm", ".pnm"),
+    *(".png", ".apng", ".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".webp", ".gif", ".bmp", ".dib", ".tif", ".tiff"),
+    *(".avif", ".jp2", ".j2k", ".j2c", ".jpc", ".jpx", ".pgm", ".ppm", ".pbm", ".pnm", ".tga", ".pcx", ".qoi"),
 }
-# Beside images, these may say which of them belong where: the hub's layout, which `datasets` reads.
-LAYOUT_SUFFIXES = {".parquet", ".arrow", ".csv", ".json", ".jsonl", ".md", ".tar", ".zip"}
+TABLES = (".parquet", ".arrow")
+ARCHIVES = (".zip", ".tar", ".tgz", ".gz", ".xz", ".bz2", ".7z")
 
 
 class LocalSource(ImageSource):
@@ -37,50 +41,84 @@ class LocalSource(ImageSource):
             raise UserError(f"data.source {self.path} changed while it was read; call again when it is complete.")
 
     def read(self, config: DataConfig, scratch: Path) -> RawDataset:
-        folder = image_folder(self.listing, config)
-        return folder or read_tables(self.tables(config, scratch), config)
+        if self.path.is_dir() and not config.subset and not holds_tables(self.listing):
+            from genlib.data.image_folder import image_folder
 
-    def tables(self, config: DataConfig, scratch: Path) -> dict[str, Table]:
+            return image_folder(self.listing, config)
+        return self.read_parquet(config) or read_tables(self.tables(config, scratch), config)
+
+    def read_parquet(self, config: DataConfig) -> RawDataset | None:
+        """One Parquet file, or a folder of them with the hub's names and perhaps images; None for anything else."""
         from genlib.data.parquet import parquet_tables
 
-        if not config.subset:
-            tables = parquet_tables(self.listing)
-            if tables:
-                return tables
-        elif self.path.is_file():
+        if config.subset:
+            return None
+        images = [name for name in names_of(self.listing) if has_image_suffix(name)]
+        others = [file for file in self.listing.files if not has_image_suffix(PurePosixPath(file.name))]
+        tables = parquet_tables(replace(self.listing, files=others))
+        if not tables:
+            return None
+        beside = left_out("images beside the Parquet files", images, kind_of)
+        return replace(read_tables(tables, config), left_out=[beside] if images else [])
+
+    def tables(self, config: DataConfig, scratch: Path) -> dict[str, Table]:
+        if self.path.is_file():
             raise UserError(f"data.subset is '{config.subset}', but {self.path} has none; set data.subset=null.")
         from genlib.data.tables import local_tables
 
         return local_tables(self.path, config.subset, scratch)
 
 
-def image_folder(listing: Listing, config: DataConfig) -> RawDataset | None:
-    """[split/][class/]image.png, read from the names alone; None for any other layout.
+def names_of(listing: Listing) -> list[PurePosixPath]:
+    return [PurePosixPath(file.name) for file in listing.files]
 
-    The top folders are splits if one is called like the train split; otherwise everything is the split 'train'. (The
-    imagefolder reader of `datasets` knows more layouts, and takes a minute for 50,000 files.)
+
+def has_image_suffix(name: PurePosixPath) -> bool:
+    return name.suffix.lower() in IMAGE_SUFFIXES
+
+
+def holds_tables(listing: Listing) -> bool:
+    """Whether a folder is of a layout that `datasets` defines, rather than images that only folders put in order.
+
+    It is if it holds Parquet or save_to_disk's files, archives, images with the hub's metadata files, or a README with
+    `configs`. Fewer tables than images are files beside the images, unless they have the hub's names.
     """
-    if config.subset or config.image_column not in (None, "image") or config.label_column not in (None, "label"):
-        return None
-    names = [PurePosixPath(file.name) for file in listing.files]
-    if any(name.suffix.lower() in LAYOUT_SUFFIXES for name in names):
-        return None
-    images = [name for name in names if name.suffix.lower() in IMAGE_SUFFIXES]
-    nested = any(len(image.parts) > 1 and image.parts[0] == config.train_split for image in images)
-    depths = {len(image.parts) - 1 - nested for image in images}
-    if depths not in ({0}, {1}) or (config.label_column and depths == {0}):
-        return None
-    splits: dict[str, list[PurePosixPath]] = {}
-    for image in images:
-        splits.setdefault(image.parts[0] if nested else "train", []).append(image)
-    train, test = choose({name: (name, members) for name, members in splits.items()}, config)
-    label_names = sorted({image.parent.name for _, members in (train, test or train) for image in members})
-    label_of = {name: label for label, name in enumerate(label_names)} if depths == {1} else None
+    from genlib.data.parquet import SPLIT
 
-    def rows(split: tuple[str, list[PurePosixPath]]) -> Rows:
-        name, members = split
-        files = [str(listing.root / image) for image in members]
-        labels = np.array([label_of[image.parent.name] for image in members], np.int64) if label_of else None
-        return Rows(name, range(len(files)), lambda numbers: [files[number] for number in numbers], labels)
+    names = names_of(listing)
+    tables = [name for name in names if name.suffix.lower() in TABLES]
+    images = sum(map(has_image_suffix, names))
+    return (
+        bool(tables and (len(tables) >= images or all(SPLIT.fullmatch(str(name)) for name in tables)))
+        or (not images and any(name.suffix.lower() in ARCHIVES for name in names))
+        or any(is_metadata(listing.root / name) for name in names if name.stem == "metadata")
+        or configures_layout(listing.root / "README.md")
+    )
 
-    return RawDataset(rows(train), test and rows(test), label_names if label_of else None)
+
+def is_metadata(file: Path) -> bool:
+    """Whether it says what belongs to each image, as on the hub: a table with a column file_name, or *_file_name."""
+    try:
+        if file.suffix == ".parquet":
+            import pyarrow.parquet as pq
+
+            columns = pq.read_schema(file).names
+        elif file.suffix in (".csv", ".jsonl"):
+            with file.open(newline="") as lines:
+                first = next(lines, "")
+            columns = next(csv.reader([first])) if file.suffix == ".csv" else list(json.loads(first))
+        else:
+            return False
+    except (OSError, ValueError, TypeError, csv.Error, StopIteration):
+        return False
+    return any(str(column).endswith("file_name") for column in columns)
+
+
+def configures_layout(readme: Path) -> bool:
+    """Whether a dataset card lists `configs`."""
+    try:
+        header = re.match(r"---\s*\n(.*?)\n---", readme.read_text(errors="replace"), re.DOTALL)
+        card = yaml.safe_load(header[1]) if header else None
+    except (OSError, yaml.YAMLError):
+        return False
+    return isinstance(card, dict) and bool(card.get("configs"))

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
+import os
 import re
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,16 +26,28 @@ if TYPE_CHECKING:
     from genlib.data.points import PointSource
 
 log = logging.getLogger(__name__)
-FORMAT = 1  # raise it when the same request must give other arrays
+FORMAT = 2  # raise it when the same request must give other arrays
+LATER = ("scenes", "folders", "max_pixels")  # settings that earlier folders were made without
 OF_POINTS = {"points", "train_split", "test_split", "test_fraction"}  # settings that mean something for points
 
 
-def prepare(config: DataConfig, progress: bool = True) -> DatasetFolder:
+def prepare(config: DataConfig, progress: bool = True, warn: Callable[[str], object] | None = None) -> DatasetFolder:
     """The dataset folder that `config` asks for, made if it is not there.
 
     It is named <source>-<first 12 hex digits of the request's hash>. Two calls at once make it once; a call that ends
-    early leaves nothing under that name. `progress` shows bars, on a terminal. UserError says what to mend.
+    early leaves nothing under that name. `progress` shows bars, on a terminal. `warn` is called with each warning of
+    the manifest (what was left out, images that are all the same); without it these are logged, but only by the call
+    that makes the folder. UserError says what to mend.
     """
+    folder, made = found_or_made(config, progress)
+    if warn or made:
+        for sentence in folder.manifest.warnings or ():
+            (warn or log.warning)(sentence)
+    return folder
+
+
+def found_or_made(config: DataConfig, progress: bool) -> tuple[DatasetFolder, bool]:
+    """The dataset folder, and whether this call made it."""
     home = data_folder()
     try:
         source = find_source(config, home / ".fingerprints", progress)
@@ -41,15 +55,15 @@ def prepare(config: DataConfig, progress: bool = True) -> DatasetFolder:
         finished = newest_of_same_request(config, home)
         if finished:
             log.warning("hub out of reach (%s): using %s of %s", error, finished.path, finished.manifest.created)
-            return finished
+            return finished, False
         source = find_in_cache(config, error)
     final = home / f"{safe(source.name)}-{request_hash(config, source)[:12]}"
     if final.exists():
-        return open_dataset(final)
+        return open_dataset(final), False
     with FileLock(final.with_name(f".{final.name}.lock")):
-        if not final.exists():  # else made by the call that had the lock before
+        if made := not final.exists():  # else made by the call that had the lock before
             make(config, source, final, progress)
-    return open_dataset(final)
+    return open_dataset(final), made
 
 
 def make(config: DataConfig, source: ImageSource | PointSource, final: Path, progress: bool) -> None:
@@ -76,9 +90,9 @@ def remove(folders: tuple[Path, ...]) -> None:
 
 def find_source(config: DataConfig, cache: Path, progress: bool) -> ImageSource | PointSource:
     """UserError if there is no such source; Unreachable if only the hub could tell."""
-    path = Path(config.source).expanduser()
+    path = Path(os.path.expanduser(config.source))  # os.path: a user or name that cannot be is no error
     built_in = config.source in BUILT_IN
-    is_local = not built_in and path.exists()
+    is_local = not built_in and os.path.exists(path)
     for key in ("revision", "subset"):
         value = getattr(config, key)
         if value and (built_in or (is_local and key == "revision")):
@@ -105,7 +119,7 @@ def request_hash(config: DataConfig, source: ImageSource | PointSource) -> str:
         settings = config.model_dump(mode="json", include=OF_POINTS)
     else:
         # What came later and is not asked for leaves the names of older folders as they are.
-        later = set() if config.scenes else {"scenes"}
+        later = {name for name in LATER if getattr(config, name) == DataConfig.model_fields[name].default}
         settings = config.model_dump(mode="json", exclude={"source", "revision", "points", *later})
     return sha256_of_json({"format": FORMAT, "settings": settings, "source": source.identity})
 
@@ -114,7 +128,8 @@ def newest_of_same_request(config: DataConfig, home: Path) -> DatasetFolder | No
     """The folder made last for the same settings, whatever the source was then."""
     request = config.model_dump(mode="json")
     manifests = {file.parent: read_json(file) for file in home.glob(f"[!.]*/{MANIFEST}")}
-    same = [folder for folder, manifest in manifests.items() if {"scenes": None, **manifest["request"]} == request]
+    later = {name: DataConfig.model_fields[name].default for name in LATER}
+    same = [folder for folder, manifest in manifests.items() if later | manifest["request"] == request]
     return open_dataset(max(same, key=lambda folder: manifests[folder]["created"])) if same else None
 
 

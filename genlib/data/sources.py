@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from abc import ABC, abstractmethod
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from importlib.metadata import version
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
@@ -18,6 +20,12 @@ if TYPE_CHECKING:
     from genlib.data.decode import Encoded
 
 Split = TypeVar("Split")
+Item = TypeVar("Item")
+
+# What folders and splits that hold no class are called, in any case; those for testing in the order of preference.
+TRAIN_NAMES = ("train", "training")
+TEST_NAMES = ("test", "testing", "holdout", "val", "valid", "validation", "dev")
+NAMED = 3  # of what is left out
 
 
 @dataclass(frozen=True)
@@ -35,10 +43,36 @@ class Rows:
 
 
 @dataclass(frozen=True)
+class LeftOut:
+    """Files or images of a source that are not in the dataset folder; the manifest lists them."""
+
+    what: str
+    count: int
+    kinds: dict[str, int]  # the most frequent first
+    first: list[str]  # the names of the first few
+
+    def sentence(self, source: str) -> str:
+        kinds = ", ".join(f"{count:,} {kind}" for kind, count in list(self.kinds.items())[:NAMED])
+        more = ", ..." if len(self.kinds) > NAMED else ""
+        first = ", ".join(self.first) + (", ..." if self.count > len(self.first) else "")
+        return f"{source}: {self.what} are left out, {self.count:,} in all ({kinds}{more}): {first}"
+
+
+def left_out(what: str, items: Sequence[Item], kind: Callable[[Item], str]) -> LeftOut:
+    kinds = Counter(kind(item) for item in items)
+    return LeftOut(what, len(items), dict(kinds.most_common()), [str(item) for item in items[:NAMED]])
+
+
+def kind_of(name: PurePosixPath) -> str:
+    return name.suffix.lower() or "without a suffix"
+
+
+@dataclass(frozen=True)
 class RawDataset:
     train: Rows
     test: Rows | None  # None: to be held out of train
     label_names: list[str] | None
+    left_out: list[LeftOut] = field(default_factory=list)
 
 
 class Source:
@@ -60,21 +94,48 @@ def choose(splits: Mapping[str, Split], config: DataConfig) -> tuple[Split, Spli
     """The train split and the test split, None if it is to be held out; UserError if a name is not there."""
     there = ", ".join(splits)
     if config.train_split not in splits:
-        remedy = "train" if "train" in splits else next(iter(splits))
         raise UserError(
             f"data.train_split '{config.train_split}' is not in {config.source}, which has: {there}; "
-            f"use data.train_split={remedy}."
+            f"use {proposed_splits(list(splits), config)}."
         )
     if config.test_split is None:
         return splits[config.train_split], None
     if config.test_split not in splits:
-        others = [name for name in splits if name != config.train_split]
+        others = by_role([name for name in splits if name != config.train_split], TEST_NAMES)
         remedy = "data.test_split=null to hold out data.test_fraction of the train split"
         raise UserError(
             f"data.test_split '{config.test_split}' is not in {config.source}, which has: {there}; use "
             + (f"data.test_split={others[0]}, or {remedy}." if others else f"{remedy}.")
         )
     return splits[config.train_split], splits[config.test_split]
+
+
+def proposed_splits(names: list[str], config: DataConfig) -> str:
+    """The settings of data.train_split, and of data.test_split if it is not right already, that fit these names."""
+    train = by_role(names, TRAIN_NAMES)[0]
+    proposal = f"data.train_split={train}"
+    tests = [name for name in by_role(names, TEST_NAMES) if name != train and plain(name) in TEST_NAMES]
+    if config.test_split is None and not tests or config.test_split in names and config.test_split != train:
+        return proposal
+    return f"{proposal} and data.test_split={tests[0] if tests else 'null'}"
+
+
+def by_role(names: list[str], role: tuple[str, ...]) -> list[str]:
+    """Names of the role first, in its order, then those that could be anything."""
+    return sorted(names, key=lambda name: role.index(plain(name)) if plain(name) in role else len(role))
+
+
+def looks_like_a_split(name: str) -> bool:
+    return plain(name) in (*TRAIN_NAMES, *TEST_NAMES)
+
+
+def is_for_training(name: str) -> bool:
+    return plain(name) in TRAIN_NAMES
+
+
+def plain(name: str) -> str:
+    """Hold-Out and hold_out => holdout."""
+    return re.sub(r"[-_ ]", "", name).lower()
 
 
 def hold_out(rows: Rows, fraction: float) -> tuple[Rows, Rows]:

@@ -7,6 +7,7 @@ one from standard input that is no file). A worker imports numpy and Pillow, not
 
 from __future__ import annotations
 
+import logging
 import os
 import pickle
 import signal
@@ -16,13 +17,17 @@ import warnings
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from queue import SimpleQueue
+from threading import Lock
 from typing import IO, TYPE_CHECKING
 
 if TYPE_CHECKING:
     from genlib.data.decode import Filled, Job
 
+log = logging.getLogger(__name__)
 Worker = subprocess.Popen[bytes]
+OUT_OF_MEMORY = 137  # a worker's exit code, as a shell reports a process that the kernel killed for it
 COMMAND = "import sys; sys.path[:] = {path!r}; from genlib.data.workers import serve; serve()"
 
 
@@ -32,13 +37,20 @@ def cores() -> int:
 
 
 class Workers:
-    """`count` worker processes, started by the first jobs, ended with the with block or however this process ends."""
+    """`count` worker processes, started by the first jobs, ended with the with block or however this process ends.
+
+    A worker that ends early, as when memory is short, is not replaced: the others do its job, and this process does it
+    when none is left.
+    """
 
     def __init__(self, count: int) -> None:
         self.count = count
         self.workers: list[Worker] = []
-        self.idle: SimpleQueue[Worker] = SimpleQueue()
+        self.alive = 0
+        self.idle: SimpleQueue[Worker | None] = SimpleQueue()  # None: there are no workers any more
         self.threads = ThreadPoolExecutor(count)  # each waits for one worker
+        self.alone = Lock()  # held by the one thread that works in this process
+        self.closing = False
 
     def start(self) -> None:
         # One thread each: the cores are shared out already.
@@ -48,6 +60,7 @@ class Workers:
             subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment)
             for _ in range(self.count)
         ]
+        self.alive = self.count
         for worker in self.workers:
             self.idle.put(worker)
 
@@ -59,13 +72,16 @@ class Workers:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.closing = True
         for worker in self.workers:
             worker.kill()  # idle, or of no use any more; what they wrote is in the file
             worker.wait()
+        self.idle.put(None)
         self.threads.shutdown(cancel_futures=True)
         for worker in self.workers:
             for pipe in pipes(worker):
-                pipe.close()
+                with suppress(OSError):  # a job that a killed worker did not read
+                    pipe.close()
 
     def fill(self, jobs: Iterable[Job]) -> Iterator[Filled]:
         """The jobs' results in the jobs' order; reads at most two jobs ahead for each worker."""
@@ -80,16 +96,39 @@ class Workers:
             yield future.result()
 
     def _run(self, job: Job) -> Filled:
-        worker = self.idle.get()
-        requests, replies = pipes(worker)
-        try:
-            pickle.dump(job, requests, pickle.HIGHEST_PROTOCOL)
-            requests.flush()
-            return pickle.load(replies)  # noqa: S301 - from a process of ours, over a pipe of ours
-        except (OSError, EOFError) as error:
-            raise RuntimeError(f"a decoding process ended early (exit code {worker.wait()})") from error
-        finally:
-            self.idle.put(worker)
+        while (worker := self.idle.get()) is not None:
+            requests, replies = pipes(worker)
+            try:
+                pickle.dump(job, requests, pickle.HIGHEST_PROTOCOL)
+                requests.flush()
+                filled: Filled = pickle.load(replies)  # noqa: S301 - from a process of ours, over a pipe of ours
+            except (OSError, EOFError, pickle.UnpicklingError):
+                self._lost(worker)
+            else:
+                self.idle.put(worker)
+                return filled
+        self.idle.put(None)  # for the other threads
+        if self.closing:
+            raise RuntimeError("the decoding processes were ended")
+        from genlib.data.decode import fill
+
+        with self.alone:
+            return fill(job)
+
+    def _lost(self, worker: Worker) -> None:
+        """Say that a worker has ended, and who does its job now."""
+        code = worker.wait()
+        if self.closing:
+            return
+        with self.alone:
+            self.alive -= 1
+            left = self.alive
+            if not left:
+                self.idle.put(None)
+        memory = ", perhaps for want of memory" if code in (-signal.SIGKILL, OUT_OF_MEMORY) else ""
+        reason = (f"signal {-code}" if code < 0 else f"exit code {code}") + memory
+        others = f"{left} other{'s decode' if left > 1 else ' decodes'}" if left else "this process decodes"
+        log.warning("a decoding process ended early (%s): %s its images", reason, others)
 
 
 def pipes(worker: Worker) -> tuple[IO[bytes], IO[bytes]]:
@@ -115,3 +154,5 @@ def serve() -> None:
             replies.flush()
         except BrokenPipeError:
             return
+        except MemoryError:
+            sys.exit(OUT_OF_MEMORY)

@@ -14,8 +14,9 @@ import pytest
 from genlib.data import build, workers
 from genlib.data.decode import Job
 from genlib.data.prepare import prepare
+from genlib.errors import UserError
 from tests.conftest import PROJECT
-from tests.data.sources import hub_folder
+from tests.data.sources import hub_folder, pictures, png
 
 # Makes even small sources worth worker processes.
 SMALL_JOBS = (
@@ -81,11 +82,61 @@ class Bomb:
         return os._exit, (9,)
 
 
-def test_a_worker_that_dies_is_an_error_not_a_wait(tmp_path):
-    with workers.Workers(1) as pool, pytest.raises(RuntimeError, match="exit code 9"):
-        list(pool.fill([Job(tmp_path / "x.npy", 0, [Bomb()])]))
-    assert pool.workers[0].returncode == 9
+@pytest.fixture
+def jobs(tmp_path):
+    """Jobs of one grey image each, the pixels they hold, and the file that they fill."""
+    images = pictures(12)
+    file = tmp_path / "images.npy"
+    np.save(file, np.zeros((len(images), 1, 8, 8), np.uint8))
+    return [Job(file, row, [png(image)]) for row, image in enumerate(images)], images, file
+
+
+def test_the_images_of_a_killed_worker_are_decoded_by_the_others(jobs, caplog):
+    todo, images, file = jobs
+    with workers.Workers(2) as pool:
+        pool.start()
+        pool.workers[0].kill()
+        assert [result.rows for result in pool.fill(todo)] == [1] * len(todo)
+    np.testing.assert_array_equal(np.load(file)[:, 0], images)
+    assert caplog.messages == [
+        "a decoding process ended early (signal 9, perhaps for want of memory): 1 other decodes its images"
+    ]
+
+
+def test_without_any_worker_left_this_process_decodes(jobs, caplog):
+    todo, images, file = jobs
+    with workers.Workers(2) as pool:
+        pool.start()
+        for worker in pool.workers:
+            worker.kill()
+        assert [result.rows for result in pool.fill(todo)] == [1] * len(todo)
+    np.testing.assert_array_equal(np.load(file)[:, 0], images)
+    assert len(caplog.messages) == 2 and "this process decodes its images" in caplog.messages[1]
+
+
+def test_an_image_that_ends_every_worker_is_a_corrupt_row_in_the_end(tmp_path, caplog):
+    file = tmp_path / "images.npy"
+    np.save(file, np.zeros((1, 1, 8, 8), np.uint8))
+    with workers.Workers(2) as pool:
+        (result,) = pool.fill([Job(file, 0, [Bomb()])])
+    assert set(result.failures) == {0} and len(caplog.messages) == 2 and "exit code 9" in caplog.messages[0]
     assert pickle.loads(pickle.dumps(Job(tmp_path, 0, [b"x"]))).encoded == [b"x"]
+
+
+def test_workers_are_ended_while_jobs_wait_and_nothing_is_said(jobs, caplog):
+    todo, _, _ = jobs
+    with workers.Workers(1) as pool:
+        next(pool.fill(todo))
+    assert pool.workers[0].returncode is not None and not caplog.messages
+
+
+def test_too_little_memory_in_this_process_is_one_line(home, config, flowers, monkeypatch):
+    def exhausted(*_):
+        raise MemoryError
+
+    monkeypatch.setattr(build, "fill", exhausted)
+    with pytest.raises(UserError, match="not enough memory to decode .*data.max_pixels"):
+        prepare(config(flowers[0]))
 
 
 def test_a_second_call_imports_nothing_heavy(home, flowers):
