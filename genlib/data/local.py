@@ -7,8 +7,9 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 
 from genlib.config import DataConfig
+from genlib.data.classes import class_order
 from genlib.data.columns import Table, read_tables
-from genlib.data.fingerprint import Listing, content_hash, list_files
+from genlib.data.fingerprint import Listing, content_hash, list_files, with_beside
 from genlib.data.sources import ImageSource, RawDataset, Rows, choose
 from genlib.errors import UserError
 
@@ -25,7 +26,7 @@ class LocalSource(ImageSource):
 
     def __init__(self, path: Path, cache: Path, progress: bool) -> None:
         self.path, self.name = path, path.stem if path.is_file() else path.name
-        self.listing = list_files(path)
+        self.listing = content_of(path)
         if not self.listing.files:
             raise UserError(f"data.source {path} is an empty folder; name one with images or Parquet files.")
         if path.is_file() and path.suffix != ".parquet":
@@ -33,7 +34,7 @@ class LocalSource(ImageSource):
         self.identity = {"files": content_hash(self.listing, cache, progress)}
 
     def check_unchanged(self) -> None:
-        if list_files(self.path) != self.listing:
+        if content_of(self.path) != self.listing:
             raise UserError(f"data.source {self.path} changed while it was read; call again when it is complete.")
 
     def read(self, config: DataConfig, scratch: Path) -> RawDataset:
@@ -52,6 +53,16 @@ class LocalSource(ImageSource):
         from genlib.data.tables import local_tables
 
         return local_tables(self.path, config.subset, scratch)
+
+
+def content_of(path: Path) -> Listing:
+    """The files of a source, and those that its tables name; UserError for what cannot be read."""
+    listing = list_files(path)
+    if not any(file.name.endswith(".parquet") for file in listing.files):
+        return listing
+    from genlib.data.parquet import named_images
+
+    return with_beside(listing, named_images(listing))
 
 
 def image_folder(listing: Listing, config: DataConfig) -> RawDataset | None:
@@ -74,7 +85,7 @@ def image_folder(listing: Listing, config: DataConfig) -> RawDataset | None:
     for image in images:
         splits.setdefault(image.parts[0] if nested else "train", []).append(image)
     train, test = choose({name: (name, members) for name, members in splits.items()}, config)
-    label_names = sorted({image.parent.name for _, members in (train, test or train) for image in members})
+    label_names = class_order(image.parent.name for _, members in (train, test or train) for image in members)
     label_of = {name: label for label, name in enumerate(label_names)} if depths == {1} else None
 
     def rows(split: tuple[str, list[PurePosixPath]]) -> Rows:
