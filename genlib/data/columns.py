@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -13,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from genlib.config import DataConfig
+from genlib.data.classes import class_order
 from genlib.data.sources import RawDataset, Rows, choose
 from genlib.errors import UserError
 from genlib.validation import did_you_mean
@@ -21,11 +24,27 @@ if TYPE_CHECKING:
     from genlib.data.decode import Encoded
 
 
+log = logging.getLogger(__name__)
+Kind = Literal["image", "bytes", "classes", "numbers", "booleans", "words", "nothing", "other"]
+IMAGES: tuple[Kind, ...] = ("image", "bytes")
+LABELS: tuple[Kind, ...] = ("classes", "numbers", "booleans", "words", "nothing")
+WITHHELD = -1  # in a column of numbers or classes: the label is not told, as in some test splits
+Label = int | str  # booleans are integers
+
+
 @dataclass(frozen=True)
 class Column:
-    kind: Literal["image", "bytes", "classes", "countable", "other"]  # bytes: perhaps encoded images, of no such type
+    kind: Kind  # bytes: perhaps encoded images, of no such type; numbers: integers or floats; nothing: nulls alone
     type: str  # as its reader calls it
     names: tuple[str, ...] = ()  # of classes
+
+    def agrees_with(self, other: Column) -> bool:
+        """Whether one column may be read from both: images of any type, or labels that can be told apart."""
+        if self.kind in IMAGES:
+            return other.kind in IMAGES
+        if self.kind in LABELS and other.kind in LABELS and "nothing" in (self.kind, other.kind):
+            return True
+        return (self.kind, self.names) == (other.kind, other.names)
 
 
 class Table(ABC):
@@ -66,29 +85,31 @@ def read_tables(tables: Mapping[str, Table], config: DataConfig) -> RawDataset:
     chosen = [train, test] if test else [train]
     for name, table in chosen:
         for column in filter(None, (image, label)):
-            if table.columns.get(column) != columns[column]:
+            if column not in table.columns or not columns[column].agrees_with(table.columns[column]):
                 raise UserError(
                     f"column '{column}' of {config.source} differs between its splits '{train[0]}' and '{name}'; "
                     "name splits that are alike."
                 )
-    values = [table.values(label) if label else [] for _, table in chosen]
-    names, position = numbering(columns[label], values) if label else (None, {})
+    names: list[str] | None = None
+    labels: list[np.ndarray | None] = [None] * len(chosen)
+    if label:
+        kinds = [table.columns[label] for _, table in chosen]
+        known = next((column for column in kinds if column.kind != "nothing"), kinds[0])
+        where = [f"column '{label}' of split '{name}' of {config.source}" for name, _ in chosen]
+        told = [told_labels(table.values(label), known, of) for (_, table), of in zip(chosen, where, strict=True)]
+        names, position = numbering(known, told, where[0])
+        labels = [numbered(of_split, position, of) for of_split, of in zip(told, where, strict=True)]
     rows = [
-        Rows(
-            name,
-            range(len(table)),
-            partial(table.images, image),
-            numbered(of_split, position, f"split '{name}' of {config.source}") if label else None,
-        )
-        for (name, table), of_split in zip(chosen, values, strict=True)
+        Rows(name, range(len(table)), partial(table.images, image), of_split)
+        for (name, table), of_split in zip(chosen, labels, strict=True)
     ]
-    return RawDataset(rows[0], rows[1] if test else None, names)
+    return RawDataset(rows[0], rows[1] if test else None, names or None)
 
 
 def find_image_column(columns: Mapping[str, Column], config: DataConfig) -> str:
     named = named_column(columns, config, "image_column")
     if named:
-        if columns[named].kind not in ("image", "bytes"):
+        if columns[named].kind not in IMAGES:
             raise UserError(
                 f"data.image_column '{named}' of {config.source} is {columns[named].type}; "
                 f"name a column of images or of encoded bytes ({listed(columns)})."
@@ -110,10 +131,10 @@ def find_image_column(columns: Mapping[str, Column], config: DataConfig) -> str:
 def find_label_column(columns: Mapping[str, Column], config: DataConfig) -> str | None:
     named = named_column(columns, config, "label_column")
     if named:
-        if columns[named].kind not in ("classes", "countable"):
+        if columns[named].kind not in LABELS:
             raise UserError(
                 f"data.label_column '{named}' of {config.source} is {columns[named].type}; "
-                f"name a column of classes, whole numbers or words ({listed(columns)})."
+                f"name a column of classes, whole numbers, booleans or words ({listed(columns)})."
             )
         return named
     labels = [name for name, column in columns.items() if column.kind == "classes"]
@@ -138,25 +159,62 @@ def listed(columns: Mapping[str, Column]) -> str:
     return f"columns: {', '.join(f'{name}: {column.type}' for name, column in columns.items())}"
 
 
-def numbering(column: Column, values: list[list[Any]]) -> tuple[list[str], dict[Any, int]]:
-    """The names of the labels, and the position of each value that a label column may hold."""
+def told_labels(values: list[Any], column: Column, where: str) -> list[Label | None]:
+    """The labels as a split tells them, None where it does not: null, NaN, and -1 among numbers and classes.
+
+    UserError for numbers that are not whole. Integers with nulls come as floats from pandas.
+    """
+    found: list[Label | None] = []
+    for row, value in enumerate(values):
+        if isinstance(value, float) and not math.isnan(value):
+            if not value.is_integer():
+                raise UserError(
+                    f"row {row} of {where} holds {value}, and labels are whole numbers, booleans or words; name "
+                    "another column in data.label_column, or write its classes as one of these."
+                )
+            value = int(value)
+        is_withheld = value is None or value != value or (value == WITHHELD and column.kind in ("classes", "numbers"))
+        found.append(None if is_withheld else value)
+    return found
+
+
+def numbering(column: Column, told: list[list[Label | None]], where: str) -> tuple[list[str], dict[Label, int]]:
+    """The names of the labels, and the position of each label that the splits tell."""
     if column.kind == "classes":
-        return list(column.names), {label: label for label in range(len(column.names))}
-    known = sorted({value for of_split in values for value in of_split if value is not None})
-    return [str(value) for value in known], {value: label for label, value in enumerate(known)}
+        if len(set(column.names)) < len(column.names):
+            twice = next(name for name in column.names if column.names.count(name) > 1)
+            raise UserError(f"{where} has two classes named '{twice}'; give each a name of its own.")
+        by_name: dict[Label, int] = {name: label for label, name in enumerate(column.names)}
+        return list(column.names), by_name | {label: label for label in range(len(column.names))}
+    known = {label for of_split in told for label in of_split if label is not None}
+    ordered: list[Any] = class_order(map(str, known)) if column.kind == "words" else sorted(known)
+    return list(map(str, ordered)), {value: label for label, value in enumerate(ordered)}
 
 
-def numbered(values: list[Any], position: dict[Any, int], where: str) -> np.ndarray | None:
-    """int64 (N,); None for a split whose labels are withheld (-1 or null, as in some test splits)."""
-    labels = np.array([position.get(value, -1) for value in values], np.int64)
-    missing = np.flatnonzero(labels < 0)
-    if 0 < len(missing) < len(labels):
-        raise UserError(f"row {missing[0]} of {where} has no label ({values[missing[0]]!r}); mend or remove such rows.")
-    return None if len(missing) else labels
+def numbered(told: list[Label | None], position: dict[Label, int], where: str) -> np.ndarray | None:
+    """int64 (N,); None for a split whose labels are all withheld. UserError where only some are, or are no class."""
+    unknown = next((row for row, label in enumerate(told) if label is not None and label not in position), None)
+    if unknown is not None:
+        raise UserError(
+            f"row {unknown} of {where} has the label {told[unknown]!r}, which is none of its "
+            f"{len(set(position.values()))} classes; mend or remove such rows."
+        )
+    missing = [row for row, label in enumerate(told) if label is None]
+    if 0 < len(missing) < len(told):
+        raise UserError(
+            f"{len(missing)} of {len(told)} rows of {where} have no label (null, NaN or {WITHHELD}), row {missing[0]} "
+            "the first; fill in or remove such rows."
+        )
+    if missing:
+        log.warning(
+            "%s holds no label (null, NaN or %s in each row): the split is taken as unlabelled", where, WITHHELD
+        )
+        return None
+    return np.array([position[label] for label in told if label is not None], np.int64)
 
 
-def encoded(cell: Any) -> Encoded:
-    """A cell of an image column, or of one of plain bytes."""
-    if not isinstance(cell, dict):
-        return cell
-    return cell.get("path") if cell.get("bytes") is None else cell["bytes"]
+def encoded(cell: Any, folder: Path | None = None) -> Encoded:
+    """A cell of an image column, or of one of plain bytes; the path of a file is taken relative to `folder`."""
+    if isinstance(cell, dict):
+        cell = cell.get("path") or None if cell.get("bytes") is None else cell["bytes"]
+    return str(folder / cell) if folder is not None and isinstance(cell, str) else cell

@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 import stat
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -28,13 +28,21 @@ class FileState(NamedTuple):
 
 @dataclass(frozen=True)
 class Listing:
-    """A local source's files, in the order of their names; hidden ones are no data."""
+    """A local source's files, in the order of their names; hidden ones are no data.
+
+    `beside` are images that its tables name and that are none of these files: part of its content all the same.
+    """
 
     root: Path
     files: list[FileState]
+    beside: tuple[FileState, ...] = ()  # their names may lead out of the folder
+
+    @property
+    def folder(self) -> Path:
+        return self.root if self.root.is_dir() else self.root.parent
 
     def path(self, file: FileState) -> Path:
-        return self.root / file.name if self.root.is_dir() else self.root
+        return self.folder / file.name
 
 
 def list_files(root: Path) -> Listing:
@@ -52,8 +60,19 @@ def list_files(root: Path) -> Listing:
             raise UserError(not_text(name))
         if not stat.S_ISREG(state.st_mode):
             raise UserError(f"data.source: {root / name} is a pipe, a socket or a device; remove it, or name another.")
-    files = [FileState(name, state.st_size, state.st_mtime_ns, state.st_ctime_ns) for name, state in names]
-    return Listing(root, sorted(files))
+    return Listing(root, sorted(state_of(name, state) for name, state in names))
+
+
+def state_of(name: str, state: os.stat_result) -> FileState:
+    return FileState(name, state.st_size, state.st_mtime_ns, state.st_ctime_ns)
+
+
+def with_beside(listing: Listing, images: Iterable[Path]) -> Listing:
+    """The listing with those of these files that are not in it."""
+    folder = listing.folder
+    listed = {folder / file.name for file in listing.files}
+    states = [state_of(os.path.relpath(image, folder), image.stat()) for image in set(images) - listed]
+    return replace(listing, beside=tuple(sorted(states)))
 
 
 def is_text(name: str) -> bool:
@@ -91,11 +110,12 @@ def content_hash(listing: Listing, cache: Path, progress: bool = True) -> str:
     `cache` holds one small file for each state of a source that was hashed before, named by the hash of its root and of
     its files' names, sizes and times, so that a second call reads no contents.
     """
-    known = cache / sha256_of_json([str(listing.root), listing.files])
+    states = [*listing.files, *listing.beside]
+    known = cache / sha256_of_json([str(listing.root), states])
     if known.exists():
         return known.read_text()
     content = sha256_of_json([[file.name, file.size, digest] for file, digest in read(listing, progress)])
-    newest = max((file.modified for file in listing.files), default=0)
+    newest = max((file.modified for file in states), default=0)
     if newest < time.time_ns() - SETTLED_NANOSECONDS:
         cache.mkdir(exist_ok=True)
         write_bytes(known, content.encode())
@@ -106,13 +126,14 @@ def read(listing: Listing, progress: bool) -> Iterator[tuple[FileState, str]]:
     """Each file with the SHA-256 of its contents, read on all cores."""
     from tqdm import tqdm
 
-    size = sum(file.size for file in listing.files)
+    files = [*listing.files, *listing.beside]
+    size = sum(file.size for file in files)
     disable = None if progress else True  # None: shown on a terminal only
     with (
         ThreadPoolExecutor(cores()) as threads,
         tqdm(total=size, desc="reading source", unit="B", unit_scale=True, disable=disable, leave=False) as bar,
     ):
-        digests = threads.map(sha256_of_file, map(listing.path, listing.files))
-        for file, digest in zip(listing.files, digests, strict=True):
+        digests = threads.map(sha256_of_file, map(listing.path, files))
+        for file, digest in zip(files, digests, strict=True):
             bar.update(file.size)
             yield file, digest

@@ -9,6 +9,7 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 
 from genlib.config import DataConfig
+from genlib.data.classes import class_order
 from genlib.data.decode import is_image
 from genlib.data.fingerprint import Listing
 from genlib.data.local import has_image_suffix, names_of
@@ -61,7 +62,9 @@ def image_folder(listing: Listing, config: DataConfig) -> RawDataset:
         (name, *in_classes(name, members, nested, config, root, beside))
         for name, members in filter(None, (train, test))
     ]
-    label_names = None if found[0][2] is None else in_order({name for _, _, classes in found for name in classes or ()})
+    label_names = (
+        None if found[0][2] is None else class_order(name for _, _, classes in found for name in classes or ())
+    )
     if config.label_column and not label_names:
         raise UserError(
             f"data.label_column is '{config.label_column}', but the images of {root} lie in no class folders; set "
@@ -160,12 +163,6 @@ def in_classes(
         )
     by_top = config.folders == "classes"
     return classed, [image.parts[above] if by_top else image.parent.name for image in classed]
-
-
-def in_order(names: Iterable[str]) -> list[str]:
-    """Sorted as numbers if all are whole numbers, else as text."""
-    ordered = sorted(names)
-    return sorted(ordered, key=int) if all(name.isdecimal() for name in ordered) else ordered
 
 
 def counted(kinds: Iterable[str]) -> str:

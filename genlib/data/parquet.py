@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -12,25 +13,84 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from genlib.data.columns import Column, Table, encoded, reading
+from genlib.data.columns import IMAGES, Column, Kind, Table, encoded, reading
 from genlib.data.decode import Encoded
-from genlib.data.fingerprint import Listing
+from genlib.data.fingerprint import FileState, Listing
+from genlib.errors import UserError
 
 SPLIT = re.compile(r"(?:data/)?(train|test|validation)(?:-\d+-of-\d+)?\.parquet")
 READ_ROWS = 64
+BINARY = (pa.types.is_binary, pa.types.is_large_binary, pa.types.is_binary_view)
+TYPES: dict[Kind, tuple[Callable[[pa.DataType], bool], ...]] = {
+    "numbers": (pa.types.is_integer, pa.types.is_floating),
+    "booleans": (pa.types.is_boolean,),
+    "words": (pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view),
+    "nothing": (pa.types.is_null,),
+}
 
 
-def parquet_tables(listing: Listing) -> dict[str, Table] | None:
-    """The splits of one Parquet file or of a folder of nothing else; None where only `datasets` knows the rules."""
+def parquet_tables(listing: Listing, named: set[Path]) -> dict[str, Table] | None:
+    """The splits of one Parquet file or of a folder of such files; `named` are the images that their cells name.
+
+    None where only `datasets` knows the rules.
+    """
     if listing.root.is_file():
         return {"train": ParquetTable([listing.root])}
     splits: dict[str, list[Path]] = {}
-    for file in listing.files:
+    for file in filter(is_parquet, listing.files):
         name = SPLIT.fullmatch(file.name)
         if not name:
+            if named:
+                raise UserError(
+                    f"data.source {listing.root} has Parquet files that name images, and {file.name} does not say of "
+                    "which split; call it train.parquet, test.parquet or validation.parquet, or name one file alone."
+                )
             return None
         splits.setdefault(name[1], []).append(listing.path(file))
     return {split: ParquetTable(files) for split, files in splits.items()}
+
+
+def is_parquet(file: FileState) -> bool:
+    return file.name.endswith(".parquet")
+
+
+def named_images(listing: Listing) -> set[Path]:
+    """The files, as far as they exist, that cells without bytes name in the image columns of a source's tables."""
+    return {
+        image for file in listing.files if is_parquet(file) for image in named_in(listing.path(file)) if is_there(image)
+    }
+
+
+def named_in(file: Path) -> set[Path]:
+    """What cells {bytes: null, path: ...} name, relative to the table's folder; read where there are such cells."""
+    found: set[str | None] = set()
+    with reading(file), pq.ParquetFile(file) as table:
+        for name, column in columns_of(table.schema_arrow).items():
+            arrow = table.schema_arrow.field(name).type
+            if column.kind not in IMAGES or not pa.types.is_struct(arrow) or arrow.get_field_index("path") < 0:
+                continue
+            groups = range(table.metadata.num_row_groups)
+            open_groups = [
+                group for group in groups if may_hold_nulls(table.metadata.row_group(group), f"{name}.bytes")
+            ]
+            if open_groups:
+                for batch in table.iter_batches(columns=[f"{name}.path"], row_groups=open_groups):
+                    found.update(cell["path"] for cell in batch.column(0).to_pylist() if cell)
+    return {Path(os.path.normpath(file.parent / path)) for path in found if path}
+
+
+def may_hold_nulls(group: pq.RowGroupMetaData, leaf: str) -> bool:
+    """As its statistics say, or where it has none."""
+    leaves = [group.column(index) for index in range(group.num_columns)]
+    statistics = next((column.statistics for column in leaves if column.path_in_schema == leaf), None)
+    return statistics is None or not statistics.has_null_count or statistics.null_count > 0
+
+
+def is_there(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except (OSError, ValueError):  # a name that no file can have
+        return False
 
 
 class ParquetTable(Table):
@@ -38,9 +98,13 @@ class ParquetTable(Table):
 
     def __init__(self, files: list[Path]) -> None:
         self.files = files
-        with reading(files[0].parent):
-            self.length = sum(pq.read_metadata(file).num_rows for file in files)
-            self.columns = columns_of(pq.read_schema(files[0]))
+        self.length = 0
+        of_files: dict[Path, dict[str, Column]] = {}
+        for file in files:
+            with reading(file), pq.ParquetFile(file) as opened:
+                self.length += opened.metadata.num_rows
+                of_files[file] = columns_of(opened.schema_arrow)
+        self.columns = common_columns(of_files)
         self._cells: Iterator[Encoded] = iter(())  # of the image column, from row _next on
         self._next = self.length
 
@@ -48,26 +112,49 @@ class ParquetTable(Table):
         return self.length
 
     def values(self, column: str) -> list[Any]:
-        with reading(self.files[0].parent):
-            return [cell for batch in self._batches(column) for cell in batch.to_pylist()]
+        return [cell for _, batch in self._batches(column) for cell in batch]
 
     def images(self, column: str, numbers: Sequence[int]) -> list[Encoded]:
         """Reads on from the last call, and again from the first row only where the numbers go back."""
         if numbers and numbers[0] < self._next:
-            self._cells = (encoded(cell) for batch in self._batches(column) for cell in batch.to_pylist())
+            self._cells = (encoded(cell, file.parent) for file, batch in self._batches(column) for cell in batch)
             self._next = 0
         found = []
-        with reading(self.files[0].parent):
-            for number in numbers:
-                found.append(next(islice(self._cells, number - self._next, None)))
-                self._next = number + 1
+        for number in numbers:
+            found.append(next(islice(self._cells, number - self._next, None)))
+            self._next = number + 1
         return found
 
-    def _batches(self, column: str) -> Iterator[pa.Array]:
+    def _batches(self, column: str) -> Iterator[tuple[Path, list[Any]]]:
+        """Some cells at a time, with their file; UserError that names a file which is damaged."""
         for file in self.files:
-            with pq.ParquetFile(file) as opened:
+            with reading(file), pq.ParquetFile(file) as opened:
                 for batch in opened.iter_batches(READ_ROWS, columns=[column]):
-                    yield batch.column(0)
+                    yield file, batch.column(0).to_pylist()
+
+
+def common_columns(of_files: Mapping[Path, Mapping[str, Column]]) -> dict[str, Column]:
+    """The columns of a split's files. UserError where the images or classes of one file are not those of the others.
+
+    Another column that differs is of no kind that could be read, and its type tells in which files it is what.
+    """
+    common: dict[str, Column] = {}
+    for name in dict.fromkeys(name for columns in of_files.values() for name in columns):
+        absent = Column("other", "absent")
+        columns = {file: columns.get(name, absent) for file, columns in of_files.items()}
+        known = next((column for column in columns.values() if column.kind != "nothing"), columns[next(iter(columns))])
+        other = next((file for file, column in columns.items() if not known.agrees_with(column)), None)
+        if other is None:
+            common[name] = known
+            continue
+        first = next(file for file, column in columns.items() if column is known)
+        types = f"{known.type} in {first}, {columns[other].type} in {other}"
+        if {known.kind, columns[other].kind} & {"image", "classes"}:
+            if known.type == columns[other].type:
+                types = f"of other names in {first} than in {other}"
+            raise UserError(f"the Parquet files of one split differ: column '{name}' is {types}; make them alike.")
+        common[name] = Column("other", types)
+    return common
 
 
 def columns_of(schema: pa.Schema) -> dict[str, Column]:
@@ -82,11 +169,14 @@ def column_of(arrow: pa.DataType, feature: Any) -> Column:
     if kind == "Image":
         return Column("image", "Image")
     if kind == "ClassLabel":
-        names = feature.get("names") or map(str, range(feature["num_classes"]))
-        return Column("classes", "ClassLabel", tuple(names))
+        names = feature.get("names") or range(feature["num_classes"])
+        return Column("classes", "ClassLabel", tuple(map(str, names)))
     has_bytes = pa.types.is_struct(arrow) and arrow.get_field_index("bytes") >= 0
     inner = arrow.field("bytes").type if has_bytes else arrow
-    if pa.types.is_binary(inner) or pa.types.is_large_binary(inner):
+    if any(is_type(inner) for is_type in BINARY):
         return Column("bytes", str(arrow))
-    countable = (pa.types.is_integer, pa.types.is_boolean, pa.types.is_string, pa.types.is_large_string)
-    return Column("countable" if any(is_kind(arrow) for is_kind in countable) else "other", str(arrow))
+    value = arrow.value_type if pa.types.is_dictionary(arrow) else arrow  # pandas' category
+    for of_kind, tests in TYPES.items():
+        if any(is_type(value) for is_type in tests):
+            return Column(of_kind, str(arrow))
+    return Column("other", str(arrow))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -9,9 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import datasets
+from datasets.packaged_modules.parquet.parquet import Parquet
 
 from genlib.data.columns import Column, Table, encoded, reading
 from genlib.data.decode import Encoded
+from genlib.data.parquet import ParquetTable
 
 
 @contextmanager
@@ -37,8 +40,13 @@ def local_tables(path: Path, subset: str | None, scratch: Path) -> dict[str, Tab
         if is_saved(path) and not subset:
             found = datasets.load_from_disk(str(path))
             splits = {"train": found} if isinstance(found, datasets.Dataset) else found
-            return {str(name): DatasetTable(split) for name, split in splits.items()}
-        return built_tables(datasets.load_dataset_builder(str(path), subset, cache_dir=str(scratch)))
+            return {str(name): DatasetTable(split, path) for name, split in splits.items()}
+        builder = datasets.load_dataset_builder(str(path), subset, cache_dir=str(scratch))
+        if isinstance(builder, Parquet) and builder.info.features is None:
+            # Only which file belongs to which split is asked: what is in the files is read without a copy.
+            files = builder.config.data_files.items()
+            return {str(split): ParquetTable(list(map(Path, of_split))) for split, of_split in files}
+        return built_tables(builder, path)
 
 
 def is_saved(path: Path) -> bool:
@@ -46,20 +54,20 @@ def is_saved(path: Path) -> bool:
     return any((path / name).exists() for name in ("dataset_dict.json", "state.json"))
 
 
-def built_tables(builder: datasets.DatasetBuilder) -> dict[str, Table]:
+def built_tables(builder: datasets.DatasetBuilder, folder: Path | None = None) -> dict[str, Table]:
     """Every split, downloaded and converted; empty ones too, which load_dataset stumbles over."""
     builder.download_and_prepare()
     info = builder.info
     empty = datasets.Dataset.from_dict({name: [] for name in info.features}, info.features)
     return {
-        name: DatasetTable(builder.as_dataset(name) if split.num_examples else empty)
+        name: DatasetTable(builder.as_dataset(name) if split.num_examples else empty, folder)
         for name, split in info.splits.items()
     }
 
 
 class DatasetTable(Table):
-    def __init__(self, dataset: datasets.Dataset) -> None:
-        self.dataset = dataset
+    def __init__(self, dataset: datasets.Dataset, folder: Path | None) -> None:
+        self.dataset, self.folder = dataset, folder
         self.columns = {name: column_of(feature) for name, feature in dataset.features.items()}
 
     def __len__(self) -> int:
@@ -72,7 +80,7 @@ class DatasetTable(Table):
         images = self.dataset.select_columns([column])
         if self.columns[column].kind == "image":
             images = images.cast_column(column, datasets.Image(decode=False))
-        return [encoded(cell) for cell in images[numbers][column]]
+        return [encoded(cell, self.folder) for cell in images[numbers][column]]
 
 
 def column_of(feature: Any) -> Column:
@@ -80,9 +88,14 @@ def column_of(feature: Any) -> Column:
     if isinstance(feature, datasets.Image):
         return Column("image", "Image")
     if isinstance(feature, datasets.ClassLabel):
-        return Column("classes", "ClassLabel", tuple(feature.names))
+        return Column("classes", "ClassLabel", tuple(map(str, feature.names)))
     inner = feature.get("bytes") if isinstance(feature, dict) else feature
     if isinstance(inner, datasets.Value) and "binary" in inner.dtype:
         return Column("bytes", kind)
-    countable = isinstance(feature, datasets.Value) and any(part in kind for part in ("int", "string", "bool"))
-    return Column("countable" if countable else "other", kind)
+    if not isinstance(feature, datasets.Value):
+        return Column("other", kind)
+    if re.fullmatch(r"u?int\d+|float\d+", kind):
+        return Column("numbers", kind)
+    if kind in ("string", "large_string", "string_view"):
+        return Column("words", kind)
+    return Column("booleans" if kind == "bool" else "nothing" if kind == "null" else "other", kind)

@@ -125,7 +125,7 @@ def test_withheld_test_labels_are_no_labels_and_gaps_are_refused(home, config, t
         for split, values in {"train": [0, 1, 2], "test": labels}.items():
             table(images, values).to_parquet(str(tmp_path / name / f"{split}.parquet"))
     assert prepare(config(tmp_path / "withheld")).labels("test") is None
-    with pytest.raises(UserError, match="row 1 of split 'test' of .*gaps has no label"):
+    with pytest.raises(UserError, match=r"1 of 3 rows of .* split 'test' of .*gaps have no label .*row 1 the first"):
         prepare(config(tmp_path / "gaps"))
 
 

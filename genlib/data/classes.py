@@ -1,0 +1,39 @@
+"""Classes of images: the order of their names, and those that a split has no image of."""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from decimal import Decimal
+
+import numpy as np
+
+log = logging.getLogger(__name__)
+NUMBER = re.compile(r"[+-]?\d+(\.\d+)?")
+NAMES_SHOWN = 5
+
+
+def class_order(names: Iterable[str]) -> list[str]:
+    """Each name once, numbers by their value ('2' before '10') and before words, which stand in the order of text."""
+
+    def key(name: str) -> tuple[bool, Decimal, str]:
+        is_number = bool(NUMBER.fullmatch(name))
+        return not is_number, Decimal(name) if is_number else Decimal(0), name
+
+    return sorted(set(names), key=key)
+
+
+def warn_of_missing_classes(names: Sequence[str], labels: Mapping[str, np.ndarray | None], source: str) -> None:
+    """Log how many classes have no image in a split, by the split's name; a split without labels is passed over."""
+    for part, of_part in labels.items():
+        if of_part is None:
+            continue
+        there = set(of_part.tolist())
+        missing = [name for label, name in enumerate(names) if label not in there]
+        if missing:
+            shown = ", ".join(missing[:NAMES_SHOWN]) + (", ..." if len(missing) > NAMES_SHOWN else "")
+            log.warning(
+                "%s of the %s classes of %s have no %s image (%s): no model is ever %s on them",
+                *(len(missing), len(names), source, part, shown, "trained" if part == "train" else "tested"),
+            )
