@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import types
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, TypeVar, Union, get_args, get_origin
+from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
@@ -179,9 +179,15 @@ def section_of(field: FieldInfo) -> Any:
 
 
 def choices_of(field: FieldInfo | None) -> tuple[type[BaseModel], ...]:
-    """The models that a field chooses from by their `name`; none for other fields."""
-    annotation = field.annotation if field else None
-    return get_args(annotation) if field and field.discriminator and is_union(annotation) else ()
+    """The models that a field chooses from by their `name`, null or not; none for other fields."""
+    if field is None or not is_union(field.annotation):
+        return ()
+    if field.discriminator:
+        return get_args(field.annotation)
+    for option in get_args(field.annotation):  # such as a choice or null
+        if get_origin(option) is Annotated and any(getattr(part, "discriminator", None) for part in get_args(option)):
+            return get_args(get_args(option)[0])
+    return ()
 
 
 def is_union(annotation: Any) -> bool:

@@ -8,7 +8,7 @@ last of two equal keys win. Here a plain value is null, true or false, a number,
 from __future__ import annotations
 
 import re
-from typing import Any
+from typing import Any, ClassVar
 
 import yaml
 
@@ -44,7 +44,7 @@ class CoreLoader(yaml.SafeLoader):
 
     # Two tables of PyYAML: by first character (tag, pattern), and by tag what makes a value.
     yaml_implicit_resolvers: dict[Any, Any] = {}
-    yaml_constructors: dict[Any, Any] = {
+    yaml_constructors: ClassVar[dict[Any, Any]] = {
         tag: make
         for tag, make in yaml.SafeLoader.yaml_constructors.items()
         if tag is None or tag.removeprefix(PREFIX) in {*CORE, "str", "seq", "map"}
@@ -85,6 +85,9 @@ class CoreLoader(yaml.SafeLoader):
         text = self.construct_scalar(node).replace("_", "")
         return int(text, 0) if re.match("0[ox]", text) else int(text)
 
+    def construct_text(self, node: Any) -> str:
+        return str(self.construct_scalar(node))
+
     def construct_number(self, node: Any) -> float:
         text = self.construct_scalar(node)
         return float(text.replace(".", "", 1) if re.search(r"\.(inf|nan)", text, re.I) else text)
@@ -99,7 +102,7 @@ for name, (pattern, firsts) in CORE.items():
     CoreDumper.add_implicit_resolver(PREFIX + name, anchored(pattern), firsts)
 CoreLoader.add_constructor(f"{PREFIX}int", CoreLoader.construct_whole_number)
 CoreLoader.add_constructor(f"{PREFIX}float", CoreLoader.construct_number)
-CoreLoader.add_constructor(f"{PREFIX}merge", CoreLoader.construct_yaml_str)  # << where it is no key
+CoreLoader.add_constructor(f"{PREFIX}merge", CoreLoader.construct_text)  # << where it is no key
 
 
 def at(event: Any) -> str:

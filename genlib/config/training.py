@@ -78,8 +78,9 @@ class TrainingConfig(Section):
     @field_validator("processes", mode="before")
     @classmethod
     def counts_or_is_auto(cls, processes: object) -> object:
-        is_count = isinstance(processes, int) and not isinstance(processes, bool)
-        if processes == "auto" or (is_count and 1 <= processes <= MOST_PROCESSES):
+        if processes == "auto":
+            return processes
+        if isinstance(processes, int) and not isinstance(processes, bool) and 1 <= processes <= MOST_PROCESSES:
             return processes
         raise ValueError(
             f"{quoted(processes)} must be a whole number from 1 to {MOST_PROCESSES}, or auto for one process a GPU"
