@@ -1,10 +1,13 @@
 import os
+import re
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from genlib.cli import main
+from genlib.config import RunConfig
+from genlib.listing import listing, sections_below
 
 
 def refused(capsys, *arguments):
@@ -75,13 +78,37 @@ def test_the_methods_are_listed_with_their_keys(capsys):
     assert main(["methods"]) == 0
     text = capsys.readouterr().out
     assert "method.name: vae_gan" in text and "network.name: dcgan" in text and "penalty.name: r1_r2" in text
-    assert "loss = non_saturating  (hinge | least_squares | minimax | non_saturating | relativistic | wass" in text
+    assert "loss = non_saturating (hinge | least_squares | minimax | non_saturating | relativistic | wass" in text
     rows = {line.split()[0]: line.split()[1:] for line in text.splitlines()[:8]}
     networks, abilities = ["mlp", "dcgan", "resnet", "r3gan"], ["points", "labels", "images"]
     assert rows["method"] == [*networks, *abilities, "likelihood", "reconstruction"]
     assert rows["gan"] == ["yes"] * 7 + ["-"] * 2
     assert rows["vq_vae"] == ["-"] * 5 + ["yes", "-", "-", "yes"]
     assert "no batch norm in the discriminator" in text  # one of the rules
+
+
+def test_every_key_is_listed_with_its_default_limits_and_meaning_in_120_columns():
+    text = listing()
+    assert max(map(len, text.splitlines())) <= 120
+    assert "Pydantic" not in text and "its defaults" not in text
+    blocks = {block.split()[0].rstrip(":") + block.split("\n")[0]: block for block in text.split("\n\n")}
+    for key, section in sections_below(RunConfig):
+        name = section.model_fields["name"].default if "name" in section.model_fields else ""
+        start = f"{key}.name: {name}" if name else f"{key}"
+        [block] = [block for block in blocks.values() if re.match(rf"{re.escape(start)}( - |:|$)", block)]
+        for field in set(section.model_fields) - {"name"}:
+            assert re.search(rf"^    {field} = \S+", block, re.M), (start, field)
+    for line in (
+        "steps = 1000 (1 to 1,000,000,000). Turns of the whole loop",
+        "model = required (text). Registered model",
+        "hidden_sizes = [512] (list of at most 1,000: 1 to 65,536). Units",
+        "gradient_clip = null (above 0 to 1,000,000,000 | null). Largest",
+        "generator_optimizer = {learning_rate: 0.0002, beta1: 0.5} (keys below).",
+        "test_fraction = 0.1 (above 0 to below 1).",
+        "compile = false (true | false).",
+        "processes = 1 (1 to 100,000 | auto).",
+    ):
+        assert line in text, line
 
 
 def test_a_training_under_a_launcher_speaks_of_bad_input_once(capsys, tiny, monkeypatch):

@@ -80,7 +80,26 @@ BAD = {
     "inception without its file": (["evaluation.features=inception", "registry.metric=fid"], "inception_weights"),
     "section that is a value": (["data=4"], "data is 4"),
     "override without a value": (["training.steps"], "must look like key=value"),
-    "override below a value": (["training.steps=1", "training.steps.x=2"], "training.steps is a value"),
+    "override below a value": (["training.steps=1", "training.steps.x=2"], "training.steps is a value, not a section"),
+    "override that undoes another": (
+        ["method.network.hidden_sizes=[4]", "method.network={name: dcgan}"],
+        "--set method.network comes after --set method.network.hidden_sizes, which it would undo; set the section",
+    ),
+    "override without a key": (["=3"], "must look like key=value"),
+    "override of a blank key": ([" =3"], "override '' has an empty name"),
+    "override with a dot at the end": (["training.=3"], "override 'training.' has an empty name at an end"),
+    "override with a dot at the beginning": ([".steps=3"], "override '.steps' has an empty name at an end"),
+    "override without a section": (["training..steps=3"], "override 'training..steps' has an empty name"),
+    "key given twice in an override": (["method.network={name: mlp, name: dcgan}"], "the key 'name' is given twice"),
+    "time of day": (["training.steps=1:30"], "training.steps is '1:30', but input should be a valid integer"),
+    "model without a name": (["registry.model="], "registry.model is None, but input should be a valid string"),
+    "model of an empty name": (["registry.model=''"], "registry.model: '' must be letters, digits"),
+    "model named by a number": (["registry.model=2024"], "but input should be a valid string; write it in quotes"),
+    "model with a slash": (["registry.model=a/b"], "which MLflow and file systems take"),
+    "model with a colon": (["registry.model='a:b'"], "which MLflow and file systems take"),
+    "model with a line break": (['registry.model="a\\nb"'], "which MLflow and file systems take"),
+    "model of a long name": ([f"registry.model={'a' * 1000}"], "but string should have at most 100 characters"),
+    "source of no name": (["data.source=''"], "data.source is '', but string should have at least 1 character"),
 }
 
 
@@ -105,6 +124,63 @@ def test_a_file_that_is_no_configuration_is_refused(content, tmp_path):
     path.write_text(content)
     with pytest.raises(UserError, match=r"bad\.yaml"):
         load_config(path)
+
+
+TWICE = "data: {source: digits}\nmethod:\n  name: vae\n  sigma: 0.4\n  sigma: 0.5\nregistry: {model: m}\ndata: {}\n"
+
+
+def test_a_key_or_section_that_is_given_twice_is_refused_with_both_lines(tmp_path):
+    for text, message in ((TWICE, "'sigma' is given twice, in lines 4 and 5"), (TWICE[:-9], "'sigma' is given twice")):
+        (tmp_path / "twice.yaml").write_text(text)
+        with pytest.raises(UserError, match=message):
+            load_config(tmp_path / "twice.yaml")
+    (tmp_path / "twice.yaml").write_text(TWICE.replace("  sigma: 0.5\n", ""))
+    with pytest.raises(UserError, match="'data' is given twice, in lines 1 and 6"):
+        load_config(tmp_path / "twice.yaml")
+
+
+def test_the_last_of_equal_overrides_counts_and_a_section_before_its_keys_is_a_base_for_them():
+    assert load_config(FILES["vae"], ["training.steps=7", "training.steps=8"]).training.steps == 8
+    network = ["method.network={name: dcgan}", "method.network.width=4"]
+    assert load_config(FILES["vae"], network).method.network.width == 4
+
+
+def test_a_mapping_of_overrides_has_no_order():
+    backwards = {"method.network.width": 4, "method.network": {"name": "dcgan"}}
+    assert load_config(FILES["vae"], backwards).method.network.width == 4
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "data: {source: " + "x" * 100_000 + "}",
+        "x" * 100_000 + ": 1",
+        "method: {name: " + "x" * 100_000 + "}",
+        "data: [" + "1, " * 5000 + "]",
+        "registry: {model: m, metric: " + "x" * 100_000 + "}",
+        "data: &" + "x" * 100_000 + " *y",
+        "data: !" + "x" * 20_000 + " 1",
+        "data: *" + "x" * 100_000,
+        "training: {" + ", ".join(f"key{number}: 1" for number in range(2000)) + "}",
+        "training: {steps: 0x" + "f" * 20_000 + "}",
+        "x" * (2**20 + 1),
+        "data: " + "9" * 5000,
+    ],
+    ids=range(12),
+)
+def test_a_message_repeats_little_of_a_large_input(text, tmp_path):
+    (tmp_path / "large.yaml").write_text(text)
+    with pytest.raises(UserError) as error:
+        load_config(tmp_path / "large.yaml")
+    assert len(str(error.value)) < 2100 and "\n" not in str(error.value)
+    with pytest.raises(UserError) as error:
+        load_config(FILES["vae"], [text, f"training.steps={text}"])
+    assert len(str(error.value)) < 2100 and "\n" not in str(error.value)
+
+
+def test_a_file_without_end_is_read_no_further_than_its_limit():
+    with pytest.raises(UserError, match="it has more than 1,048,576 bytes"):
+        load_config("/dev/zero")
 
 
 def test_a_missing_file_is_named():

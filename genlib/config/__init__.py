@@ -10,7 +10,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
-import yaml
 from pydantic import model_validator
 
 from genlib.config.base import Section
@@ -57,7 +56,8 @@ from genlib.config.networks import DCGANConfig, MLPConfig, NetworkConfig, R3GANC
 from genlib.config.rules import RULES
 from genlib.config.training import EvaluationConfig, RegistryConfig, TrainingConfig, check_divisible
 from genlib.errors import UserError
-from genlib.validation import NOT_YAML, one_line, parsed_override, set_key, validated
+from genlib.validation import one_line, ordered, quoted, set_key, shortened, validated
+from genlib.yaml_text import LARGEST_TEXT, NOT_YAML, read_yaml, write_yaml
 
 __all__ = [
     "ADAConfig",
@@ -142,22 +142,32 @@ def load_config(path: str | Path, overrides: Sequence[str] | Mapping[str, Any] =
     """
     path = Path(path)
     try:
-        content = yaml.safe_load(path.read_text())
-    except OSError as error:
+        content = read_yaml(text_of(path))
+    except (OSError, UnicodeEncodeError) as error:
+        reason = getattr(error, "strerror", None) or error
+        name = shortened(str(path))
         raise UserError(
-            one_line(f"configuration {path}: {error.strerror}; name a YAML file, such as configs/vae_digits.yaml.")
+            one_line(f"configuration {name}: {reason}; name a YAML file, such as configs/vae_digits.yaml.")
         ) from error
     except NOT_YAML as error:
-        raise UserError(one_line(f"configuration {path} is no YAML: {error}.")) from error
+        raise UserError(one_line(f"configuration {path} is no YAML: {shortened(str(error), 400)}.")) from error
     if not isinstance(content, dict):
-        given = one_line(f"configuration {path} must hold sections such as data and method, not {content!r:.200}.")
-        raise UserError(given)
-    pairs = overrides.items() if isinstance(overrides, Mapping) else map(parsed_override, overrides)
-    for key, value in pairs:
+        given = f"configuration {path} must hold sections such as data and method, not {quoted(content)}."
+        raise UserError(one_line(given))
+    for key, value in ordered(overrides):
         set_key(content, key, value)
     return validated(RunConfig, content, str(path))
 
 
+def text_of(path: Path) -> str:
+    """The whole of a file of UTF-8; OSError or ValueError where that is not what it is."""
+    with path.open("rb") as file:
+        content = file.read(LARGEST_TEXT + 1)
+    if len(content) > LARGEST_TEXT:
+        raise ValueError(f"it has more than {LARGEST_TEXT:,} bytes, which no configuration needs; name another file")
+    return content.decode()
+
+
 def to_yaml(config: RunConfig) -> str:
     """The complete configuration, defaults included, as YAML that load_config reads back."""
-    return yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False)
+    return write_yaml(config.model_dump(mode="json"))

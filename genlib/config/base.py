@@ -4,6 +4,16 @@ from __future__ import annotations
 
 from pydantic import BaseModel, ConfigDict
 
+# Limits that several sections share: far beyond what anybody trains, so that only mistakes meet them.
+MOST_UNITS = 2**16  # of a layer, or channels, or dimensions of a latent
+MOST_LAYERS = 1000
+MOST_STEPS = 10**9
+MOST_DRAWS = 10**6  # random draws for one image or latent
+LARGEST_WEIGHT = 1e9  # of a term of a loss
+LARGEST_RATE = 100.0  # of learning, or of weight decay
+
 
 class Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+    """Strict: text and truth values are no numbers, and numbers are no truth values; floats are finite."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, strict=True)

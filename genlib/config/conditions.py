@@ -25,7 +25,7 @@ class LowResolutionCondition(Section):
     """p(image | its average over squares of pixels)."""
 
     name: Literal["low_resolution"] = "low_resolution"
-    factor: int = Field(2, ge=2, description="Pixels along a square's side")
+    factor: int = Field(2, ge=2, le=128, description="Pixels along a square's side")
 
 
 class MaskedCondition(Section):

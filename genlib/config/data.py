@@ -14,36 +14,45 @@ from genlib.sizes import MAX_PIXELS
 POINTS = ("ring8", "grid25", "two_moons", "swiss_roll", "checkerboard", "pinwheel")
 MIXTURES = ("ring8", "grid25")  # of Gaussians, so that modes can be counted
 BUILT_IN = ("digits", *POINTS)
+MOST_ROWS = 10**8  # that are made here; beyond it, positions and indices need other types
 
 
 class DataConfig(Section):
     """Which images or points: every field is part of the prepared folder's name."""
 
     source: str = Field(
-        "digits", description=f"{', '.join(BUILT_IN)}, a Hugging Face hub name, or a local folder or Parquet file"
+        "digits",
+        min_length=1,
+        description=f"{', '.join(BUILT_IN)}, a Hugging Face hub name, or a local folder or Parquet file",
     )
     revision: str | None = Field(None, description="Commit, tag or branch of a hub dataset")
     subset: str | None = Field(None, description="Configuration name of a hub dataset that has several")
-    train_split: str = "train"
+    train_split: str = Field("train", description="Name of the train split")
     test_split: str | None = Field("test", description="null: hold out test_fraction of the train split")
     test_fraction: float = Field(0.1, gt=0, lt=1, description="Share held out when test_split is null")
     image_column: str | None = Field(None, description="null: the only column of type Image")
     label_column: str | None = Field(None, description="null: the only column of type ClassLabel, if there is one")
     image_size: int = Field(32, ge=8, le=128, description="Height and width in pixels; of no meaning for points")
     channels: Literal[1, 3] = Field(3, description="Of no meaning for points")
-    points: int = Field(50_000, ge=10, description="Train points of a 2-D source; a fifth as many are for testing")
+    points: int = Field(
+        50_000, ge=10, le=MOST_ROWS, description="Train points of a 2-D source; a fifth as many are for testing"
+    )
     stacked: int | None = Field(
         None,
         ge=2,
+        le=MOST_ROWS,
         description="Train images, each of three random ones as red, green and blue (Stacked MNIST: 128000)",
     )
     scenes: int | None = Field(
-        None, ge=10, description="Train images, each of one to three of the source in a frame, with a caption"
+        None,
+        ge=10,
+        le=MOST_ROWS,
+        description="Train images, each of one to three of the source in a frame, with a caption",
     )
     binarize: Literal["none", "fixed", "draw"] = Field(
         "none", description="Pixels become 0 or 1 with their grey value as probability: once, or at every draw"
     )
-    on_corrupt: Literal["error", "skip"] = "error"
+    on_corrupt: Literal["error", "skip"] = Field("error", description="What an image that cannot be read leads to")
     folders: Literal["splits", "classes", "ignored"] | None = Field(
         None, description="What an image folder's top folders are; null: told by their names, refused where unclear"
     )
@@ -54,6 +63,13 @@ class DataConfig(Section):
     @property
     def is_points(self) -> bool:
         return self.source in POINTS
+
+    @field_validator("channels", mode="before")
+    @classmethod
+    def counts_channels(cls, channels: object) -> object:
+        if isinstance(channels, bool):  # which equals 0 or 1, and would pass for it
+            raise ValueError(f"data.channels is {channels}, but it must be 1 or 3")
+        return channels
 
     @field_validator("source")
     @classmethod

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from genlib.config.base import Section
+from genlib.config.base import LARGEST_WEIGHT, MOST_DRAWS, MOST_STEPS, Section
 from genlib.config.metrics import METRICS
-from genlib.validation import did_you_mean
+from genlib.validation import did_you_mean, quoted
+
+MOST_IMAGES = 2**20  # of a batch
+MOST_PROCESSES = 100_000
+MOST_SAMPLES = 10**7  # of an evaluation
 
 
 def check_divisible(batch_size: int, micro_batches: int, processes: int) -> None:
@@ -29,37 +33,58 @@ def check_divisible(batch_size: int, micro_batches: int, processes: int) -> None
 
 
 class TrainingConfig(Section):
-    steps: int = Field(1000, ge=1, description="Turns of the whole loop, every phase included")
-    batch_size: int = Field(128, ge=1, description="Images of one turn, over all processes and micro-batches")
-    micro_batches: int | None = Field(None, ge=1, description="Equal parts of a batch; null: one for each process")
-    seed: int = Field(0, ge=0, lt=2**31)
-    precision: Literal["float32", "bf16"] = "float32"
-    compile: bool = False
+    steps: int = Field(1000, ge=1, le=MOST_STEPS, description="Turns of the whole loop, every phase included")
+    batch_size: int = Field(
+        128, ge=1, le=MOST_IMAGES, description="Images of one turn, over all processes and micro-batches"
+    )
+    micro_batches: int | None = Field(
+        None, ge=1, le=MOST_IMAGES, description="Equal parts of a batch; null: one for each process"
+    )
+    seed: int = Field(0, ge=0, lt=2**31, description="Of weights, batches and all draws")
+    precision: Literal["float32", "bf16"] = Field("float32", description="bf16: matrix products in bfloat16")
+    compile: bool = Field(False, description="Compile the losses by torch.compile: slower to start, faster after")
     cuda_graphs: bool = Field(False, description="A phase's turn in one call: for small models on one GPU")
-    channels_last: bool = False
-    device: Literal["auto", "cpu"] = "auto"
-    processes: int | Literal["auto"] = Field(1, description="That the pipeline starts, on all nodes; auto: one a GPU")
-    gradient_clip: float | None = Field(None, gt=0, description="Largest gradient norm of a phase")
-    ema_half_life: float = Field(10_000, ge=0, description="In images; 0: no averaging")
-    resident_gib: float = Field(4.0, ge=0, description="Larger train splits stream from the memory-mapped file")
-    log_every: int = Field(50, ge=1, description="Steps")
-    sample_every: int = Field(500, ge=1, description="Steps")
-    checkpoint_every: int = Field(500, ge=1, description="Steps")
-    keep_checkpoints: int = Field(2, ge=1)
-    bad_steps: int = Field(10, ge=0, description="Of 100, left out for numbers that are none; more: a rollback")
-    rollbacks: int = Field(3, ge=0, description="Returns to a checkpoint before the run ends as diverged")
+    channels_last: bool = Field(False, description="Images in memory with the channels last, faster on some GPUs")
+    device: Literal["auto", "cpu"] = Field("auto", description="auto: a GPU where there is one")
+    processes: Annotated[int, Field(ge=1, le=MOST_PROCESSES)] | Literal["auto"] = Field(
+        1, description="That the pipeline starts, on all nodes; auto: one a GPU"
+    )
+    gradient_clip: float | None = Field(
+        None, gt=0, le=LARGEST_WEIGHT, description="Largest gradient norm of a phase; null: any"
+    )
+    ema_half_life: float = Field(
+        10_000, ge=0, le=1e12, description="Of the average of the weights, in images; 0: no averaging"
+    )
+    resident_gib: float = Field(4.0, ge=0, le=1e6, description="Larger train splits stream from the memory-mapped file")
+    log_every: int = Field(50, ge=1, le=MOST_STEPS, description="Steps between lines of metrics.jsonl")
+    sample_every: int = Field(500, ge=1, le=MOST_STEPS, description="Steps between grids of samples")
+    checkpoint_every: int = Field(500, ge=1, le=MOST_STEPS, description="Steps between checkpoints")
+    keep_checkpoints: int = Field(2, ge=1, le=MOST_STEPS, description="The newest checkpoints stay")
+    bad_steps: int = Field(
+        10,
+        ge=0,
+        le=MOST_STEPS,
+        description="NaN or infinite updates tolerated in a window of 100 steps; more: a rollback",
+    )
+    rollbacks: int = Field(3, ge=0, le=10_000, description="Returns to a checkpoint before the run ends as diverged")
     rollback_learning_rate: float = Field(1.0, gt=0, le=1, description="Factor on learning rates at each rollback")
     on_collapse: Literal["warn", "stop"] = Field("warn", description="What signs of collapse lead to")
-    collapse_steps: int = Field(1000, ge=1, description="How long a sign of collapse must last")
-    max_restarts: int = Field(3, ge=0, description="How often the pipeline starts a training again that died")
-    timeout: float = Field(1800, gt=0, description="Seconds that a process waits for the others")
+    collapse_steps: int = Field(1000, ge=1, le=MOST_STEPS, description="How long a sign of collapse must last")
+    max_restarts: int = Field(
+        3, ge=0, le=10_000, description="How often the pipeline starts a training again that died"
+    )
+    timeout: float = Field(1800, ge=1, le=2_592_000, description="Seconds that a process waits for the others")
 
     @field_validator("processes", mode="before")
     @classmethod
     def counts_or_is_auto(cls, processes: object) -> object:
-        if processes == "auto" or (isinstance(processes, int) and not isinstance(processes, bool) and processes >= 1):
+        if processes == "auto":
             return processes
-        raise ValueError(f"{processes!r} must be a whole number from 1 on, or auto for one process a GPU")
+        if isinstance(processes, int) and not isinstance(processes, bool) and 1 <= processes <= MOST_PROCESSES:
+            return processes
+        raise ValueError(
+            f"{quoted(processes)} must be a whole number from 1 to {MOST_PROCESSES}, or auto for one process a GPU"
+        )
 
     @model_validator(mode="after")
     def divisible(self) -> Self:
@@ -79,23 +104,35 @@ class TrainingConfig(Section):
 
 
 class EvaluationConfig(Section):
-    samples: int = Field(10_000, ge=2, description="Images drawn from the sampler for each seed")
+    samples: int = Field(10_000, ge=2, le=MOST_SAMPLES, description="Images drawn from the sampler for each seed")
     seed: int = Field(0, ge=0, lt=2**31, description="The first sampling seed")
-    seeds: int = Field(3, ge=1, description="Sampling seeds, over which mean and standard deviation are reported")
+    seeds: int = Field(
+        3, ge=1, le=1000, description="Sampling seeds, over which mean and standard deviation are reported"
+    )
     features: Literal["classifier", "random", "inception", "dinov2", "points"] = Field(
         "classifier", description="What images are compared by; points in the plane are so by themselves"
     )
-    inception_weights: Path | None = Field(None, description="TF-Inception weights file, for features: inception")
-    inception_sha256: str | None = Field(None, pattern="^[0-9a-f]{64}$")
+    inception_weights: Path | None = Field(
+        None, strict=False, description="TF-Inception weights file, for features: inception"
+    )
+    inception_sha256: str | None = Field(
+        None, pattern="^[0-9a-f]{64}$", description="SHA-256 of inception_weights, in lower case"
+    )
     dinov2_weights: str = Field("facebook/dinov2-large", description="Folder or hub name, for features: dinov2")
     dinov2_revision: str | None = Field(None, description="Commit, tag or branch of hub weights")
-    neighbours: int = Field(5, ge=1, description="k of precision, recall, density and coverage")
-    likelihood_samples: int = Field(5000, ge=1, description="Importance samples of an image's log-likelihood")
-    likelihood_images: int | None = Field(None, ge=2, description="Test images of the likelihood; null: all")
-    samples_per_condition: int = Field(4, ge=2, description="Samples of what is given of each test image")
-    batch_size: int = Field(256, ge=1, description="Images in one pass through a network")
-    every: int | None = Field(None, ge=1, description="Steps between evaluations during training; null: none")
-    every_samples: int = Field(2000, ge=2, description="Images of an evaluation during training")
+    neighbours: int = Field(5, ge=1, le=10_000, description="k of precision, recall, density and coverage")
+    likelihood_samples: int = Field(
+        5000, ge=1, le=MOST_DRAWS, description="Importance samples of an image's log-likelihood"
+    )
+    likelihood_images: int | None = Field(
+        None, ge=2, le=MOST_SAMPLES, description="Test images of the likelihood; null: all"
+    )
+    samples_per_condition: int = Field(4, ge=2, le=1000, description="Samples for the condition of each test image")
+    batch_size: int = Field(256, ge=1, le=MOST_IMAGES, description="Images in one pass through a network")
+    every: int | None = Field(
+        None, ge=1, le=MOST_STEPS, description="Steps between evaluations during training; null: none"
+    )
+    every_samples: int = Field(2000, ge=2, le=MOST_SAMPLES, description="Images of an evaluation during training")
     checkpoint: Literal["last", "best"] = Field("last", description="Whose sampler is judged and registered")
 
     @model_validator(mode="after")
@@ -110,14 +147,15 @@ class EvaluationConfig(Section):
 class RegistryConfig(Section):
     model: str = Field(max_length=100, description="Registered model and MLflow experiment; names the run folders")
     metric: str = Field("fd_classifier", description="What decides between champion and challenger")
-    margin: float = Field(0.0, ge=0, description="How much better a challenger must be")
+    margin: float = Field(0.0, ge=0, le=LARGEST_WEIGHT, description="How much better a challenger must be")
 
     @field_validator("model")
     @classmethod
     def names_a_folder(cls, model: str) -> str:
         if not re.fullmatch(r"\w[\w .-]*", model, re.ASCII):
             raise ValueError(
-                f"'{model}' must be letters, digits, '_', '-', '.' and spaces, the first a letter or digit"
+                f"{quoted(model)} must be letters, digits, '_', '-', '.' and spaces, which MLflow and file systems "
+                "take, the first a letter, digit or '_'; use such as digits-vae"
             )
         return model
 
@@ -125,5 +163,7 @@ class RegistryConfig(Section):
     @classmethod
     def known(cls, metric: str) -> str:
         if metric not in METRICS:
-            raise ValueError(f"'{metric}' is no metric{did_you_mean(metric, METRICS)}; known: {', '.join(METRICS)}")
+            raise ValueError(
+                f"{quoted(metric)} is no metric{did_you_mean(metric, METRICS)}; known: {', '.join(METRICS)}"
+            )
         return metric
