@@ -18,11 +18,31 @@ from genlib.validation import parsed_override
 from pipelines import environment
 from pipelines.servers import MLFLOW_PORT, PREFECT_PORT, start_local_prefect
 
+SERVICES = {  # by the package whose exceptions tell of them
+    "mlflow": "MLflow",
+    "sqlalchemy": "MLflow's database",
+    "requests": "MLflow's server",
+    "prefect": "Prefect",
+    "httpx": "Prefect's server",
+}
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; 0 done, 1 failed, 2 bad input (one line on stderr), 130 and 143 stopped by a signal."""
     options = parser().parse_args(arguments)
-    return report_user_errors(lambda: options.command(options))
+    return report_user_errors(lambda: with_services(lambda: options.command(options)))
+
+
+def with_services(command: Callable[[], int]) -> int:
+    """Call; what MLflow, Prefect or their databases refuse in the middle becomes one line, and exit code 1."""
+    try:
+        return command()
+    except Exception as error:
+        package = type(error).__module__.partition(".")[0]
+        if package not in SERVICES:
+            raise
+        print(f"error: {SERVICES[package]} failed: {environment.reason_of(error)}", file=sys.stderr)
+        return 1
 
 
 def parser() -> argparse.ArgumentParser:
@@ -69,8 +89,9 @@ def parser() -> argparse.ArgumentParser:
     command(demo, "train, evaluate and register the two small models on real digits")
     command(gallery, "train small models of every kind of task on real digits, and write one page of their pictures")
     added = command(ui, "serve MLflow's and Prefect's interfaces on loopback")
-    added.add_argument("--mlflow-port", type=int, default=MLFLOW_PORT)
-    added.add_argument("--prefect-port", type=int, default=PREFECT_PORT)
+    for name, port in (("mlflow", MLFLOW_PORT), ("prefect", PREFECT_PORT)):
+        added.add_argument(f"--{name}-port", type=int, metavar="PORT", help=f"default: as the last time, else {port}")
+    command(relocate, "after GENLIB_HOME was moved or copied: write the paths in MLflow's database anew")
     return parser
 
 
@@ -179,7 +200,7 @@ def sync(options: argparse.Namespace) -> int:
 
     lines = sync(options.run_dirs, lambda warning: print(f"warning: {warning}", file=sys.stderr))
     print("\n".join(lines) or "MLflow has everything.")
-    return 1 if any("not all sent" in line for line in lines) else 0
+    return 0 if all(": sent" in line for line in lines) else 1
 
 
 def deploy(options: argparse.Namespace) -> int:
@@ -207,6 +228,14 @@ def ui(options: argparse.Namespace) -> int:
     from pipelines.interfaces import serve
 
     serve(options.mlflow_port, options.prefect_port)
+    return 0
+
+
+def relocate(options: argparse.Namespace) -> int:
+    environment.configure()
+    from pipelines.store import relocate
+
+    print(relocate())
     return 0
 
 

@@ -8,9 +8,10 @@ from mlflow import MlflowClient
 from mlflow.entities.model_registry import ModelVersion
 
 from genlib.config import DISTANCES, KERNEL_DISTANCES
+from pipelines.queries import versions_of
 from pipelines.scores import Scores, from_tags
 from pipelines.text import text_table
-from pipelines.versions import aliases_of, existing_model, versions_of
+from pipelines.versions import aliases_of, existing_model
 
 # Columns of a comparison, where they were measured; the rest is in the MLflow run and its report.
 COMPARED = (

@@ -20,7 +20,8 @@ class Decision(NamedTuple):
     candidate: Scores
     champion: Scores | None  # as it was compared
     parent: str | None  # the version that was champion
-    remarks: Sequence[str] = ()  # on the training, and on how the champion was measured
+    alias: str  # that the candidate got: champion, challenger or none, ""
+    remarks: Sequence[str] = ()  # on the training, on how the champion was measured, and on who is challenger
 
     @property
     def reason(self) -> str:
@@ -47,8 +48,7 @@ class Decision(NamedTuple):
     def markdown(self, most: int = DESCRIPTION_LENGTH) -> str:
         """The reason, the figures that it rests on, and a row for each metric as far as `most` characters hold them."""
         direction = METRICS[self.metric]
-        alias = "champion" if self.verdict.champion else "challenger"
-        lines = [f"**{alias}**: {self.verdict.reason}.", ""]
+        lines = [f"**{self.alias or 'no alias'}**: {self.verdict.reason}.", ""]
         figures = f"Decided by `{self.metric}` ({direction} is better)"
         if self.verdict.improvement is not None:
             figures += (

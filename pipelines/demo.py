@@ -28,7 +28,7 @@ def report(summaries: list[dict[str, Any]]) -> str:
             [
                 summary["model"],
                 summary["version"],
-                summary["alias"],
+                summary["alias"] or "none",
                 metric,
                 with_deviation(summary["metrics"].get(metric), summary["std"].get(metric)),
                 number(summary["floor"].get(metric)),

@@ -8,14 +8,19 @@ import socket
 import sys
 import urllib.error
 import urllib.request
+from http import HTTPStatus
+from http.client import HTTPException
 from pathlib import Path
-from urllib.parse import unquote, urlsplit, urlunsplit
+from urllib.parse import SplitResult, unquote, urlsplit, urlunsplit
 
 from genlib.errors import UserError
 from genlib.home import home
 from genlib.provenance import PROJECT
+from pipelines.store import check_sqlite, is_own, own_artifacts, own_database, sqlite_uri
 
 HEARTBEAT = 30  # seconds, Prefect's least; a flow run that is silent for three times as long counts as crashed
+NO_PROXY, LOOPBACK = ("no_proxy", "NO_PROXY"), ("127.0.0.1", "localhost")
+PREFECT_DATABASE = ("PREFECT_SERVER_DATABASE_CONNECTION_URL", "PREFECT_API_DATABASE_CONNECTION_URL")
 DATABASE_PORTS = {"postgresql": 5432, "mysql": 3306, "mssql": 1433}
 
 
@@ -44,20 +49,41 @@ def configure(by_worker: bool = False) -> None:
     }
     for name, value in defaults.items():
         os.environ.setdefault(name, value)
+    database = sqlite_uri(Path(os.environ["PREFECT_HOME"]) / "prefect.db", "sqlite+aiosqlite")
+    if database.endswith("?uri=true") and not any(os.environ.get(name) for name in PREFECT_DATABASE):
+        os.environ[PREFECT_DATABASE[0]] = database  # the address that Prefect would make ends at a '?' in the path
+    reach_loopback_directly()
     hide_credentials()
+
+
+def reach_loopback_directly() -> None:
+    """Leave this machine's own servers out of what is asked through a proxy, in this process and those it starts."""
+    known = [host.strip() for name in NO_PROXY for host in os.environ.get(name, "").split(",") if host.strip()]
+    for name in NO_PROXY:
+        os.environ[name] = ",".join(dict.fromkeys([*known, *LOOPBACK]))
 
 
 def hide_credentials() -> None:
     """Take user and password out of the servers' addresses, which are shown and logged, to where their clients look."""
     uri = os.environ["MLFLOW_TRACKING_URI"]
-    if uri.startswith("http") and (found := urlsplit(uri)).username:
+    if uri.startswith("http") and (found := split("MLFLOW_TRACKING_URI", uri)).username:
         os.environ.setdefault("MLFLOW_TRACKING_USERNAME", unquote(found.username))
         os.environ.setdefault("MLFLOW_TRACKING_PASSWORD", unquote(found.password or ""))
         os.environ["MLFLOW_TRACKING_URI"] = without_credentials(uri)
     api = os.environ.get("PREFECT_API_URL", "")
-    if (found := urlsplit(api)).username:
+    if (found := split("PREFECT_API_URL", api)).username:
         os.environ.setdefault("PREFECT_API_AUTH_STRING", f"{unquote(found.username)}:{unquote(found.password or '')}")
         os.environ["PREFECT_API_URL"] = without_credentials(api)
+
+
+def split(variable: str, address: str) -> SplitResult:
+    """The parts of an address; UserError, naming the variable, for one that is none."""
+    try:
+        parts = urlsplit(address)
+        parts.port  # noqa: B018 - ValueError for one that is no number up to 65535
+    except ValueError as error:
+        raise UserError(f"{variable} ({redacted(address)}) is no address ({error}); give http://HOST:PORT.") from error
+    return parts
 
 
 def without_credentials(address: str) -> str:
@@ -70,14 +96,18 @@ def redacted(text: str) -> str:
     return re.sub(r"(?<=://)([^/@\s:]*):[^/@\s]+@", r"\1:***@", text)
 
 
+def reason_of(error: BaseException) -> str:
+    """The first line of what an error of MLflow's, Prefect's or a database's says, without passwords."""
+    return redacted((str(error).strip() or type(error).__name__).splitlines()[0])
+
+
 def default_tracking_uri() -> str:
-    return f"sqlite:///{home() / 'mlflow.db'}"
+    return sqlite_uri(own_database())
 
 
 def artifact_root() -> str | None:
     """Where artifacts go beside our own database; None where a server or another database decides."""
-    ours = os.environ["MLFLOW_TRACKING_URI"] == default_tracking_uri()
-    return (home() / "mlartifacts").as_uri() if ours else None
+    return own_artifacts() if is_own(os.environ["MLFLOW_TRACKING_URI"]) else None
 
 
 def check_servers(timeout: float = 5.0, mlflow_may_be_away: bool = False) -> None:
@@ -86,49 +116,70 @@ def check_servers(timeout: float = 5.0, mlflow_may_be_away: bool = False) -> Non
     A training can wait for MLflow: where it `may_be_away`, that is a warning.
     """
     if prefect := os.environ.get("PREFECT_API_URL"):
-        check_http("PREFECT_API_URL", prefect, "start `prefect server start`", timeout)
-    uri = os.environ["MLFLOW_TRACKING_URI"]
-    address = urlsplit(uri)
-    is_remote = address.scheme in ("http", "https") or (address.hostname and not address.scheme.startswith("sqlite"))
-    if address.scheme.startswith("sqlite"):
-        check_sqlite(uri, Path(address.path[1:]))
-    elif not is_remote:
-        raise UserError(
-            f"MLFLOW_TRACKING_URI ({redacted(uri)}) is no address that MLflow can use; give http://HOST:PORT of an "
-            "`mlflow server`, sqlite:////ABSOLUTE/PATH, or unset it for a database under GENLIB_HOME."
-        )
+        check_prefect(prefect, timeout)
+    check_mlflow_address()
     try:
-        if address.scheme in ("http", "https"):
-            check_http("MLFLOW_TRACKING_URI", uri, "start `mlflow server`", timeout)
-        elif is_remote:
-            port = address.port or DATABASE_PORTS.get(address.scheme.partition("+")[0], 0)
-            check_database(str(address.hostname), port, timeout)
+        reach_mlflow(timeout)
     except UserError as error:
         if not mlflow_may_be_away:
             raise
         print(f"warning: {error} The run goes on meanwhile, and MLflow is told once it answers.", file=sys.stderr)
 
 
-def check_http(variable: str, address: str, remedy: str, timeout: float) -> None:
-    """Any answer will do, a refusal included: what is asked is whether a server is there."""
-    if urlsplit(address).scheme not in ("http", "https"):
-        raise UserError(f"{variable} ({redacted(address)}) is no http address; give http://HOST:PORT.")
+def check_mlflow_address() -> None:
+    """UserError for an address that MLflow cannot use, and for a database file that it cannot."""
+    uri = os.environ["MLFLOW_TRACKING_URI"]
+    address = split("MLFLOW_TRACKING_URI", uri)
+    if address.scheme.startswith("sqlite"):
+        check_sqlite(uri)
+    elif not address.hostname or address.scheme.partition("+")[0] not in ("http", "https", *DATABASE_PORTS):
+        raise UserError(
+            f"MLFLOW_TRACKING_URI ({redacted(uri)}) is no address that MLflow can use; give http://HOST:PORT of an "
+            "`mlflow server`, sqlite:////ABSOLUTE/PATH, or unset it for a database under GENLIB_HOME."
+        )
+
+
+def reach_mlflow(timeout: float = 5.0) -> None:
+    """UserError where MLflow's server, or the server of its database, does not answer."""
+    uri = os.environ["MLFLOW_TRACKING_URI"]
+    address = split("MLFLOW_TRACKING_URI", uri)
+    kind = address.scheme.partition("+")[0]
+    if kind in ("http", "https"):
+        ask("MLFLOW_TRACKING_URI", uri, "start `mlflow server`", timeout)
+    elif kind in DATABASE_PORTS:
+        check_database(str(address.hostname), address.port or DATABASE_PORTS[kind], timeout)
+
+
+def check_prefect(address: str, timeout: float) -> None:
+    """UserError where no server answers, and where it answers as something else than Prefect's API."""
+    parts = split("PREFECT_API_URL", address)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise UserError(f"PREFECT_API_URL ({redacted(address)}) is no http address; give http://HOST:PORT/api.")
+    healthy = ask("PREFECT_API_URL", address, "start `prefect server start`", timeout)
+    if healthy in (b"true", None) or "api" in parts.path.split("/"):
+        return
+    raise UserError(
+        f"PREFECT_API_URL ({redacted(address)}) answers, and not as Prefect's API does, which is at "
+        f"{redacted(address).rstrip('/')}/api where the server is Prefect's; set PREFECT_API_URL to that."
+    )
+
+
+def ask(variable: str, address: str, remedy: str, timeout: float) -> bytes | None:
+    """The beginning of what a server answers when it is asked for its health; None for a refusal.
+
+    Any answer will do: what is asked is whether a server is there, so that only one that is not is a UserError.
+    """
     try:
-        with urllib.request.urlopen(f"{address.rstrip('/')}/health", timeout=timeout):  # noqa: S310 - http, as checked
-            pass
-    except urllib.error.HTTPError:
-        pass
-    except (OSError, ValueError) as error:
+        with urllib.request.urlopen(f"{address.rstrip('/')}/health", timeout=timeout) as answer:  # noqa: S310 - http
+            return answer.read(100)
+    except urllib.error.HTTPError as error:
+        return b"" if error.code == HTTPStatus.NOT_FOUND else None
+    except (OSError, ValueError, HTTPException) as error:
         reason = getattr(error, "reason", error)
         raise UserError(
             f"{variable} ({redacted(address)}) cannot be reached ({reason}); {remedy} there, or unset {variable} to "
             "work locally."
         ) from error
-
-
-def check_sqlite(uri: str, path: Path) -> None:
-    if not path.parent.is_dir():
-        raise UserError(f"MLFLOW_TRACKING_URI ({uri}): its folder {path.parent} does not exist; make it first.")
 
 
 def check_database(host: str, port: int, timeout: float) -> None:

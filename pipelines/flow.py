@@ -24,7 +24,8 @@ from pipelines.devices import devices_for
 from pipelines.folders import run_folder
 from pipelines.links import run_page, version_page
 from pipelines.text import slug
-from pipelines.tracking import tracked
+from pipelines.tracking import check_store, tracked
+from pipelines.versions import standing
 
 
 class WithoutTraceback(logging.Filter):
@@ -65,6 +66,7 @@ def retrain(
     environment.configure(by_worker=bool(runtime.deployment.id))
     settings = load_config(configuration_file(config), overrides or {})
     check_weights(settings.evaluation)
+    check_store(settings.registry.model)
     log = get_run_logger()
     seconds: dict[str, float] = {}
     with timed(seconds, "prepare"):
@@ -125,7 +127,8 @@ def publish(summary: dict[str, Any]) -> None:
             for name, value in summary["metrics"].items()
         ],
         description=(
-            f"**{summary['model']} version {summary['version']}** is **{summary['alias']}**: {summary['reason']}\n\n"
+            f"**{summary['model']} version {summary['version']}** is **{standing(summary['alias'])}**: "
+            f"{summary['reason']}\n\n"
             f"[Report]({summary['report']}) · [MLflow run]({summary['mlflow_run']}) · "
             f"[version]({summary['mlflow_version']})\n\n"
             f"{summary['images_per_second']:,.0f} images/s; "

@@ -27,7 +27,7 @@ def run_folder(
     again; else, to `resume`, the newest that was cut off with the same configuration, data and code.
     """
     with ExitStack() as stack:
-        folder = None if given or own.exists() or not resume else cut_off(config, dataset, stack)
+        folder = None if given or own.exists() or not resume else cut_off(config, dataset, stack, say)
         if folder is None:
             folder = RunFolder(given or own)
             folder.make()
@@ -37,7 +37,9 @@ def run_folder(
         yield folder
 
 
-def cut_off(config: RunConfig, dataset: DatasetFolder, stack: ExitStack) -> RunFolder | None:
+def cut_off(
+    config: RunConfig, dataset: DatasetFolder, stack: ExitStack, say: Callable[[str], None]
+) -> RunFolder | None:
     """The newest run that was killed or told to stop, and would go on as this one would begin; held in `stack`."""
     code, changes = git_state(), uncommitted()
     if code["git.commit"] == "unknown" or (code["git.dirty"] == "true" and not changes):
@@ -46,7 +48,11 @@ def cut_off(config: RunConfig, dataset: DatasetFolder, stack: ExitStack) -> RunF
     made_from = code | {"dataset_hash": dataset.manifest.content_hash}
 
     def goes_on(folder: RunFolder) -> bool:
-        ledger = read_ledger(folder)
+        try:
+            ledger = read_ledger(folder)
+        except UserError as error:
+            say(f"not asked whether to go on with {folder.path}: {error}")
+            return False
         return (
             ledger is not None
             and ledger.status in ("RUNNING", "KILLED")

@@ -10,6 +10,7 @@ from scipy.special import stdtrit
 from genlib.config import LIKELIHOODS, METRICS, RECONSTRUCTIONS
 from pipelines.scores import SEEDS, Scores
 
+CHAMPION, CHALLENGER = "champion", "challenger"  # aliases in the registry
 OF_TEST_IMAGES = LIKELIHOODS.keys() | RECONSTRUCTIONS.keys()
 OF_SAMPLES = METRICS.keys() - OF_TEST_IMAGES
 # The metrics that a setting has a part in; others may be compared whatever it is.
@@ -32,31 +33,59 @@ class Verdict(NamedTuple):
     spread: float = 0.0  # what the sampling seeds may explain of it
 
 
-def judge(metric: str, margin: float, candidate: Scores, champion: Scores | None) -> Verdict:
+def judge(metric: str, margin: float, candidate: Scores, champion: Scores | None, rival: str = CHAMPION) -> Verdict:
     """Whether the candidate becomes champion: its metric is finite, and better than the champion's by more than the
     margin and by more than `spread_of_seeds`.
 
-    The first version needs no more than a finite metric. Values measured in different ways are not compared.
+    The first version needs no more than a finite metric. Values measured in different ways are not compared. `rival` is
+    what the reason calls the other version: the same comparison decides who is challenger.
     """
-    value = candidate.metrics.get(metric, math.nan)
-    if not math.isfinite(value):
+    if not has(candidate, metric):
         return Verdict(False, f"its {metric} is {shown(candidate, metric)}, and must be a finite number")
+    value = candidate.metrics[metric]
     if champion is None:
         return Verdict(True, f"the first version, {metric} {value:.4g}")
     if others := differing(metric, candidate, champion):
-        return Verdict(False, f"not comparable: the champion was evaluated with another {' and '.join(others)}")
-    best = champion.metrics.get(metric, math.nan)
-    if not math.isfinite(best):
-        return Verdict(False, f"not comparable: the champion's {metric} is {shown(champion, metric)}")
+        return Verdict(False, f"not comparable: the {rival} was evaluated with another {' and '.join(others)}")
+    if not has(champion, metric):
+        return Verdict(False, f"not comparable: the {rival}'s {metric} is {shown(champion, metric)}")
+    best = champion.metrics[metric]
     improvement = best - value if METRICS[metric] == "lower" else value - best
     spread = spread_of_seeds(metric, candidate, champion)
     needed = max(margin, spread)
     better = improvement > needed
-    reason = f"{metric} {value:.4g} is {'' if improvement > 0 else 'not '}better than the champion's {best:.4g}"
+    reason = f"{metric} {value:.4g} is {'' if improvement > 0 else 'not '}better than the {rival}'s {best:.4g}"
     if improvement > 0 and needed > 0:
         what = "the margin" if margin >= spread else "the spread over sampling seeds"
         reason += f" by {improvement:.4g}, {'more than' if better else 'but it takes more than'} {needed:.4g} ({what})"
     return Verdict(better, reason, improvement, spread)
+
+
+def challenge(
+    metric: str, margin: float, loser: str, scores: Scores, holder: str | None, held: Scores | None, is_candidate: bool
+) -> tuple[bool, list[str]]:
+    """Whether the version that is not champion becomes challenger, and clauses of the gate's reason that tell of it.
+
+    The `holder` of the alias, if there is one, keeps it against a version that is not better by the gate's comparison.
+    """
+    loses, wins = f"version {loser}, the former champion, gets no alias", f"version {loser}, the former champion,"
+    if is_candidate:
+        loses, wins = "it gets no alias", "it"
+    if not has(scores, metric):
+        return False, [loses]
+    if holder is None or held is None:
+        return True, [] if is_candidate else [f"{wins} is the challenger now"]
+    if not has(held, metric):
+        return True, [f"{wins} takes the place of version {holder} as challenger, whose {metric} is no finite number"]
+    verdict = judge(metric, margin, scores, held, CHALLENGER)
+    if verdict.champion:
+        return True, [f"{wins} takes the place of version {holder} as challenger: {verdict.reason}"]
+    return False, [f"{loses}, since version {holder} stays challenger: {verdict.reason}"]
+
+
+def has(scores: Scores, metric: str) -> bool:
+    """Whether the metric was measured, and is a finite number."""
+    return math.isfinite(scores.metrics.get(metric, math.nan))
 
 
 def differing(metric: str, candidate: Scores, champion: Scores) -> list[str]:

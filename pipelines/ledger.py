@@ -9,9 +9,11 @@ import time
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
+from uuid import uuid4
 
 from genlib.config import RunConfig
 from genlib.data.folder import DatasetFolder
+from genlib.errors import UserError
 from genlib.files import read_json, write_json
 from genlib.provenance import git_state, uncommitted
 from genlib.training.run_folder import RunFolder, flatten
@@ -27,6 +29,7 @@ class Ledger:
     """Kept on disk: another process can send what this one could not."""
 
     model: str  # of the registry, which names the experiment too
+    id: str = field(default_factory=lambda: uuid4().hex)  # of this run, which keeps it wherever its folder goes
     params: dict[str, str] = field(default_factory=dict)  # the configuration, by dotted key
     started: int = field(default_factory=lambda: round(1000 * time.time()))  # milliseconds
     tags: dict[str, str] = field(default_factory=dict)
@@ -49,9 +52,15 @@ def ledger_file(folder: RunFolder) -> Path:
 
 
 def read_ledger(folder: RunFolder) -> Ledger | None:
-    """None where no pipeline has tracked the run."""
+    """None where no pipeline has tracked the run; UserError for a file that is no ledger."""
     file = ledger_file(folder)
-    return Ledger(**read_json(file)) if file.exists() else None
+    try:
+        return Ledger(**read_json(file)) if file.exists() else None
+    except (ValueError, TypeError) as error:
+        raise UserError(
+            f"{file} is damaged ({error}); restore it from a backup, or delete it, and the folder's MLflow run is "
+            "begun anew."
+        ) from error
 
 
 def begin_ledger(folder: RunFolder, dataset: DatasetFolder, config: RunConfig, tags: dict[str, str]) -> Ledger:

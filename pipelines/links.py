@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from urllib.parse import quote
 
-from pipelines.servers import MLFLOW_PORT, address
+from pipelines.servers import address, ui_ports
 
 
 def run_page(experiment_id: str, run_id: str) -> str:
@@ -18,4 +18,4 @@ def version_page(model: str, version: str) -> str:
 
 def server() -> str:
     uri = (os.environ.get("GENLIB_MLFLOW_URL") or os.environ["MLFLOW_TRACKING_URI"]).rstrip("/")
-    return uri if uri.startswith("http") else address(MLFLOW_PORT)
+    return uri if uri.startswith("http") else address(ui_ports().mlflow)

@@ -34,7 +34,7 @@ def log_sampler(run_id: str, sampler: Path) -> ModelInfo:
         return mlflow.pyfunc.log_model(
             name="sampler",
             python_model=str(MODEL_SCRIPT),
-            artifacts={"sampler": str(sampler)},
+            artifacts={"sampler": sampler.absolute().as_uri()},  # MLflow decodes a path as if it were a URI
             code_paths=[str(copy_code(Path(folder)))],
             signature=signature_for(loaded),
             input_example=(example(loaded), {"seed": 0, "truncation": 0.0}),

@@ -16,17 +16,20 @@ from mlflow.entities.model_registry import RegisteredModel
 from genlib.errors import UserError
 from genlib.home import home
 from pipelines.events import PROMOTED, ROLLED_BACK, announce
+from pipelines.gate import challenge
+from pipelines.queries import versions_of
+from pipelines.scores import from_tags
 from pipelines.servers import shared_prefect
 from pipelines.versions import (
     CHALLENGER,
     CHAMPION,
     HISTORY,
     aliases_of,
+    challenger_of,
     champion_of,
     existing_model,
     existing_version,
     history_of,
-    versions_of,
 )
 
 HISTORY_LENGTH = 4500  # characters; MLflow's databases hold 5000
@@ -50,7 +53,11 @@ class Move(NamedTuple):
 
 
 def promote(name: str, version: str) -> str:
-    """Make a version champion by hand; says what was done. UserError for an unknown model or version."""
+    """Make a version champion by hand; says what was done. UserError for an unknown model or version.
+
+    The former champion becomes challenger where it is better than the present one by the gate's comparison. After
+    `rollback` it does not: a person has decided against it.
+    """
     client = MlflowClient()
     with registry_lock():
         model = existing_model(client, name)
@@ -58,8 +65,24 @@ def promote(name: str, version: str) -> str:
         if champion_of(model) == version:
             raise UserError(f"{name} version {version} is the champion already; nothing was changed.")
         move = make_champion(client, model, version, "promote")
+        remarks = challenge_by(client, name, move.previous) if move.previous else []
     move.announce()
-    return f"{name}: champion is now version {version}" + (f", was version {move.previous}" if move.previous else "")
+    said = f"{name}: champion is now version {version}" + (f", was version {move.previous}" if move.previous else "")
+    return "; ".join([said, *remarks])
+
+
+def challenge_by(client: MlflowClient, name: str, former: str) -> list[str]:
+    """Make the former champion challenger if it is the better one, as both were judged; says who is challenger."""
+    tags = client.get_model_version(name, former).tags
+    if (metric := tags.get("gate.metric")) is None:  # it never passed the gate
+        return []
+    holder = challenger_of(client.get_registered_model(name))
+    held = from_tags(client.get_model_version(name, holder).tags) if holder else None
+    margin = float(tags.get("gate.margin", 0))
+    wins, remarks = challenge(metric, margin, former, from_tags(tags), holder, held, is_candidate=False)
+    if wins:
+        client.set_registered_model_alias(name, CHALLENGER, former)
+    return remarks
 
 
 def rollback(name: str, leave: str | None = None) -> str:

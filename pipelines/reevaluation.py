@@ -1,4 +1,4 @@
-"""A champion judged anew as a candidate was: by the same extractor, against the same data, with the same seeds."""
+"""An earlier version judged anew as a candidate was: by the same extractor, on the same data, with the same seeds."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from pipelines.scores import Scores, scores_of
 def judge_again(
     config: RunConfig,
     run_id: str,
-    champion: ModelVersion,
+    version: ModelVersion,
     say: Callable[[str], None],
     devices: Mapping[str, str] | None,
 ) -> Scores:
@@ -36,10 +36,10 @@ def judge_again(
     metric = config.registry.metric
     if metric not in OF_SAMPLES:
         raise NotJudged(f"{metric} is of a whole model, and MLflow has its sampler alone")
-    say(f"evaluating version {champion.version}, the champion, as this version was")
+    say(f"evaluating version {version.version}, an earlier one, as this version was")
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
-        sampler, output = fetch_sampler(champion, folder), folder / f"champion-{champion.version}"
+        sampler, output = fetch_sampler(version, folder), folder / f"version-{version.version}"
         if sampler is None:
             raise NotJudged("its sampler is gone from MLflow")
         config_file = folder / "config.yaml"
@@ -52,8 +52,9 @@ def judge_again(
         if ended.code != 0:
             last = "\n".join(ended.tail)
             raise UserError(
-                f"the champion could not be evaluated (exit code {ended.code}), so that the new version has no alias "
-                f"yet; mend the cause, then python -m pipelines sync lets the gate decide. Its last lines:\n{last}"
+                f"version {version.version} could not be evaluated (exit code {ended.code}), so that the new one has "
+                "no alias yet; mend the cause, then python -m pipelines sync lets the gate decide. Its last lines:\n"
+                f"{last}"
             )
         MlflowClient().log_artifacts(run_id, str(output), output.name)
         return scores_of(read_json(output / "evaluation.json"))

@@ -2,35 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from mlflow import MlflowClient
-from mlflow.entities.model_registry import ModelVersion
+from mlflow.entities.model_registry import ModelVersion, RegisteredModel
 from mlflow.exceptions import MlflowException
 
 from genlib.config import RegistryConfig
 from pipelines.decision import Decision
-from pipelines.gate import differing, judge
+from pipelines.gate import CHALLENGER, CHAMPION, challenge, differing, judge
 from pipelines.packaging import log_sampler
-from pipelines.promotion import make_champion, registry_lock
+from pipelines.promotion import Move, make_champion, registry_lock
+from pipelines.queries import versions_of
 from pipelines.scores import Scores, as_tags, from_tags, scores_of
-from pipelines.versions import CHALLENGER, CHAMPION, aliases_of, champion_of, history_of, versions_of
+from pipelines.versions import aliases_of, challenger_of, champion_of, history_of, model_or_none, standing
 
 
 class Registered(NamedTuple):
     version: str
-    alias: str
+    alias: str  # "" for none
     reason: str
     decision: str = ""  # Markdown: the reason with both tables
 
+    @property
+    def standing(self) -> str:
+        return standing(self.alias)
+
 
 class NotJudged(Exception):
-    """Why a champion cannot be judged as the candidate was: a clause for the gate's reason."""
+    """Why a version cannot be judged as the candidate was: a clause for the gate's reason."""
 
 
-JudgeAgain = Callable[[ModelVersion], Scores]  # what a champion gets where the candidate was judged
+JudgeAgain = Callable[[ModelVersion], Scores]  # what a version gets where the candidate was judged
 
 
 def register(
@@ -44,7 +49,8 @@ def register(
 ) -> Registered:
     """Register a run's exported sampler, and let the gate decide on its alias. Calling again for a run is harmless.
 
-    `judge_again` judges the champion as the candidate was, where that was done in another way, or raises NotJudged.
+    `judge_again` judges a champion or challenger as the candidate was, where that was done in another way, or raises
+    NotJudged.
     """
     client = MlflowClient()
     try:
@@ -68,68 +74,104 @@ def register(
     return pass_gate(client, config, str(version.version), judge_again, remarks)
 
 
-def pass_gate(
-    client: MlflowClient, config: RegistryConfig, version: str, judge_again: JudgeAgain, remarks: Sequence[str] = ()
-) -> Registered:
-    """Give the version its alias, and write the decision into its tags and description.
+class Rival(NamedTuple):
+    """A version that the candidate, or the former champion, is compared with."""
 
-    A champion is judged again without the lock, since that takes long, and looked for again with it.
-    """
-    candidate = from_tags(client.get_model_version(config.model, version).tags)
-    judged: dict[str, Champion] = {}
-    move = decision = None
-    while decision is None:
-        with registry_lock():
-            model = client.get_registered_model(config.model)
-            name = champion_of(model)
-            if name == version:  # an earlier attempt moved the alias, and failed before it said so
-                name = history_of(model)[-1]["previous"]
-            champion = judged.get(name or "") or known_champion(client, config, name, candidate)
-            if champion is not None:
-                verdict = judge(config.metric, config.margin, candidate, champion.scores)
-                remarks = [*remarks, *champion.remarks]
-                decision = Decision(config.metric, config.margin, verdict, candidate, champion.scores, name, remarks)
-                if verdict.champion and champion_of(model) != version:
-                    move = make_champion(client, model, version, "gate")
-                elif not verdict.champion:
-                    client.set_registered_model_alias(config.model, CHALLENGER, version)
-                write(client, config.model, version, decision)
-        if decision is None:
-            assert name is not None
-            judged[name] = champion_judged_again(client, config, name, candidate, judge_again)
-    if move:
-        move.announce()
-    alias = CHAMPION if decision.verdict.champion else CHALLENGER
-    return Registered(version, alias, decision.reason, decision.markdown())
-
-
-class Champion(NamedTuple):
-    """Whom the candidate is compared with."""
-
-    scores: Scores | None  # None: there is none
+    scores: Scores
     remarks: Sequence[str] = ()  # on how it was judged
 
 
-def known_champion(
-    client: MlflowClient, config: RegistryConfig, name: str | None, candidate: Scores
-) -> Champion | None:
+def pass_gate(
+    client: MlflowClient, config: RegistryConfig, version: str, judge_again: JudgeAgain, remarks: Sequence[str] = ()
+) -> Registered:
+    """Give the version its alias, if it earns one, and write the decision into its tags and description.
+
+    Champion and challenger are judged again without the lock, since that takes long, and looked for again with it.
+    """
+    candidate = from_tags(client.get_model_version(config.model, version).tags)
+    judged: dict[str, Rival] = {}
+    while True:
+        with registry_lock():
+            model = client.get_registered_model(config.model)
+            rivals: dict[str, Rival] = {}
+            unknown = None
+            for name in (champion_before(model, version), challenger_of(model)):
+                if name is None or name == version:
+                    continue
+                rival = judged.get(name) or known_rival(client, config, name, candidate)
+                if rival is None:
+                    unknown = name
+                    break
+                rivals[name] = rival
+            if unknown is None:
+                decision, move = decide(client, config, model, version, candidate, rivals, remarks)
+                write(client, config.model, version, decision)
+                break
+        alias = CHALLENGER if unknown == challenger_of(model) else CHAMPION
+        judged[unknown] = rival_judged_again(client, config, unknown, alias, candidate, judge_again)
+    if move:
+        move.announce()
+    return Registered(version, decision.alias, decision.reason, decision.markdown())
+
+
+def champion_before(model: RegisteredModel, version: str) -> str | None:
+    """The champion; where an earlier attempt has made the version champion already, the champion before it."""
+    champion = champion_of(model)
+    return history_of(model)[-1]["previous"] if champion == version else champion
+
+
+def decide(
+    client: MlflowClient,
+    config: RegistryConfig,
+    model: RegisteredModel,
+    version: str,
+    candidate: Scores,
+    rivals: Mapping[str, Rival],
+    remarks: Sequence[str],
+) -> tuple[Decision, Move | None]:
+    """Move the aliases: the better of candidate and champion is champion, and the other one may become challenger.
+
+    The caller holds the lock. The challenger is the best version that is not champion, by the same comparison.
+    """
+    champion, challenger = champion_before(model, version), challenger_of(model)
+    best = rivals[champion].scores if champion else None
+    verdict = judge(config.metric, config.margin, candidate, best)
+    said = [*remarks, *(rivals[champion].remarks if champion else ())]
+    move = None
+    if verdict.champion and champion_of(model) != version:
+        move = make_champion(client, model, version, "gate")
+    alias = CHAMPION if verdict.champion else ""
+    loser, scores = (champion, best) if verdict.champion else (version, candidate)
+    if loser is not None and scores is not None:
+        holder = challenger if challenger not in (version, loser) else None
+        held = rivals[holder] if holder else None
+        wins, remark = challenge(
+            config.metric, config.margin, loser, scores, holder, held and held.scores, loser == version
+        )
+        if wins:
+            client.set_registered_model_alias(model.name, CHALLENGER, loser)
+            alias = alias or CHALLENGER
+        said += [*(held.remarks if held else ()), *remark]
+    return Decision(config.metric, config.margin, verdict, candidate, best, champion, alias, said), move
+
+
+def known_rival(client: MlflowClient, config: RegistryConfig, name: str, candidate: Scores) -> Rival | None:
     """As it was judged when it was registered; None where that was in another way than the candidate."""
-    if name is None:
-        return Champion(None)
     scores = from_tags(client.get_model_version(config.model, name).tags)
-    return None if differing(config.metric, candidate, scores) else Champion(scores)
+    return None if differing(config.metric, candidate, scores) else Rival(scores)
 
 
-def champion_judged_again(
-    client: MlflowClient, config: RegistryConfig, name: str, candidate: Scores, judge_again: JudgeAgain
-) -> Champion:
+def rival_judged_again(
+    client: MlflowClient, config: RegistryConfig, name: str, alias: str, candidate: Scores, judge_again: JudgeAgain
+) -> Rival:
     version = client.get_model_version(config.model, name)
     scores = from_tags(version.tags)
     others = " and ".join(differing(config.metric, candidate, scores))
     try:
-        return Champion(judge_again(version), [f"the champion, evaluated with another {others}, was evaluated again"])
+        return Rival(judge_again(version), [f"the {alias}, evaluated with another {others}, was evaluated again"])
     except NotJudged as error:
-        return Champion(scores, [f"it cannot be evaluated again: {error}"])
+        which = "it" if alias == CHAMPION else f"the {alias}"
+        return Rival(scores, [f"{which} cannot be evaluated again: {error}"])
 
 
 def write(client: MlflowClient, name: str, version: str, decision: Decision) -> None:
@@ -141,9 +183,8 @@ def write(client: MlflowClient, name: str, version: str, decision: Decision) -> 
 def champion_version(name: str) -> ModelVersion | None:
     """None where there is none yet."""
     client = MlflowClient()
-    if not client.search_registered_models(filter_string=f"name = '{name}'"):
-        return None
-    version = champion_of(client.get_registered_model(name))
+    model = model_or_none(client, name)
+    version = model and champion_of(model)
     return client.get_model_version(name, version) if version else None
 
 

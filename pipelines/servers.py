@@ -13,13 +13,15 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from genlib.errors import UserError
+from genlib.files import read_json
 from genlib.home import home
 from pipelines.launch import TETHER
 
 HOST = "127.0.0.1"
-MLFLOW_PORT, PREFECT_PORT = 5000, 4200  # of `make ui`
+MLFLOW_PORT, PREFECT_PORT = 5000, 4200  # of `make ui`, unless others are named
 PATIENCE = 120.0  # seconds for a server to start
 GRACE = 10.0  # seconds from SIGTERM to SIGKILL
 started_here: set[str] = set()  # addresses of Prefect's API that end with this process
@@ -68,6 +70,24 @@ class Server:
             raise UserError(f"{self.name}'s server ended ({self.process.returncode}); its output is in {self.log}.")
 
 
+class Ports(NamedTuple):
+    """Of `make ui`."""
+
+    mlflow: int = MLFLOW_PORT
+    prefect: int = PREFECT_PORT
+
+
+def ui_ports() -> Ports:
+    """The ports that `make ui` was given last in this GENLIB_HOME: links lead there."""
+    with suppress(OSError, ValueError, TypeError):
+        return Ports(**read_json(ports_file()))
+    return Ports()
+
+
+def ports_file() -> Path:
+    return home() / "ui.json"
+
+
 def start_local_prefect() -> Server | None:
     """Prefect's API for this process and its flows, over the database in PREFECT_HOME; none where one is named.
 
@@ -80,7 +100,7 @@ def start_local_prefect() -> Server | None:
     port = free_port()
     os.environ["PREFECT_API_URL"] = f"{address(port)}/api"
     started_here.add(os.environ["PREFECT_API_URL"])
-    os.environ.setdefault("PREFECT_UI_URL", address(PREFECT_PORT))  # links lead to where `make ui` serves
+    os.environ.setdefault("PREFECT_UI_URL", address(ui_ports().prefect))  # links lead to where `make ui` serves
     stack = ExitStack()
     atexit.register(stack.close)  # registered before Prefect is imported, so run after it has sent its last logs
     return stack.enter_context(Server.started("Prefect", port, [*prefect_command(port), "--no-ui", "--no-scheduler"]))

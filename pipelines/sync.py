@@ -13,6 +13,7 @@ from genlib.home import runs_folder
 from genlib.locks import held
 from genlib.training.run_folder import RunFolder
 from pipelines import registry
+from pipelines.environment import reason_of
 from pipelines.ledger import ledger_file, read_ledger
 from pipelines.reevaluation import judge_again
 from pipelines.tracking import Mirror, tags_of
@@ -68,13 +69,11 @@ def remarks_on(config: RunConfig, folder: RunFolder) -> list[str]:
 
 
 def catch_up(folder: RunFolder, warn: Callable[[str], None]) -> str | None:
-    """Send what MLflow lacks of a run; says what came of it, or None where MLflow has everything."""
-    ledger = read_ledger(folder)
-    if ledger is None:
-        raise UserError(f"{folder.path} has no tracking.json: no pipeline has tracked it; name a run that one made.")
-    if ledger.complete:
-        return None
+    """Send what MLflow lacks of a run; says what came of it. None where it lacks nothing, or no pipeline made it."""
     try:
+        ledger = read_ledger(folder)
+        if ledger is None or ledger.complete:
+            return None
         with held(folder.path, PIPELINE):
             ledger = read_ledger(folder) or ledger  # as the one that held it left it
             mirror = Mirror(folder, ledger, warn)
@@ -82,17 +81,23 @@ def catch_up(folder: RunFolder, warn: Callable[[str], None]) -> str | None:
             done = "sent"
             if ledger.to_register is not None:
                 registered = register_run(folder.config(), folder, mirror)
-                done, status = f"sent, version {registered.version} is {registered.alias}", "FINISHED"
+                done, status = f"sent, version {registered.version} is {registered.standing}", "FINISHED"
             if not mirror.close(status):
                 return f"{folder.path.name}: not all sent"
             return f"{folder.path.name}: {done}"
     except UserError as error:
-        return f"{folder.path.name}: {error}"
+        return f"{folder.path.name}: not sent: {error}"
+    except Exception as error:  # whatever MLflow's trouble is, other runs may still be sent
+        return f"{folder.path.name}: not sent: {reason_of(error)}"
 
 
 def sync(paths: list[Path], warn: Callable[[str], None]) -> list[str]:
     """Catch up with these run folders, or with all under GENLIB_HOME; a line for each that lacked something."""
     chosen = [path.absolute() for path in paths] or sorted(runs_folder().iterdir())
     folders = [RunFolder(path) for path in chosen]
-    tracked = [folder for folder in folders if paths or ledger_file(folder).exists()]
-    return [line for folder in tracked if (line := catch_up(folder, warn)) is not None]
+    for folder in folders:
+        if paths and not ledger_file(folder).exists():
+            raise UserError(
+                f"{folder.path} has no tracking.json: no pipeline has tracked it; name a run that one made."
+            )
+    return [line for folder in folders if (line := catch_up(folder, warn)) is not None]

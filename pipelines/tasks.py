@@ -20,7 +20,7 @@ from genlib.evaluation.preflight import check_counts, check_metric, check_weight
 from genlib.files import write_json
 from genlib.training.run_folder import RunFolder
 from pipelines import launchers, registry
-from pipelines.environment import redacted
+from pipelines.environment import reason_of
 from pipelines.launch import Ended, evaluate_command, run_process
 from pipelines.sync import register_run
 from pipelines.tracking import Mirror
@@ -121,8 +121,8 @@ def evaluate(config: RunConfig, folder: RunFolder, mirror: Mirror, devices: dict
         champion = registry.champion_for_report(config.registry.model)
         write_json(folder.champion_file, champion)
     except Exception as error:  # whatever MLflow's trouble is, a report can do without
-        reason = redacted(str(error).partition("\n")[0])
-        get_run_logger().warning("the report has no champion beside it, since MLflow does not answer (%s)", reason)
+        log = get_run_logger()
+        log.warning("the report has no champion beside it, since MLflow does not answer (%s)", reason_of(error))
     ended = run_process(evaluate_command(folder.path), passed_on(get_run_logger()), devices)
     if ended.code != 0:
         raise failure("evaluation failed", ended)
@@ -144,13 +144,12 @@ def register(config: RunConfig, folder: RunFolder, mirror: Mirror, devices: dict
     except UserError:
         raise
     except Exception as error:
-        reason = redacted(str(error).partition("\n")[0])
         raise StageFailed(
-            f"MLflow did not take the model ({reason}); once it is back, python -m pipelines sync {folder.path} "
-            "registers it."
+            f"MLflow did not take the model ({reason_of(error)}); once it is back, python -m pipelines sync "
+            f"{folder.path} registers it."
         ) from None
     get_run_logger().info(
-        "%s version %s is %s: %s", config.registry.model, registered.version, registered.alias, registered.reason
+        "%s version %s is %s: %s", config.registry.model, registered.version, registered.standing, registered.reason
     )
     return registered
 

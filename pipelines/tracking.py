@@ -4,28 +4,36 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import platform
+import shlex
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from itertools import chain
 from typing import Any
+from urllib.parse import quote
 
 import psutil
 from mlflow import MlflowClient
-from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, Run, RunTag
+from mlflow.entities import Dataset, DatasetInput, Experiment, InputTag, LifecycleStage, Metric, Param, Run, RunTag
+from mlflow.exceptions import MlflowException
 from PIL import Image
 
 from genlib.config import RunConfig
 from genlib.data.folder import DatasetFolder
+from genlib.errors import UserError
 from genlib.evaluation.measures import deviations_of, floors_of, values_of
 from genlib.training.run_folder import RunFolder
-from pipelines.environment import artifact_root, redacted
+from pipelines.environment import artifact_root, check_mlflow_address, reach_mlflow, reason_of, redacted
 from pipelines.ledger import Ledger, Status, begin_ledger
 from pipelines.provenance import processor_name
+from pipelines.queries import runs_tagged
 
 INTERVAL = 2.0  # seconds between two looks at the run folder
 METRICS_PER_BATCH, PARAMS_PER_BATCH, VALUE_LENGTH = 1000, 100, 6000  # MLflow's limits
 
+RUN_ID = "genlib.run"  # tag of an MLflow run: the id in the ledger of its folder
 UNCOMMITTED = "code/uncommitted.diff"  # artifact of a run whose checkout was not clean
 
 Warn = Callable[[str], None]
@@ -60,7 +68,7 @@ class Mirror:
             client = MlflowClient()
             experiment = experiment_of(client, self.ledger.model)
             end_abandoned_runs(client, experiment)
-            run, self._is_new = open_run(client, experiment, self.folder, self.ledger.started)
+            run, self._is_new = open_run(client, experiment, self.folder, self.ledger)
             self.ledger.experiment_id, self.ledger.run_id = experiment, run.info.run_id
             describe(client, run.info.run_id, self.folder, self.ledger)
             self.ledger.write(self.folder)
@@ -116,8 +124,9 @@ class Mirror:
                 send()
         except Exception as error:  # whatever MLflow's trouble is, the training matters more
             if not silent:
-                reason = redacted((str(error).strip() or type(error).__name__).splitlines()[0])
-                self.warn(f"MLflow did not take {what} ({reason}); the run goes on, and its folder has everything.")
+                self.warn(
+                    f"MLflow did not take {what} ({reason_of(error)}); the run goes on, and its folder has everything."
+                )
             return False
         return True
 
@@ -207,32 +216,82 @@ def tracked(
 
 
 def experiment_of(client: MlflowClient, name: str) -> str:
-    """The id of the experiment, made if absent."""
-    experiment = client.get_experiment_by_name(name)
+    """The id of the experiment, made if absent; UserError where someone deleted it."""
+    experiment = existing_experiment(client, name)
     if experiment is not None:
         return experiment.experiment_id
     root = artifact_root()
-    return client.create_experiment(name, artifact_location=root and f"{root}/{name}")
+    return client.create_experiment(name, artifact_location=root and f"{root}/{quote(name)}")
 
 
-def open_run(client: MlflowClient, experiment: str, folder: RunFolder, started: int) -> tuple[Run, bool]:
+def existing_experiment(client: MlflowClient, name: str) -> Experiment | None:
+    """None where there is none yet. UserError where someone deleted it: MLflow keeps its name and takes no runs."""
+    experiment = client.get_experiment_by_name(name)
+    if experiment is not None and experiment.lifecycle_stage == LifecycleStage.DELETED:
+        uri = shlex.quote(redacted(os.environ["MLFLOW_TRACKING_URI"]))
+        raise UserError(
+            f"the experiment {name!r} was deleted in MLflow, which takes no runs for it; restore it: "
+            f"MLFLOW_TRACKING_URI={uri} mlflow experiments restore -x {experiment.experiment_id}, or name another "
+            "model: registry.model."
+        )
+    return experiment
+
+
+def check_store(model: str) -> None:
+    """UserError where MLflow would not take a run of the model; a run does not wait for a server that is away."""
+    check_mlflow_address()
+    try:
+        reach_mlflow()
+    except UserError:
+        return
+    try:
+        existing_experiment(MlflowClient(), model)
+    except UserError:
+        raise
+    except Exception as error:
+        uri = os.environ["MLFLOW_TRACKING_URI"]
+        if uri.startswith("sqlite"):  # a file that fails now fails after the training too
+            raise UserError(f"MLflow's database ({uri}) cannot be used: {reason_of(error)}") from error
+
+
+def open_run(client: MlflowClient, experiment: str, folder: RunFolder, ledger: Ledger) -> tuple[Run, bool]:
     """The MLflow run of a run folder, and whether it is new; an earlier attempt may have begun it."""
     process = psutil.Process()
     owner = {"owner.host": platform.node(), "owner.process": f"{process.pid} {process.create_time():.0f}"}
-    earlier = client.search_runs([experiment], filter_string=f"tags.run_folder = '{folder.path}'", max_results=1)
-    if earlier:
-        run = earlier[0]
-        client.log_batch(run.info.run_id, tags=[RunTag(*tag) for tag in owner.items()])
-        client.update_run(run.info.run_id, status="RUNNING")
-        return run, False
-    tags = {"run_folder": str(folder.path)} | owner
-    return client.create_run(experiment, start_time=started, run_name=folder.path.name, tags=tags), True
+    tags = {RUN_ID: ledger.id, "run_folder": str(folder.path)} | owner
+    earlier = earlier_run(client, experiment, folder, ledger)
+    if earlier is not None:
+        client.log_batch(earlier.info.run_id, tags=[RunTag(*tag) for tag in tags.items()])
+        client.update_run(earlier.info.run_id, status="RUNNING")
+        return earlier, False
+    return client.create_run(experiment, start_time=ledger.started, run_name=folder.path.name, tags=tags), True
+
+
+def earlier_run(client: MlflowClient, experiment: str, folder: RunFolder, ledger: Ledger) -> Run | None:
+    """By the ids of the ledger; never by the path alone, which a folder that was deleted may have had."""
+    if ledger.run_id is not None:
+        known = run_or_none(client, ledger.run_id)
+        if known and (known.info.experiment_id, known.info.lifecycle_stage) == (experiment, LifecycleStage.ACTIVE):
+            return known
+    begun = f"attributes.start_time = {ledger.started}"  # of runs that began before ledgers had an id
+    by_id = runs_tagged(client, experiment, {RUN_ID: ledger.id})
+    by_folder = runs_tagged(client, experiment, {"run_folder": str(folder.path)}, begun)
+    return next(chain(by_id, by_folder), None)
+
+
+def run_or_none(client: MlflowClient, run_id: str) -> Run | None:
+    try:
+        return client.get_run(run_id)
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+            raise
+        return None  # the ledger is of another MLflow server
 
 
 def end_abandoned_runs(client: MlflowClient, experiment: str) -> None:
     """KILLED is the truth about runs whose process on this machine died without saying so."""
-    filter_string = f"attributes.status = 'RUNNING' and tags.`owner.host` = '{platform.node()}'"
-    for run in client.search_runs([experiment], filter_string=filter_string):
+    here = {"owner.host": platform.node()}
+    for run in list(runs_tagged(client, experiment, here, "attributes.status = 'RUNNING'")):
         pid, created = run.data.tags["owner.process"].split()
         try:
             alive = f"{psutil.Process(int(pid)).create_time():.0f}" == created

@@ -9,9 +9,21 @@ from mlflow.entities.model_registry import ModelVersion, RegisteredModel
 from mlflow.exceptions import MlflowException
 
 from genlib.errors import UserError
+from genlib.validation import did_you_mean
+from pipelines.gate import CHALLENGER, CHAMPION
+from pipelines.queries import registered_models, versions_of
 
-CHAMPION, CHALLENGER = "champion", "challenger"
 HISTORY = "champion.history"  # tag of the registered model: JSON, oldest first
+
+
+def standing(alias: str) -> str:
+    """An alias as a sentence has it: "champion", "challenger" or "without an alias"."""
+    return alias or "without an alias"
+
+
+def challenger_of(model: RegisteredModel) -> str | None:
+    version = model.aliases.get(CHALLENGER)
+    return str(version) if version is not None else None
 
 
 def champion_of(model: RegisteredModel) -> str | None:
@@ -31,15 +43,26 @@ def aliases_of(model: RegisteredModel) -> dict[str, str]:
     return named
 
 
-def existing_model(client: MlflowClient, name: str) -> RegisteredModel:
-    """UserError, naming those that are there, for another one."""
+def model_or_none(client: MlflowClient, name: str) -> RegisteredModel | None:
+    """None where the registry has no such model; no model has a name that MLflow would not accept."""
     try:
         return client.get_registered_model(name)
     except MlflowException as error:
-        if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+        if error.error_code not in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
             raise
-        known = ", ".join(sorted(model.name for model in client.search_registered_models())) or "none yet"
-        raise UserError(f"model {name!r} is not in the registry; registered: {known}.") from error
+        return None
+
+
+def existing_model(client: MlflowClient, name: str) -> RegisteredModel:
+    """UserError, naming those that are there, for another one."""
+    model = model_or_none(client, name)
+    if model is None:
+        known = sorted(model.name for model in registered_models(client))
+        raise UserError(
+            f"model {name!r} is not in the registry{did_you_mean(name, known)}; registered: "
+            f"{', '.join(known) or 'none yet'}."
+        )
+    return model
 
 
 def existing_version(client: MlflowClient, name: str, version: str) -> ModelVersion:
@@ -57,15 +80,3 @@ def version_or_champion(client: MlflowClient, name: str, version: str | None) ->
     if chosen is None:
         raise UserError(f"{name} has no champion; name a version: python -m pipelines compare {name} lists them.")
     return existing_version(client, name, chosen)
-
-
-def versions_of(client: MlflowClient, name: str) -> list[ModelVersion]:
-    """Every version, newest first."""
-    pages: list[ModelVersion] = []
-    token = None
-    while True:
-        page = client.search_model_versions(f"name = '{name}'", page_token=token)
-        pages += page
-        token = page.token
-        if not token:
-            return sorted(pages, key=lambda version: -int(version.version))

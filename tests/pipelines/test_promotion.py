@@ -17,8 +17,9 @@ from genlib.errors import UserError
 from pipelines import promotion
 from pipelines.comparison import compare
 from pipelines.promotion import former_champion, promote, rollback
+from pipelines.queries import versions_of
 from pipelines.scores import from_tags
-from pipelines.versions import history_of, versions_of
+from pipelines.versions import history_of
 from tests.pipelines.conftest import Registrar
 
 pytestmark = pytest.mark.usefixtures("tracking")

@@ -14,9 +14,9 @@ from genlib.config import RunConfig
 from pipelines import registry
 from pipelines.comparison import compare
 from pipelines.packaging import copy_code, fetch_sampler, modules_needed, requirements
+from pipelines.queries import versions_of
 from pipelines.registry import Registered
 from pipelines.tracking import experiment_of
-from pipelines.versions import versions_of
 from tests.pipelines.conftest import Registrar
 
 pytestmark = pytest.mark.usefixtures("tracking")

@@ -17,7 +17,7 @@ from genlib.data.folder import DatasetFolder
 from genlib.errors import UserError
 from genlib.files import write_json
 from genlib.training.run_folder import RunFolder
-from pipelines.ledger import begin_ledger
+from pipelines.ledger import Ledger, begin_ledger
 from pipelines.sync import register_run, sync
 from pipelines.tracking import Mirror, experiment_of, open_run, tracked
 from tests.pipelines.conftest import evaluation_of
@@ -232,7 +232,7 @@ def test_a_run_whose_process_is_gone_is_marked_killed_by_the_next(
 ) -> None:
     client = MlflowClient()
     elsewhere = RunFolder(run_folder.path.with_name("elsewhere"))
-    gone, _ = open_run(client, experiment_of(client, config.registry.model), elsewhere, started=0)
+    gone, _ = open_run(client, experiment_of(client, config.registry.model), elsewhere, Ledger(config.registry.model))
     client.set_tag(gone.info.run_id, "owner.process", "999999999 0")
     with tracked(config, dataset, run_folder, pytest.fail, {}):
         assert client.get_run(gone.info.run_id).info.status == "KILLED"
