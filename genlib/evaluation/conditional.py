@@ -19,13 +19,14 @@ from genlib.evaluation.features import features_of
 from genlib.evaluation.frechet import FeatureMoments, Moments, frechet_distance
 from genlib.evaluation.measures import Estimate, Findings, over_images
 from genlib.evaluation.reconstruction import similarity
-from genlib.evaluation.reference import MOST_FEATURES, shuffled_rows
+from genlib.evaluation.reference import shuffled_rows
 from genlib.evaluation.samples import Judge
 from genlib.pixels import to_uint8, to_unit
 from genlib.sampling import CHUNK, TrainedSampler
 
 Completions = Callable[[int], list[Tensor]]  # i => images of the contexts 256 * i .., each uint8 (256, C, H, W)
 BLOCK = 4096  # training images compared at a time
+MOST_TRAINING_IMAGES = 50_000  # among which the nearest is looked for
 
 
 class Measured(NamedTuple):
@@ -161,12 +162,17 @@ class ConditionJudge:
             self.condition.baseline: lambda index: self.condition.without_a_model(
                 self.contexts(index), self.mean_image
             ),
-            "nearest training image": self.nearest_training_images,
+            self.name_of_nearest: self.nearest_training_images,
         }
+
+    @property
+    def name_of_nearest(self) -> str:
+        few = len(self.training_rows) < self.dataset.manifest.counts["train"]
+        return f"nearest of {len(self.training_rows):,} training images" if few else "nearest training image"
 
     @cached_property
     def training_rows(self) -> Tensor:
-        return shuffled_rows(self.dataset, "train")[:MOST_FEATURES].sort().values
+        return shuffled_rows(self.dataset, "train")[:MOST_TRAINING_IMAGES].sort().values
 
     @cached_property
     def mean_image(self) -> Tensor:

@@ -52,7 +52,7 @@ def footnotes(provenance: dict[str, Any]) -> list[str]:
     lines = [
         f"{samples['count']} samples{of} against {provenance['reference']['count']} train images; floor: "
         f"{floor['count']} test images in their place; neighbours and kernel distance: {neighbours['images']} against "
-        f"as many, k = {neighbours['k']}. After ±: the standard deviation over the seeds, else the standard error.",
+        f"as many, k = {neighbours['k']}; copies: among {neighbours['training']} train images. After ±: the standard deviation over the seeds, else the standard error.",
         f"Features: {extractor['name']} ({extractor['features']} numbers, {extractor['hash'][:12]}{known}).",
     ]
     if likelihood:

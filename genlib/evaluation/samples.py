@@ -22,7 +22,7 @@ from genlib.evaluation.neighbours import copies, neighbour_metrics, radii_among
 from genlib.evaluation.points import point_metrics, point_set_of
 from genlib.evaluation.preflight import ENOUGH
 from genlib.evaluation.processes import Processes
-from genlib.evaluation.reference import radii_of, reference_of
+from genlib.evaluation.reference import reference_of
 from genlib.randomness import generator_for
 from genlib.sampling import CHUNK
 
@@ -73,8 +73,6 @@ class Judge:
         self.train = self.references[panel.main.name]
         self.held_out = reference_of(dataset, "test", panel.main, asked.batch_size, processes)
         self._real_radii: dict[int, Tensor] = {}  # of the first so many, by their number
-        if thorough:
-            self.train_radii = radii_of(dataset, "train", panel.main, self.train, processes)
         self.neighbour_count = min(asked.samples, len(self.train.features), len(self.held_out.features))
         labels = dataset.labels("train")
         self.data_shares: Tensor | None = None
@@ -154,7 +152,7 @@ class Judge:
                 distances = by_samples(self.train.moments, features, order)
                 found[f"{distance}_infinity"] = Estimate(at_infinity(distances), count)
                 details["frechet_by_samples"] = [{"samples": size, "value": value} for size, value in distances]
-            of_copies = copies(self.train.features, self.held_out.features, fakes, self.train_radii, held_out)
+            of_copies = copies(self.train.features, self.held_out.features, fakes, held_out)
             found |= {metric: Estimate(value, few) for metric, value in of_copies.items()}
         if seen.classes is not None and self.data_shares is not None:
             covered = mode_coverage(seen.classes, self.data_shares)

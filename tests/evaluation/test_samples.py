@@ -23,11 +23,10 @@ from genlib.evaluation.extractors import Panel, build_panel
 from genlib.evaluation.features import Extractor, chunk_features
 from genlib.evaluation.likelihood import likelihood
 from genlib.evaluation.measures import Estimate
-from genlib.evaluation.neighbours import radii_among
 from genlib.evaluation.preflight import DIMENSIONS
 from genlib.evaluation.processes import Processes
 from genlib.evaluation.reconstruction import reconstruction_metrics
-from genlib.evaluation.reference import chunks_of, radii_of, reference_of, shuffled_rows
+from genlib.evaluation.reference import chunks_of, reference_of, shuffled_rows
 from genlib.evaluation.samples import Judge, Judged, cheap_metrics
 from genlib.training.signals import Interrupted
 from tests.evaluation.guesses import Guesses
@@ -150,25 +149,19 @@ def test_a_reference_is_kept_under_the_hash_of_extractor_and_data(
     torch.testing.assert_close(first.moments.covariance, features.double().T.cov(), rtol=1e-6, atol=1e-6)
     torch.testing.assert_close(first.features, features[first.rows], rtol=1e-4, atol=1e-5)
     assert first.moments.count == 1000
-    radii = radii_of(dataset, "train", extractor, first, alone)
-    assert torch.equal(radii, radii_among(first.features, 1))
     monkeypatch.setattr(Extractor, "forward", lambda *_: pytest.fail("computed twice"))
-    monkeypatch.setattr("genlib.evaluation.reference.radii_among", lambda *_: pytest.fail("computed twice"))
     again = reference_of(dataset, "train", extractor, 256, alone)
     assert torch.equal(first.moments.covariance, again.moments.covariance)
     assert torch.equal(first.features, again.features)
-    assert torch.equal(radii_of(dataset, "train", extractor, again, alone), radii)
     extractor.hash = "another"
     with pytest.raises(pytest.fail.Exception, match="computed twice"):
         reference_of(dataset, "train", extractor, 256, alone)
-    with pytest.raises(pytest.fail.Exception, match="computed twice"):
-        radii_of(dataset, "train", extractor, first, alone)
 
 
 def test_a_large_split_keeps_features_of_a_fair_choice_and_moments_of_all(
     make_dataset: MakeDataset, alone: Processes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("genlib.evaluation.reference.MOST_FEATURES", 300)
+    monkeypatch.setattr("genlib.evaluation.reference.MOST_NUMBERS", 300 * NUM_FEATURES)
     dataset = make_dataset()
     extractor = random_extractor(dataset, CPU)
     found = reference_of(dataset, "train", extractor, 256, alone)
