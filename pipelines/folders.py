@@ -53,6 +53,7 @@ def cut_off(config: RunConfig, dataset: DatasetFolder, stack: ExitStack) -> RunF
             and ledger.model == config.registry.model
             and asked.items() <= ledger.params.items()
             and made_from.items() <= ledger.tags.items()
+            and (not folder.exists() or folder.config().held_back == config.held_back)
             and ledger.uncommitted == changes
         )
 

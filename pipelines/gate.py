@@ -65,7 +65,7 @@ def differing(metric: str, candidate: Scores, champion: Scores) -> list[str]:
     """What the metric depends on and is not the same in both evaluations."""
     return [
         name
-        for name in candidate.basis | champion.basis
+        for name in dict.fromkeys([*candidate.basis, *champion.basis])
         if candidate.basis.get(name) != champion.basis.get(name) and metric in MATTERS_FOR.get(name, METRICS)
     ]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field, field_validator
 
@@ -16,7 +16,7 @@ BUILT_IN = ("digits", *POINTS)
 
 
 class DataConfig(Section):
-    """Which images or points: every field is part of the prepared folder's name."""
+    """Which images or points. Every field but validation_fraction is part of the prepared folder's name."""
 
     source: str = Field(
         "digits", description=f"{', '.join(BUILT_IN)}, a Hugging Face hub name, or a local folder or Parquet file"
@@ -43,10 +43,22 @@ class DataConfig(Section):
         "none", description="Pixels become 0 or 1 with their grey value as probability: once, or at every draw"
     )
     on_corrupt: Literal["error", "skip"] = "error"
+    validation_fraction: float = Field(
+        0.1,
+        ge=0,
+        lt=1,
+        description="Share of the train split that is not trained on but chooses the best checkpoint, where "
+        "evaluation.every is set and registry.metric is of held-out images; 0: the test split chooses",
+    )
 
     @property
     def is_points(self) -> bool:
         return self.source in POINTS
+
+    @property
+    def request(self) -> dict[str, Any]:
+        """What the prepared folder depends on: training draws the validation part from the same folder."""
+        return self.model_dump(mode="json", exclude={"validation_fraction"})
 
     @field_validator("source")
     @classmethod

@@ -48,6 +48,8 @@ OF_CAPTIONS: dict[str, Literal["lower", "higher"]] = {
     "caption_looks": "higher",
     "caption_perplexity": "lower",
 }
+# Those that are computed on images which a model does not learn from.
+OF_HELD_OUT = LIKELIHOODS | RECONSTRUCTIONS | OF_CONDITIONS | OF_CAPTIONS
 # How often the definition of a metric has changed, plus 1, where it has: values under different definitions are never
 # compared, and the kept real-data floor is judged anew (evaluation/floor.py, VERSION).
 DEFINITIONS = {

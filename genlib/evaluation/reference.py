@@ -67,6 +67,11 @@ def reference_of(
     return Reference(Moments(saved["mean"], saved["covariance"], int(saved["count"])), saved["features"], rows)
 
 
+def kept_of(rows: int, num_features: int) -> int:
+    """Of how many images of a split of `rows` the features are kept."""
+    return min(rows, MOST_NUMBERS // num_features)
+
+
 def reference_file(dataset: DatasetFolder, split: Part, extractor: Extractor) -> Path:
     key = {
         "extractor": extractor.hash,
@@ -82,7 +87,7 @@ def reference_file(dataset: DatasetFolder, split: Part, extractor: Extractor) ->
 def computed(
     dataset: DatasetFolder, split: Part, rows: Tensor, extractor: Extractor, batch_size: int, processes: Processes
 ) -> tuple[Moments, Tensor]:
-    count, kept = len(rows), min(len(rows), MOST_NUMBERS // extractor.num_features)
+    count, kept = len(rows), kept_of(len(rows), extractor.num_features)
     chunk = chunks_of(dataset, split, rows)
     # The same shift for all processes, or their sums would not add up.
     shift = processes.first(lambda: chunk_features(extractor, chunk, 0, count, batch_size).mean(0).cpu())

@@ -16,6 +16,7 @@ from torch import Tensor
 from genlib.conditions import build_condition
 from genlib.config import EvaluationConfig, LowResolutionCondition
 from genlib.data.folder import DatasetFolder, open_dataset
+from genlib.data.parts import whole_test_split
 from genlib.errors import UserError
 from genlib.evaluation.classifier import NUM_FEATURES, random_extractor
 from genlib.evaluation.conditional import ConditionJudge
@@ -260,7 +261,7 @@ def everything(path: Path, points: Path, processes: Processes) -> list[dict[str,
         results.append(likelihood(model, halved, 20, 0, processes).metrics)
         results.append(reconstruction_metrics(model, halved, processes).metrics)
     condition = build_condition(LowResolutionCondition(), (1, 8, 8))
-    of_condition = ConditionJudge(judge_of(dataset, processes, 300), condition, False, 2)
+    of_condition = ConditionJudge(judge_of(dataset, processes, 300), condition, whole_test_split(dataset), False, 2)
     results.append(of_condition(Guesses(condition), baselines=True).metrics)
     asked = EvaluationConfig(samples=300, features="points")
     of_points = open_dataset(points)
