@@ -9,7 +9,7 @@ from mlflow.entities.model_registry import ModelVersion
 
 from genlib.config import DISTANCES, KERNEL_DISTANCES
 from pipelines.queries import versions_of
-from pipelines.scores import Scores, from_tags
+from pipelines.scores import Scores, from_tags, is_current
 from pipelines.text import text_table
 from pipelines.versions import aliases_of, existing_model
 
@@ -19,6 +19,7 @@ COMPARED = (
     *KERNEL_DISTANCES.values(),
     *("precision", "recall", "density", "coverage", "authpct", "class_kl", "log_likelihood"),
 )
+EARLIER = " (earlier definition)"
 
 
 def compare(name: str) -> str:
@@ -35,7 +36,8 @@ def compare(name: str) -> str:
         name = str(version.version)
         cells = [cell(each, metric) for metric in metrics]
         rows.append([name, aliases.get(name, ""), *cells, *origin_of(version.tags, version)])
-    return text_table(rows) + "\n\n± over sampling seeds; in brackets: the real-data floor. Times are UTC."
+    table = text_table(rows) + "\n\n± over sampling seeds; in brackets: the real-data floor. Times are UTC."
+    return table + (f" {EARLIER.strip()}: the metric is computed in another way now." if EARLIER in table else "")
 
 
 def cell(scores: Scores, metric: str) -> str:
@@ -44,7 +46,8 @@ def cell(scores: Scores, metric: str) -> str:
         return ""
     std = f" ± {scores.std[metric]:.4g}" if metric in scores.std else ""
     floor = f" ({scores.floor[metric]:.4g})" if metric in scores.floor else ""
-    return f"{scores.metrics[metric]:.4g}{std}{floor}"
+    earlier = "" if is_current(scores, metric) else EARLIER
+    return f"{scores.metrics[metric]:.4g}{std}{floor}{earlier}"
 
 
 def origin_of(tags: dict[str, str], version: ModelVersion) -> list[str]:

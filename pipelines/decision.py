@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from genlib.config import METRICS
 from pipelines.gate import Verdict
-from pipelines.scores import Scores
+from pipelines.scores import Scores, definition_of
 
 DESCRIPTION_LENGTH = 5000  # characters that MLflow's databases hold
 
@@ -66,11 +66,16 @@ class Decision(NamedTuple):
                 break
         return "\n".join(lines)[:most]
 
+    def _is_comparable(self, name: str) -> bool:
+        """Whether both were computed under the same definition."""
+        key = definition_of(name)
+        return self.champion is None or self.candidate.basis.get(key) == self.champion.basis.get(key)
+
     def _row(self, name: str) -> str:
         champion = self.champion or Scores({}, {})
         parts = (
             *(self.candidate.metrics, self.candidate.std),
-            *(champion.metrics, champion.std),
+            *((champion.metrics, champion.std) if self._is_comparable(name) else ({}, {})),
             self.candidate.floor,
         )
         return f"| {name} | " + " | ".join(f"{part[name]:.4g}" if name in part else "" for part in parts) + " |"

@@ -59,6 +59,7 @@ def cut_off(
             and ledger.model == config.registry.model
             and asked.items() <= ledger.params.items()
             and made_from.items() <= ledger.tags.items()
+            and (not folder.exists() or folder.config().held_back == config.held_back)
             and ledger.uncommitted == changes
         )
 

@@ -8,7 +8,8 @@ from typing import NamedTuple
 from scipy.special import stdtrit
 
 from genlib.config import LIKELIHOODS, METRICS, RECONSTRUCTIONS
-from pipelines.scores import SEEDS, Scores
+from genlib.config.metrics import DEFINITIONS
+from pipelines.scores import SEEDS, Scores, definition_of
 
 CHAMPION, CHALLENGER = "champion", "challenger"  # aliases in the registry
 OF_TEST_IMAGES = LIKELIHOODS.keys() | RECONSTRUCTIONS.keys()
@@ -22,6 +23,7 @@ MATTERS_FOR = {
     "number of test images": OF_TEST_IMAGES,
     "number of importance samples": {"log_likelihood", "bits_per_dim"},
     "kind of likelihood": {"elbo", "log_likelihood", "bits_per_dim"},
+    **{definition_of(name): {name} for name in DEFINITIONS},
 }
 CONFIDENCE = 0.95  # that the seeds alone do not explain a difference
 
@@ -92,8 +94,8 @@ def differing(metric: str, candidate: Scores, champion: Scores) -> list[str]:
     """What the metric depends on and is not the same in both evaluations."""
     return [
         name
-        for name in candidate.basis
-        if candidate.basis[name] != champion.basis.get(name) and metric in MATTERS_FOR.get(name, METRICS)
+        for name in dict.fromkeys([*candidate.basis, *champion.basis])
+        if candidate.basis.get(name) != champion.basis.get(name) and metric in MATTERS_FOR.get(name, METRICS)
     ]
 
 

@@ -16,7 +16,7 @@ from pipelines.gate import CHALLENGER, CHAMPION, challenge, differing, judge
 from pipelines.packaging import log_sampler
 from pipelines.promotion import Move, make_champion, registry_lock
 from pipelines.queries import versions_of
-from pipelines.scores import Scores, as_tags, from_tags, scores_of
+from pipelines.scores import Scores, as_tags, from_tags, is_current, scores_of
 from pipelines.versions import aliases_of, challenger_of, champion_of, history_of, model_or_none, standing
 
 
@@ -189,8 +189,12 @@ def champion_version(name: str) -> ModelVersion | None:
 
 
 def champion_for_report(name: str) -> dict[str, Any] | None:
-    """The champion as a report compares with it: {"model", "version", "metrics"}; None where there is none yet."""
+    """The champion as a report compares with it: {"model", "version", "metrics"}, the last without what has another
+    definition now; None where there is none yet.
+    """
     version = champion_version(name)
     if version is None:
         return None
-    return {"model": name, "version": str(version.version), "metrics": dict(from_tags(version.tags).metrics)}
+    scores = from_tags(version.tags)
+    metrics = {metric: value for metric, value in scores.metrics.items() if is_current(scores, metric)}
+    return {"model": name, "version": str(version.version), "metrics": metrics}

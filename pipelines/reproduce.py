@@ -17,7 +17,7 @@ from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 from torch import Tensor
 
-from genlib.config import RunConfig, load_config
+from genlib.config import RunConfig, load_saved_config
 from genlib.data.prepare import prepare
 from genlib.errors import UserError
 from genlib.files import sha256_of_file
@@ -49,7 +49,7 @@ def reproduce(name: str, number: str, run_dir: Path | None, say: Callable[[str],
         raise UserError(f"{folder.path} is the folder of a run of the pipeline; name another --run-dir, or none.")
     with tempfile.TemporaryDirectory() as scratch:
         config_file = configuration_of(version, Path(scratch))
-        config = load_config(config_file)
+        config = load_saved_config(config_file)
         check_data(version, config)
         original = fetch_sampler(version, Path(scratch))
         if original is None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from genlib.config.metrics import DEFINITIONS
 from genlib.evaluation.measures import deviations_of, floors_of, values_of
 
 SEEDS = "set of seeds"
@@ -45,7 +46,18 @@ def basis_of(evaluation: dict[str, Any]) -> dict[str, str]:
         "number of test images": str(held_out.get("count", "none")),
         "number of importance samples": str(likelihood.get("importance_samples", "none")),
         "kind of likelihood": str(likelihood.get("pixels", "none")),
+        **{definition_of(name): str(number) for name, number in provenance.get("definitions", {}).items()},
     }
+
+
+def definition_of(metric: str) -> str:
+    """The name, in a basis, of a metric's definition."""
+    return f"definition of {metric}"
+
+
+def is_current(scores: Scores, metric: str) -> bool:
+    """Whether the metric was computed as it is defined now."""
+    return scores.basis.get(definition_of(metric), "1") == str(DEFINITIONS.get(metric, 1))
 
 
 def as_tags(scores: Scores) -> dict[str, str]:

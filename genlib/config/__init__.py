@@ -51,7 +51,7 @@ from genlib.config.methods import (
     VQVAEConfig,
     WeightClippingConfig,
 )
-from genlib.config.metrics import DISTANCES, KERNEL_DISTANCES, LIKELIHOODS, METRICS, RECONSTRUCTIONS
+from genlib.config.metrics import DISTANCES, KERNEL_DISTANCES, LIKELIHOODS, METRICS, OF_HELD_OUT, RECONSTRUCTIONS
 from genlib.config.networks import DCGANConfig, MLPConfig, NetworkConfig, R3GANConfig, ResNetConfig, UNetConfig
 from genlib.config.rules import RULES
 from genlib.config.training import EvaluationConfig, RegistryConfig, TrainingConfig, check_divisible
@@ -112,6 +112,7 @@ __all__ = [
     "WeightClippingConfig",
     "check_divisible",
     "load_config",
+    "load_saved_config",
     "to_yaml",
 ]
 
@@ -133,6 +134,14 @@ class RunConfig(Section):
             if broken := rule(self):
                 raise ValueError(broken)
         return self
+
+    @property
+    def held_back(self) -> float:
+        """Share of the train split that training leaves out, to choose the best checkpoint by; 0 where a checkpoint is
+        chosen by samples alone, or none is.
+        """
+        chosen = self.evaluation.every is not None and self.registry.metric in OF_HELD_OUT
+        return self.data.validation_fraction if chosen else 0.0
 
 
 def load_config(path: str | Path, overrides: Sequence[str] | Mapping[str, Any] = ()) -> RunConfig:
@@ -166,6 +175,16 @@ def text_of(path: Path) -> str:
     if len(content) > LARGEST_TEXT:
         raise ValueError(f"it has more than {LARGEST_TEXT:,} bytes, which no configuration needs; name another file")
     return content.decode()
+
+
+def load_saved_config(path: Path) -> RunConfig:
+    """The configuration that a run saved. One from before data.validation_fraction existed was trained on the whole
+    train split, and stays so.
+    """
+    config = load_config(path)
+    if "validation_fraction" in config.data.model_fields_set:
+        return config
+    return config.model_copy(update={"data": config.data.model_copy(update={"validation_fraction": 0.0})})
 
 
 def to_yaml(config: RunConfig) -> str:

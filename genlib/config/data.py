@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field, field_validator
 
@@ -18,7 +18,7 @@ MOST_ROWS = 10**8  # that are made here; beyond it, positions and indices need o
 
 
 class DataConfig(Section):
-    """Which images or points: every field is part of the prepared folder's name."""
+    """Which images or points. Every field but validation_fraction is part of the prepared folder's name."""
 
     source: str = Field(
         "digits",
@@ -59,10 +59,22 @@ class DataConfig(Section):
     max_pixels: int = Field(
         MAX_PIXELS, ge=64, le=2**31 - 1, description="Width times height of a source's image; a larger one is corrupt"
     )
+    validation_fraction: float = Field(
+        0.1,
+        ge=0,
+        lt=1,
+        description="Share of the train split that is not trained on but chooses the best checkpoint, where "
+        "evaluation.every is set and registry.metric is of held-out images; 0: the test split chooses",
+    )
 
     @property
     def is_points(self) -> bool:
         return self.source in POINTS
+
+    @property
+    def request(self) -> dict[str, Any]:
+        """What the prepared folder depends on: training draws the validation part from the same folder."""
+        return self.model_dump(mode="json", exclude={"validation_fraction"})
 
     @field_validator("channels", mode="before")
     @classmethod

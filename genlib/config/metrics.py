@@ -48,6 +48,17 @@ OF_CAPTIONS: dict[str, Literal["lower", "higher"]] = {
     "caption_looks": "higher",
     "caption_perplexity": "lower",
 }
+# Those that are computed on images which a model does not learn from.
+OF_HELD_OUT = LIKELIHOODS | RECONSTRUCTIONS | OF_CONDITIONS | OF_CAPTIONS
+# How often the definition of a metric has changed, plus 1, where it has: values under different definitions are never
+# compared, and the kept real-data floor is judged anew (evaluation/floor.py, VERSION).
+DEFINITIONS = {
+    "authpct": 2,  # equal training images count as one, a tie is a copy, and all training images are looked at
+    "psnr": 2,  # the error counts as that of rounding at least
+    "ssim": 2,  # windows inside the image alone
+    "condition_ssim": 2,
+    "reverse_kl": 2,  # every sample counts at its nearest mode
+}
 # Every metric that a model can be gated on, and which way is better.
 METRICS: dict[str, Literal["lower", "higher"]] = {
     **dict.fromkeys((*DISTANCES.values(), *KERNEL_DISTANCES.values()), "lower"),

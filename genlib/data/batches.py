@@ -14,10 +14,13 @@ from genlib.randomness import generator_for
 
 
 class EpochOrder:
-    """Positions in an endless run of epochs, each a permutation from (seed, epoch), to rows of the dataset."""
+    """Positions in an endless run of epochs, each a permutation from (seed, epoch), to rows of the dataset: to all of
+    `rows`, or to those that are `chosen`, int64 (rows,).
+    """
 
-    def __init__(self, rows: int, seed: int, device: torch.device) -> None:
+    def __init__(self, rows: int, seed: int, device: torch.device, chosen: Tensor | None = None) -> None:
         self.rows, self.seed, self.device = rows, seed, device
+        self.chosen = chosen
         self._permutations: dict[int, Tensor] = {}
 
     def __call__(self, first: int, count: int) -> Tensor:
@@ -33,7 +36,8 @@ class EpochOrder:
     def _permutation(self, epoch: int) -> Tensor:
         if epoch not in self._permutations:
             generator = generator_for("batch order", self.seed, epoch)
-            self._permutations[epoch] = torch.randperm(self.rows, generator=generator).to(self.device)
+            order = torch.randperm(self.rows, generator=generator)
+            self._permutations[epoch] = (order if self.chosen is None else self.chosen[order]).to(self.device)
             for old in [known for known in self._permutations if known < epoch - 1]:
                 del self._permutations[old]
         return self._permutations[epoch]
@@ -46,7 +50,7 @@ class Batches:
     `micro_batches` equal parts, of which this process takes `mine`. The images lie on the device as uint8 if they fit
     into `resident_bytes`; otherwise they are read from the memory-mapped file, some steps ahead.
     `binarize` draws every pixel as -1 or 1, afresh each time. Points keep their values. Of each image a context is
-    given where there is a `condition`.
+    given where there is a `condition`. Batches hold images of the `chosen` rows alone where these are given.
     """
 
     def __init__(
@@ -64,6 +68,7 @@ class Batches:
         memory_format: torch.memory_format = torch.contiguous_format,
         binarize: bool = False,
         condition: Condition | None = None,
+        chosen: Tensor | None = None,  # int64 (n,), on the CPU
     ) -> None:
         self.images_per_step = draws * batch_size
         self.device, self.memory_format = device, memory_format if images.ndim == 4 else torch.contiguous_format
@@ -76,13 +81,14 @@ class Batches:
             self._images = torch.from_numpy(np.array(images)).to(device)
         else:
             self._images = ReadAhead(images, device)
-        self._rows_in_all = len(images)
+        self._chosen, self._rows_in_all = chosen, len(images) if chosen is None else len(chosen)
         self.begin(seed)
 
     def begin(self, seed: int) -> None:
         """Another order of the images, and other draws of their pixels."""
         self._seed = seed
-        self._order = EpochOrder(self._rows_in_all, seed, self.device if self.resident else torch.device("cpu"))
+        place = self.device if self.resident else torch.device("cpu")
+        self._order = EpochOrder(self._rows_in_all, seed, place, self._chosen)
         if isinstance(self._images, ReadAhead):
             self._images.begin(self._rows)
 

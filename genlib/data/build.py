@@ -70,7 +70,7 @@ def build(config: DataConfig, source: ImageSource | PointSource, folder: Path, s
     Manifest(
         source=config.source,
         revision=source.revision,
-        request=config.model_dump(mode="json"),
+        request=config.request,
         **written._asdict(),
         content_hash=content_hash_of(folder),
         versions={"genlib": __version__} | {name: version(name) for name in ("numpy", "pillow", "datasets")},

@@ -1,4 +1,4 @@
-"""What is given of a dataset's test images, for samplers that take it."""
+"""The conditions of a dataset's held-out images, for samplers that take them."""
 
 from __future__ import annotations
 
@@ -9,34 +9,52 @@ from torch import Tensor
 
 from genlib.conditions import Captions, Condition, PartOfImage
 from genlib.data.folder import DatasetFolder
+from genlib.data.parts import HeldOutPart, whole_test_split
 from genlib.pixels import binarized, to_uint8, to_unit
 from genlib.randomness import generator_for
 from genlib.sampling import CHUNK, TrainedSampler
 
 
 def give_test_contexts(sampler: TrainedSampler, dataset: DatasetFolder, binarize: bool) -> None:
-    """Let a sampler that takes images take them from the test split, where it is given none."""
+    """Let a conditional sampler take its conditions from the test split, where it is given none."""
+    give_contexts(sampler, whole_test_split(dataset), binarize)
+
+
+def give_contexts(sampler: TrainedSampler, part: HeldOutPart, binarize: bool) -> None:
+    """Let a conditional sampler take its conditions from these images, where it is given none."""
     if sampler.condition:
-        sampler.contexts = partial(context_of_test, sampler.condition, dataset, binarize=binarize)
+        sampler.contexts = partial(context_of, sampler.condition, part, binarize=binarize)
 
 
 def context_of_test(condition: Condition, dataset: DatasetFolder, index: int, *, binarize: bool) -> Tensor:
-    """Of the test images 256 * index .. in a fixed order, which begins anew at its end; stored, (256, *shape)."""
+    """`context_of` the test split."""
+    return context_of(condition, whole_test_split(dataset), index, binarize=binarize)
+
+
+def context_of(condition: Condition, part: HeldOutPart, index: int, *, binarize: bool) -> Tensor:
+    """Conditions of the images 256 * index .. of a part in a fixed order, which begins anew at its end; as stored,
+    (256, *shape).
+    """
     if isinstance(condition, Captions):
-        return torch.from_numpy(dataset.captions("test"))[rows_of_test(dataset, index)]
+        return torch.from_numpy(part.dataset.captions(part.split))[rows_of(part, index)]
     assert isinstance(condition, PartOfImage)
-    images = truth_of_test(dataset, index, binarize)
+    images = truth_of(part, index, binarize)
     return to_uint8(condition.context(images, generator_for("test contexts", index)))
 
 
 def truth_of_test(dataset: DatasetFolder, index: int, binarize: bool) -> Tensor:
+    """`truth_of` the test split."""
+    return truth_of(whole_test_split(dataset), index, binarize)
+
+
+def truth_of(part: HeldOutPart, index: int, binarize: bool) -> Tensor:
     """The images of these contexts, in [-1, 1], (256, C, H, W)."""
-    found = to_unit(torch.from_numpy(dataset.images("test")[rows_of_test(dataset, index).numpy()]))
+    found = to_unit(torch.from_numpy(part.dataset.images(part.split)[rows_of(part, index).numpy()]))
     return binarized(found, generator_for("test contexts binarized", index)) if binarize else found
 
 
-def rows_of_test(dataset: DatasetFolder, index: int) -> Tensor:
-    """int64 (256,)"""
-    count = dataset.manifest.counts["test"]
+def rows_of(part: HeldOutPart, index: int) -> Tensor:
+    """Rows of the part's split, int64 (256,)."""
+    count = len(part.rows)
     order = torch.randperm(count, generator=generator_for("test contexts' order"))
-    return order[(index * CHUNK + torch.arange(CHUNK)) % count]
+    return part.rows[order[(index * CHUNK + torch.arange(CHUNK)) % count]]

@@ -120,13 +120,14 @@ def request_hash(config: DataConfig, source: ImageSource | PointSource) -> str:
     else:
         # What came later and is not asked for leaves the names of older folders as they are.
         later = {name for name in LATER if getattr(config, name) == DataConfig.model_fields[name].default}
-        settings = config.model_dump(mode="json", exclude={"source", "revision", "points", *later})
+        without = {"source", "revision", "points", *later}
+        settings = {key: value for key, value in config.request.items() if key not in without}
     return sha256_of_json({"format": FORMAT, "settings": settings, "source": source.identity})
 
 
 def newest_of_same_request(config: DataConfig, home: Path) -> DatasetFolder | None:
     """The folder made last for the same settings, whatever the source was then."""
-    request = config.model_dump(mode="json")
+    request = config.request
     manifests = {file.parent: read_json(file) for file in home.glob(f"[!.]*/{MANIFEST}")}
     later = {name: DataConfig.model_fields[name].default for name in LATER}
     same = [folder for folder, manifest in manifests.items() if later | manifest["request"] == request]

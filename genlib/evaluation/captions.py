@@ -17,7 +17,8 @@ from torch import Tensor
 
 from genlib.conditions import Captions
 from genlib.conditions.words import SIDE, Said, places_agree
-from genlib.data.contexts import context_of_test, rows_of_test, truth_of_test
+from genlib.data.contexts import context_of, rows_of, truth_of
+from genlib.data.parts import HeldOutPart
 from genlib.data.scenes import EMPTY, looks_of
 from genlib.evaluation.measures import Estimate, Findings, over_images
 from genlib.evaluation.reader import Reader, cut
@@ -41,18 +42,18 @@ class Reading(NamedTuple):
 
 
 class CaptionJudge:
-    """Judges samplers that draw for captions, on those of the test split, as many as samples are asked for.
+    """Judges samplers that draw for captions, on those of a part, as many as samples are asked for.
 
     Every process must make it, and call it; all get the same.
     """
 
-    def __init__(self, judge: Judge, condition: Captions, binarize: bool) -> None:
-        self.judge, self.condition, self.binarize = judge, condition, binarize
+    def __init__(self, judge: Judge, condition: Captions, part: HeldOutPart, binarize: bool) -> None:
+        self.judge, self.condition, self.part, self.binarize = judge, condition, part, binarize
         self.dataset, self.processes, self.seed = judge.dataset, judge.processes, judge.asked.seed
-        self.count = min(judge.asked.samples, self.dataset.manifest.counts["test"])
+        self.count = min(judge.asked.samples, len(part.rows))
         self.reader = Reader(self.dataset, judge.panel.main.place.device, self.processes)
-        rows = torch.cat([rows_of_test(self.dataset, index) for index in range(math.ceil(self.count / CHUNK))])
-        self.captions = torch.from_numpy(self.dataset.captions("test"))[rows[: self.count]]
+        rows = torch.cat([rows_of(part, index) for index in range(math.ceil(self.count / CHUNK))])
+        self.captions = torch.from_numpy(self.dataset.captions(part.split))[rows[: self.count]]
         self.said = [condition.vocabulary.read(text) for text in condition.decode(self.captions)]
         assert self.dataset.manifest.scenes
         self.looks = self.dataset.manifest.scenes["looks"]
@@ -61,7 +62,7 @@ class CaptionJudge:
     def provenance(self) -> dict[str, Any]:
         return {
             "condition": self.condition.name,
-            "split": "test",
+            "split": self.part.name,
             "count": self.count,
             "with_places": sum(said is not None and said.has_places for said in self.said),
             "seeds": [self.seed],
@@ -74,7 +75,7 @@ class CaptionJudge:
         """
 
         def samples(index: int) -> Tensor:
-            given = context_of_test(self.condition, self.dataset, index, binarize=self.binarize)
+            given = context_of(self.condition, self.part, index, binarize=self.binarize)
             return sampler.chunk(index, self.seed, given=given)
 
         metrics = self.metrics(self.readings(samples))
@@ -84,7 +85,7 @@ class CaptionJudge:
             return Findings(metrics, floor=self.floor)
         rows = {
             "samples": values(metrics),
-            "test images": values(self.floor),
+            f"{self.part.name} images": values(self.floor),
             "images of other captions": values(self.metrics(self.readings(lambda index: self.truth(index).roll(1, 0)))),
             "training image of the nearest caption": values(self.metrics(self.readings(self.of_nearest_caption))),
             "bigrams": {"caption_perplexity": bigram_perplexity(self.train_captions, self.captions)},
@@ -96,7 +97,7 @@ class CaptionJudge:
         return self.metrics(self.readings(self.truth))
 
     def truth(self, index: int) -> Tensor:
-        return to_uint8(truth_of_test(self.dataset, index, self.binarize))
+        return to_uint8(truth_of(self.part, index, self.binarize))
 
     @cached_property
     def train_captions(self) -> Tensor:

@@ -14,18 +14,20 @@ import torch
 from torch import Tensor
 
 from genlib.conditions import PartOfImage
-from genlib.data.contexts import context_of_test, truth_of_test
+from genlib.data.contexts import context_of, truth_of
+from genlib.data.parts import HeldOutPart
 from genlib.evaluation.features import features_of
 from genlib.evaluation.frechet import FeatureMoments, Moments, frechet_distance
 from genlib.evaluation.measures import Estimate, Findings, over_images
 from genlib.evaluation.reconstruction import similarity
-from genlib.evaluation.reference import MOST_FEATURES, shuffled_rows
+from genlib.evaluation.reference import shuffled_rows
 from genlib.evaluation.samples import Judge
 from genlib.pixels import to_uint8, to_unit
 from genlib.sampling import CHUNK, TrainedSampler
 
 Completions = Callable[[int], list[Tensor]]  # i => images of the contexts 256 * i .., each uint8 (256, C, H, W)
 BLOCK = 4096  # training images compared at a time
+MOST_TRAINING_IMAGES = 50_000  # among which the nearest is looked for
 
 
 class Measured(NamedTuple):
@@ -43,17 +45,18 @@ class Measured(NamedTuple):
 
 
 class ConditionJudge:
-    """Judges samplers of one condition on as many test images as samples are asked for, each once at most; by `samples`
-    of each, those of the seeds from `evaluation.seed` on.
+    """Judges samplers of one condition on as many images of a part as samples are asked for, each once at most; by
+    `samples` of each, those of the seeds from `evaluation.seed` on.
 
     Every process must make it, and call it; all get the same.
     """
 
-    def __init__(self, judge: Judge, condition: PartOfImage, binarize: bool, samples: int) -> None:
-        self.judge, self.condition, self.binarize, self.samples = judge, condition, binarize, samples
+    def __init__(self, judge: Judge, condition: PartOfImage, part: HeldOutPart, binarize: bool, samples: int) -> None:
+        self.judge, self.condition, self.part = judge, condition, part
+        self.binarize, self.samples = binarize, samples
         self.dataset, self.processes, self.seed = judge.dataset, judge.processes, judge.asked.seed
         self.device = judge.panel.main.place.device
-        self.count = min(judge.asked.samples, self.dataset.manifest.counts["test"])
+        self.count = min(judge.asked.samples, len(part.rows))
         self.features_given: dict[int, Tensor] = {}  # of this process's contexts
         self.truth = self.measured(lambda index: [self.true_images(index)])
 
@@ -61,18 +64,18 @@ class ConditionJudge:
     def provenance(self) -> dict[str, Any]:
         return {
             "condition": self.condition.name,
-            "split": "test",
+            "split": self.part.name,
             "count": self.count,
             "seeds": [self.seed, self.seed + self.samples - 1],
             "nearest_of": len(self.training_rows),
         }
 
     def true_images(self, index: int) -> Tensor:
-        return to_uint8(truth_of_test(self.dataset, index, self.binarize))
+        return to_uint8(truth_of(self.part, index, self.binarize))
 
     def contexts(self, index: int) -> Tensor:
         """In [-1, 1], (256, *shape)."""
-        return to_unit(context_of_test(self.condition, self.dataset, index, binarize=self.binarize))
+        return to_unit(context_of(self.condition, self.part, index, binarize=self.binarize))
 
     def __call__(self, sampler: TrainedSampler, baselines: bool = False) -> Findings:
         """The metrics of samples; with `baselines` the details have theirs beside them."""
@@ -161,12 +164,17 @@ class ConditionJudge:
             self.condition.baseline: lambda index: self.condition.without_a_model(
                 self.contexts(index), self.mean_image
             ),
-            "nearest training image": self.nearest_training_images,
+            self.name_of_nearest: self.nearest_training_images,
         }
+
+    @property
+    def name_of_nearest(self) -> str:
+        few = len(self.training_rows) < self.dataset.manifest.counts["train"]
+        return f"nearest of {len(self.training_rows):,} training images" if few else "nearest training image"
 
     @cached_property
     def training_rows(self) -> Tensor:
-        return shuffled_rows(self.dataset, "train")[:MOST_FEATURES].sort().values
+        return shuffled_rows(self.dataset, "train")[:MOST_TRAINING_IMAGES].sort().values
 
     @cached_property
     def mean_image(self) -> Tensor:

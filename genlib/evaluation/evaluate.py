@@ -13,6 +13,7 @@ from genlib.conditions import Captions
 from genlib.config import EvaluationConfig, RunConfig
 from genlib.data.contexts import give_test_contexts
 from genlib.data.folder import DatasetFolder, open_dataset
+from genlib.data.parts import validation_facts, whole_test_split
 from genlib.data.prepare import prepare
 from genlib.errors import UserError
 from genlib.evaluation import exhibits as pictures
@@ -56,7 +57,7 @@ def evaluate_on(run: RunFolder, config: RunConfig, processes: Processes, device:
     check_fit(sampler, dataset, asked)
     binarize = config.data.binarize == "draw"
     give_test_contexts(sampler, dataset, binarize)
-    test = held_out_for(config, dataset, asked.likelihood_images)
+    test = held_out_for(config, whole_test_split(dataset), asked.likelihood_images)
     jury = convene(dataset, asked, processes, device)
     first, sets = judged_samples(jury, sampler)
     found, of_model = judge_conditions(jury, sampler, binarize)
@@ -65,7 +66,9 @@ def evaluate_on(run: RunFolder, config: RunConfig, processes: Processes, device:
         model = encoder_of(run, config, checkpoint, dataset, device)
         found, of_model = found | judge_model(jury, model, test), of_model | model_provenance(jury, model, test)
 
-    origin = origin_of(sampler, asked, checkpoint=asked.checkpoint, **of_model)
+    best = run.result().get("best") if asked.checkpoint == "best" else None
+    chosen = {"checkpoint": asked.checkpoint, "best": best, "validation": validation_facts(config, dataset)}
+    origin = origin_of(sampler, asked, **chosen, **of_model)
     evaluation = conclude(jury, sets, found, first.details, origin, start, notes_of(run, asked))
 
     def written() -> dict[str, Any]:

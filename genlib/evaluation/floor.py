@@ -11,7 +11,7 @@ from genlib.evaluation.reference import chunks_of, labels_of
 from genlib.evaluation.samples import Judge
 from genlib.files import read_json, sha256_of_json, write_json
 
-VERSION = 1  # another number where a metric is computed in another way
+VERSION = 2  # another number where a metric is computed in another way
 
 
 def floor_of(judge: Judge, count: int) -> dict[str, Estimate]:

@@ -1,4 +1,4 @@
-"""Test images that a model is judged on, as it takes them."""
+"""Images of the test split, or of the validation part, that a model is judged on, as it takes them."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from torch import Tensor
 
 from genlib.conditions import Captions, Condition, PartOfImage, build_condition
 from genlib.config import RunConfig
-from genlib.data.folder import DatasetFolder
+from genlib.data.parts import HeldOutPart
 from genlib.errors import UserError
 from genlib.evaluation.features import Chunk, Labels
-from genlib.evaluation.reference import chunks_of, labels_of, shuffled_rows
+from genlib.evaluation.reference import chunks_of, labels_of
 from genlib.methods import Batch
 from genlib.methods.build import conditional
 from genlib.pixels import binarized, to_unit
@@ -47,43 +47,45 @@ class HeldOut:
 
 
 def held_out_of(
-    dataset: DatasetFolder,
+    part: HeldOutPart,
     count: int | None,
     labelled: bool = False,
     binarize_seed: int | None = None,
     condition: Condition | None = None,
 ) -> HeldOut:
-    """`count` images of the test split in random order, or all; only those with a label if they must be `labelled`.
+    """`count` images of a part in random order, or all; only those with a label if they must be `labelled`.
 
     UserError if there is none.
     """
-    rows = shuffled_rows(dataset, "test")
+    dataset, split = part.dataset, part.split
+    rows = part.rows[torch.randperm(len(part.rows), generator=generator_for("images to judge by", part.name))]
     if labelled:
-        labels = dataset.labels("test")
+        labels = dataset.labels(split)
         rows = rows[:0] if labels is None else rows[torch.from_numpy(labels)[rows] >= 0]
         if not len(rows):
             raise UserError(
-                f"the test split of {dataset.path} has no labels, which a conditional model needs; prepare it with "
-                "labels, or train with method.conditioning=none."
+                f"the {part.name} images of {dataset.path} have no labels, which a conditional model needs; prepare it "
+                "with labels, or train with method.conditioning=none."
             )
     wanted = min(count or len(rows), len(rows))
-    chunk, labels_of_chunk = chunks_of(dataset, "test", rows), labels_of(dataset, "test", rows)
+    chunk, labels_of_chunk = chunks_of(dataset, split, rows), labels_of(dataset, split, rows)
     if isinstance(condition, Captions):
-        labels_of_chunk = captions_of(dataset, rows)
+        labels_of_chunk = captions_of(part, rows)
     return HeldOut(chunk, labels_of_chunk, wanted, binarize_seed, condition)
 
 
-def captions_of(dataset: DatasetFolder, rows: Tensor) -> Labels:
-    captions = torch.from_numpy(dataset.captions("test"))[rows]
+def captions_of(part: HeldOutPart, rows: Tensor) -> Labels:
+    captions = torch.from_numpy(part.dataset.captions(part.split))[rows]
     return lambda index: captions[index * CHUNK : (index + 1) * CHUNK]
 
 
-def held_out_for(config: RunConfig, dataset: DatasetFolder, count: int | None) -> HeldOut:
-    """Those that a run's model is judged on; of data that is binarized at every draw, one draw for each image."""
+def held_out_for(config: RunConfig, part: HeldOutPart, count: int | None) -> HeldOut:
+    """Images of a part as a run's model takes them; where data is binarized at every draw, one draw of each image."""
     must_have_labels = config.method.has_encoder and conditional(config.method)
     binarize_seed = config.evaluation.seed if config.data.binarize == "draw" else None
+    dataset = part.dataset
     condition = build_condition(config.condition, tuple(dataset.manifest.shape), dataset.scene_names)
-    return held_out_of(dataset, count, must_have_labels, binarize_seed, condition)
+    return held_out_of(part, count, must_have_labels, binarize_seed, condition)
 
 
 def parts_of(batch: Batch, size: int) -> list[Batch]:

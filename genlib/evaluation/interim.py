@@ -8,10 +8,11 @@ from functools import partial
 
 import torch
 
-from genlib.config import LIKELIHOODS, RunConfig
-from genlib.config.metrics import OF_CAPTIONS, OF_CONDITIONS, RECONSTRUCTIONS
-from genlib.data.contexts import give_test_contexts
+from genlib.config import RunConfig
+from genlib.config.metrics import OF_HELD_OUT
+from genlib.data.contexts import give_contexts
 from genlib.data.folder import DatasetFolder
+from genlib.data.parts import choosing_part
 from genlib.evaluation.classifier import number_of_classes
 from genlib.evaluation.extractors import build_panel
 from genlib.evaluation.held_out import held_out_for
@@ -43,13 +44,14 @@ def make_evaluate(config: RunConfig, dataset: DatasetFolder, device: torch.devic
     gate = config.registry.metric
     labelled = number_of_classes(dataset) > 0
     features = "random" if asked.features == "classifier" and not labelled else asked.features
-    thorough = gate not in {*cheap_metrics(features), *LIKELIHOODS, *RECONSTRUCTIONS, *OF_CONDITIONS, *OF_CAPTIONS}
+    thorough = gate not in {*cheap_metrics(features), *OF_HELD_OUT}
     panel = build_panel(asked, dataset, device, processes, beside=thorough)
     judge = Judge(dataset, panel, asked, processes, thorough)
     shares = dataset.label_shares()
-    test = held_out_for(config, dataset, asked.samples)
-    condition, binarize = test.condition, config.data.binarize == "draw"
-    of_condition = judge_of(judge, condition, binarize, FEW_OF_EACH) if condition else None
+    part = choosing_part(config, dataset)
+    images = held_out_for(config, part, asked.samples)
+    condition, binarize = images.condition, config.data.binarize == "draw"
+    of_condition = judge_of(judge, condition, part, binarize, FEW_OF_EACH) if condition else None
 
     def evaluate(model: GenerativeModel, stopped: Callable[[], bool]) -> dict[str, float]:
         processes.stopped = stopped
@@ -57,7 +59,7 @@ def make_evaluate(config: RunConfig, dataset: DatasetFolder, device: torch.devic
         of_model = held_out(model) if isinstance(model, EncoderModel) else {}
         estimate_norms(model.sampler, shares)  # last: images are encoded under other statistics
         sampler = TrainedSampler(model.sampler, tuple(dataset.manifest.shape), shares)
-        give_test_contexts(sampler, dataset, binarize)
+        give_contexts(sampler, part, binarize)
         labels = partial(sampler.labels, seed=asked.seed) if sampler.classes else None
         found = judge(partial(sampler.chunk, seed=asked.seed), asked.samples, "samples", labels).metrics
         if of_condition:
@@ -69,11 +71,11 @@ def make_evaluate(config: RunConfig, dataset: DatasetFolder, device: torch.devic
         if isinstance(model, LatentVariableModel):
             importance = gate in ("log_likelihood", "bits_per_dim")
             samples = min(asked.likelihood_samples, MOST_IMPORTANCE_SAMPLES) if importance else 1
-            found |= likelihood(model, test, samples, asked.seed, processes, asked.batch_size).metrics
+            found |= likelihood(model, images, samples, asked.seed, processes, asked.batch_size).metrics
             for name in () if importance else ("log_likelihood", "bits_per_dim"):  # of one sample they say nothing new
                 found.pop(name, None)
         if not dataset.is_points:
-            found |= reconstruction_metrics(model, test, processes, asked.batch_size).metrics
+            found |= reconstruction_metrics(model, images, processes, asked.batch_size).metrics
         return found
 
     return evaluate

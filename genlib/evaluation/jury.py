@@ -10,6 +10,7 @@ import torch
 from genlib.conditions import Captions, Condition, PartOfImage
 from genlib.config import DISTANCES, EvaluationConfig
 from genlib.data.folder import DatasetFolder
+from genlib.data.parts import HeldOutPart, whole_test_split
 from genlib.evaluation.captions import CaptionJudge
 from genlib.evaluation.conditional import ConditionJudge
 from genlib.evaluation.extractors import build_panel
@@ -66,16 +67,19 @@ def judge_conditions(jury: Jury, sampler: TrainedSampler, binarize: bool) -> tup
     """
     if not sampler.condition:
         return Findings(), {}
-    judge = judge_of(jury.judge, sampler.condition, binarize, jury.asked.samples_per_condition)
+    part = whole_test_split(jury.dataset)
+    judge = judge_of(jury.judge, sampler.condition, part, binarize, jury.asked.samples_per_condition)
     return judge(sampler, baselines=True), {"conditions": judge.provenance}
 
 
-def judge_of(judge: Judge, condition: Condition, binarize: bool, samples: int) -> ConditionJudge | CaptionJudge:
-    """Who judges samples of what is given; of a caption one sample counts."""
+def judge_of(
+    judge: Judge, condition: Condition, part: HeldOutPart, binarize: bool, samples: int
+) -> ConditionJudge | CaptionJudge:
+    """The judge of samples for the conditions of a part's images; of a caption one sample counts."""
     if isinstance(condition, Captions):
-        return CaptionJudge(judge, condition, binarize)
+        return CaptionJudge(judge, condition, part, binarize)
     assert isinstance(condition, PartOfImage)
-    return ConditionJudge(judge, condition, binarize, samples)
+    return ConditionJudge(judge, condition, part, binarize, samples)
 
 
 def judge_likelihood(jury: Jury, model: LatentVariableModel, test: HeldOut) -> Findings:

@@ -100,17 +100,18 @@ def squared_radii(features: Tensor, k: int) -> Tensor:
     return nearest(features, features, k, itself).distances[:, -1]
 
 
-def copies(
-    train: Tensor, held_out: Tensor, fakes: Tensor, radii: Tensor, fakes_are_held_out: bool = False
-) -> dict[str, float]:
+def copies(train: Tensor, held_out: Tensor, fakes: Tensor, fakes_are_held_out: bool = False) -> dict[str, float]:
     """How near fakes (M, d) are to training images (N, d), and to held-out ones (K, d).
 
-    `authpct` is the percentage of fakes that are no copies of training images (Alaa et al. 2022, section 4.3; the name
-    is Stein et al.'s, 2023): a copy is nearer to its nearest training image than that one is to its own nearest, of
-    which `radii` (N,) are the squared distances. Then the mean distances to the nearest of each kind, all of them
-    counting; and the share of fakes that are nearer to one of as many training images as there are held-out ones, ties
-    counting half: 0.5 for a model that copies nothing (Meehan et al. 2020, section 3). `fakes_are_held_out`: fake i is
-    held-out image i, which is left out.
+    `authpct` is the percentage of fakes that are authentic, i.e. no copies of training images (Alaa et al. 2022,
+    section 4.3; the name is Stein et al.'s, 2023): a fake is authentic where it is farther from its nearest training
+    image than this one is from the nearest of the others. As in dgm-eval a tie is a copy. Unlike there, training images
+    of equal features (see `distance_of_equals`) count as one: otherwise an image that occurs twice would have its
+    neighbour at distance 0, and no near copy of it would ever be found.
+
+    Then the mean distances to the nearest of each kind, among all that are given; and the share of fakes that are
+    nearer to one of as many training images as there are held-out ones, ties counting half: 0.5 for a model that copies
+    nothing (Meehan et al. 2020, section 3). `fakes_are_held_out`: fake i is held-out image i, which is left out.
     """
     train, held_out, fakes = centred(train, held_out, fakes)
     itself = torch.arange(len(fakes), device=fakes.device) if fakes_are_held_out else None
@@ -127,13 +128,35 @@ def copies(
         to_others = nearest(fakes, held_out[:as_many], leave_out=itself).distances[:, 0]
     closest = to_few.distances[:, 0]
     nearer = (closest < to_others).double() + 0.5 * (closest == to_others).double()
-    nearest_train, rows = to_train.distances[:, 0], to_train.rows[:, 0]
+    nearest_train = to_train.distances[:, 0]
+    rows, of_fakes = to_train.rows[:, 0].unique(return_inverse=True)
+    radii = radii_of_distinct(train, rows)[of_fakes]
     return {
-        "authpct": 100 * (nearest_train >= radii[rows]).double().mean().item(),
+        "authpct": 100 * (nearest_train > radii).double().mean().item(),
         "nn_distance_train": nearest_train.sqrt().mean().item(),
         "nn_distance_held_out": to_held_out.sqrt().mean().item(),
         "nearer_to_train": nearer.mean().item(),
     }
+
+
+def radii_of_distinct(features: Tensor, rows: Tensor) -> Tensor:
+    """Squared distances from the features (N, d) in `rows` (R,) to the nearest other one that is not equal, (R,);
+    infinite where all are equal.
+    """
+    equal = distance_of_equals(features)
+    radii = nearest(features[rows], features, leave_out=rows).distances[:, 0]
+    repeated = (radii <= equal).nonzero()[:, 0]
+    for block, distances in squared_distances(features[rows[repeated]], features):
+        radii[repeated[block]] = distances.masked_fill_(distances <= equal, torch.inf).amin(1)
+    return radii
+
+
+def distance_of_equals(features: Tensor) -> float:
+    """The squared distance up to which centred features (N, d) count as equal: (1e-5)^2 times their mean squared norm.
+
+    The same image has features that differ in float32's rounding, by about 1e-7 of their size, from batch to batch.
+    """
+    return 1e-10 * squared_norms(features).mean().item()
 
 
 def radii_among(features: Tensor, k: int) -> Tensor:

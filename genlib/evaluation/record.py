@@ -9,6 +9,7 @@ from importlib.metadata import version
 from typing import Any
 
 from genlib.config import AutoencoderConfig, EvaluationConfig
+from genlib.config.metrics import DEFINITIONS, OF_HELD_OUT
 from genlib.evaluation.held_out import HeldOut
 from genlib.evaluation.jury import Jury
 from genlib.evaluation.measures import Estimate, Findings, measured, numbers_only
@@ -47,11 +48,17 @@ def conclude(
         "extractor": {"name": extractor.name, "hash": extractor.hash, "features": extractor.num_features},
         "extractor_facts": extractor.facts,
         "extractors_beside": {other.name: other.hash for other in judge.panel.others},
+        "definitions": {name: version for name, version in DEFINITIONS.items() if name in metrics | of_model},
         "features_asked": asked.features,
         "resize": extractor.facts.get("resize", "none"),
         "reference": {"split": "train", "count": judge.train.moments.count},
         "floor": {"split": "test", "count": jury.floor_count},
-        "neighbours": {"k": asked.neighbours, "images": judge.neighbour_count, "training": len(judge.train.features)},
+        "neighbours": {
+            "k": asked.neighbours,
+            "images": judge.neighbour_count,
+            "training": len(judge.train.features),
+            "held_out": len(judge.held_out.features),
+        },
         **origin,
         "dataset": jury.dataset.path.name,
         "dataset_hash": manifest.content_hash,
@@ -74,6 +81,12 @@ def warnings_of(jury: Jury, reconstructions: int | None) -> list[str]:
         warnings.append(
             f"Neighbours, copies and kernel distance are of {few} samples, as many as there are {things} to compare "
             "with."
+        )
+    kept = {"train": len(jury.judge.train.features), "test": len(jury.judge.held_out.features)}
+    for split in [split for split in kept if kept[split] < counts[split]]:
+        warnings.append(
+            f"The nearest {split} {things} are looked for among {kept[split]:,} of {counts[split]:,}, as many features "
+            "as memory has room for: copies of the others are not found."
         )
     if jury.floor_count < asked.samples:
         warnings.append(
@@ -136,8 +149,14 @@ def pixels_of(model: LatentVariableModel, test: HeldOut) -> str:
 
 def notes_of(run: RunFolder, asked: EvaluationConfig) -> list[str]:
     """What training found, or the method is, that a reader of the evaluation must know."""
-    method, note = run.config().method, run.result().get("note")
+    method, result = run.config().method, run.result()
+    note, best = result.get("note"), result.get("best", {})
     notes = [f"{note[0].upper()}{note[1:]}"] if note and asked.checkpoint == "last" else []
+    if asked.checkpoint == "best" and best.get("metric") in OF_HELD_OUT and best.get("split") != "validation":
+        notes.append(
+            f"The checkpoint was chosen by {best['metric']} of test images, which judge it here too, so these figures "
+            "are optimistic; train anew with data.validation_fraction above 0."
+        )
     if isinstance(method, AutoencoderConfig) and method.latents == "normal":
         notes.append(
             "Nothing ties an autoencoder's latents to N(0, I), which these samples were drawn from: they show that it "

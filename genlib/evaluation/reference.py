@@ -13,20 +13,19 @@ from torch import Tensor
 from genlib.data.folder import DatasetFolder, Part
 from genlib.evaluation.features import Chunk, Extractor, Labels, chunk_features
 from genlib.evaluation.frechet import FeatureMoments, Moments
-from genlib.evaluation.neighbours import radii_among
 from genlib.evaluation.processes import Processes
 from genlib.files import rename_into_place, sha256_of_json
 from genlib.randomness import generator_for
 from genlib.sampling import CHUNK
 
-MOST_FEATURES = 50_000  # of which the nearest neighbours are looked for; moments are of the whole split
+MOST_NUMBERS = 2**28  # of a split's features that are kept, 1 GiB in float32; moments are of the whole split
 
 
 class Reference(NamedTuple):
     """On the metrics' device. Any first rows of `features` are a fair choice of the split."""
 
     moments: Moments
-    features: Tensor  # float32 (at most 50,000, d), of the split's rows in shuffled order
+    features: Tensor  # float32 (n, d) of the split's first n rows in shuffled order: all, or what MOST_NUMBERS allows
     rows: Tensor  # int64 (N,), that order
 
 
@@ -68,21 +67,9 @@ def reference_of(
     return Reference(Moments(saved["mean"], saved["covariance"], int(saved["count"])), saved["features"], rows)
 
 
-def radii_of(
-    dataset: DatasetFolder, split: Part, extractor: Extractor, reference: Reference, processes: Processes
-) -> Tensor:
-    """Squared distances from each of a reference's features to the nearest other one, float64 (N,); computed by one
-    process unless they are kept already.
-    """
-    file = reference_file(dataset, split, extractor)
-    file = file.with_name(f"{file.stem}-radii{file.suffix}")
-
-    def compute() -> None:
-        if not file.exists():
-            write_tensors(file, {"radii": radii_among(reference.features, 1)})
-
-    processes.first(compute)
-    return load_file(file, device=str(processes.metric_device))["radii"]
+def kept_of(rows: int, num_features: int) -> int:
+    """Of how many images of a split of `rows` the features are kept."""
+    return min(rows, MOST_NUMBERS // num_features)
 
 
 def reference_file(dataset: DatasetFolder, split: Part, extractor: Extractor) -> Path:
@@ -91,7 +78,7 @@ def reference_file(dataset: DatasetFolder, split: Part, extractor: Extractor) ->
         "preprocessing": {name: extractor.facts.get(name) for name in ("network", "layer", "resize")},
         "dataset": dataset.manifest.content_hash,
         "split": split,
-        "most": MOST_FEATURES,
+        "most_numbers": MOST_NUMBERS,
         "order": 1,  # another number for another order of the rows
     }
     return dataset.path / f"reference-{extractor.name}-{split}-{sha256_of_json(key)[:12]}.safetensors"
@@ -100,7 +87,7 @@ def reference_file(dataset: DatasetFolder, split: Part, extractor: Extractor) ->
 def computed(
     dataset: DatasetFolder, split: Part, rows: Tensor, extractor: Extractor, batch_size: int, processes: Processes
 ) -> tuple[Moments, Tensor]:
-    count, kept = len(rows), min(len(rows), MOST_FEATURES)
+    count, kept = len(rows), kept_of(len(rows), extractor.num_features)
     chunk = chunks_of(dataset, split, rows)
     # The same shift for all processes, or their sums would not add up.
     shift = processes.first(lambda: chunk_features(extractor, chunk, 0, count, batch_size).mean(0).cpu())

@@ -52,9 +52,19 @@ def footnotes(provenance: dict[str, Any]) -> list[str]:
     lines = [
         f"{samples['count']} samples{of} against {provenance['reference']['count']} train images; floor: "
         f"{floor['count']} test images in their place; neighbours and kernel distance: {neighbours['images']} against "
-        f"as many, k = {neighbours['k']}. After ±: the standard deviation over the seeds, else the standard error.",
+        f"as many, k = {neighbours['k']}; copies: among {neighbours['training']} train images. "
+        "After ±: the standard deviation over the seeds, else the standard error.",
         f"Features: {extractor['name']} ({extractor['features']} numbers, {extractor['hash'][:12]}{known}).",
     ]
+    if (best := provenance.get("best")) and "split" in best:
+        lines.append(
+            f"Checkpoint: the best of the training by {best['metric']} of {best['images']} {best['split']} images."
+        )
+    if left_out := provenance.get("validation"):
+        lines.append(
+            f"Validation: {left_out['left_out_of_training']} train images that the training left out, to choose its "
+            "best checkpoint by."
+        )
     if likelihood:
         lines.append(
             f"Likelihood: {likelihood['count']} test images, {likelihood['importance_samples']} importance samples, "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import torch
@@ -10,7 +11,7 @@ from torch import Tensor
 
 from genlib.config import DISTANCES, KERNEL_DISTANCES, EvaluationConfig
 from genlib.config.metrics import OF_POINTS
-from genlib.data.folder import DatasetFolder
+from genlib.data.folder import PARTS, DatasetFolder
 from genlib.evaluation.classifier import number_of_classes
 from genlib.evaluation.extractors import Panel
 from genlib.evaluation.features import Chunk, Labels, features_of
@@ -22,7 +23,7 @@ from genlib.evaluation.neighbours import copies, neighbour_metrics, radii_among
 from genlib.evaluation.points import point_metrics, point_set_of
 from genlib.evaluation.preflight import ENOUGH
 from genlib.evaluation.processes import Processes
-from genlib.evaluation.reference import radii_of, reference_of
+from genlib.evaluation.reference import Reference, kept_of, reference_of
 from genlib.randomness import generator_for
 from genlib.sampling import CHUNK
 
@@ -71,17 +72,22 @@ class Judge:
             if extractor is panel.main or extractor.name == "random"  # the classifier beside these is for classes only
         }
         self.train = self.references[panel.main.name]
-        self.held_out = reference_of(dataset, "test", panel.main, asked.batch_size, processes)
         self._real_radii: dict[int, Tensor] = {}  # of the first so many, by their number
+        images = dataset.manifest.counts
+        self.neighbour_count = min(asked.samples, *(kept_of(images[part], panel.main.num_features) for part in PARTS))
         if thorough:
-            self.train_radii = radii_of(dataset, "train", panel.main, self.train, processes)
-        self.neighbour_count = min(asked.samples, len(self.train.features), len(self.held_out.features))
+            assert self.held_out  # which all processes compute together, and not the first alone where it is needed
         labels = dataset.labels("train")
         self.data_shares: Tensor | None = None
         if thorough and panel.classify is not None and labels is not None:
             known = torch.from_numpy(labels[labels >= 0])
             counts = torch.bincount(known, minlength=number_of_classes(dataset)).double()
             self.data_shares = counts / counts.sum()
+
+    @cached_property
+    def held_out(self) -> Reference:
+        """The test split; to follow a training it is not looked at. Every process must ask for it first."""
+        return reference_of(self.dataset, "test", self.panel.main, self.asked.batch_size, self.processes)
 
     def __call__(
         self, chunk: Chunk, count: int, what: str, labels: Labels | None = None, held_out: bool = False
@@ -154,7 +160,7 @@ class Judge:
                 distances = by_samples(self.train.moments, features, order)
                 found[f"{distance}_infinity"] = Estimate(at_infinity(distances), count)
                 details["frechet_by_samples"] = [{"samples": size, "value": value} for size, value in distances]
-            of_copies = copies(self.train.features, self.held_out.features, fakes, self.train_radii, held_out)
+            of_copies = copies(self.train.features, self.held_out.features, fakes, held_out)
             found |= {metric: Estimate(value, few) for metric, value in of_copies.items()}
         if seen.classes is not None and self.data_shares is not None:
             covered = mode_coverage(seen.classes, self.data_shares)

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from genlib.config import RunConfig, load_config, to_yaml
+from genlib.config import RunConfig, load_saved_config, to_yaml
 from genlib.errors import UserError
 from genlib.files import Damaged, read_json, write_bytes, write_json
 
@@ -28,6 +28,11 @@ OPERATIONAL = {
     "max_restarts",
     "timeout",
 }
+VALIDATION = "data.validation_fraction"
+WHY_VALIDATION = (
+    "training leaves that share of the train split out where evaluation.every is set and registry.metric is of "
+    "held-out images"
+)
 
 
 class RunFolder:
@@ -54,7 +59,7 @@ class RunFolder:
     def config(self) -> RunConfig:
         if not self.exists():
             raise UserError(f"{self.path} is no run folder (it has no config.yaml); name one that genlib train made.")
-        return load_config(self.config_file)
+        return load_saved_config(self.config_file)
 
     def metrics(self) -> list[dict[str, float]]:
         """The lines of metrics.jsonl that are whole."""
@@ -138,7 +143,8 @@ class RunFolder:
         differing = [key for key in old | new if old.get(key) != new.get(key) and key not in free]
         if differing:
             changes = ", ".join(f"{key} ({old.get(key)!r} there, {new.get(key)!r} asked)" for key in differing)
-            raise UserError(f"{self.path} holds a run of another configuration: {changes}; {remedy}.")
+            why = f"; {WHY_VALIDATION}" if VALIDATION in differing else ""
+            raise UserError(f"{self.path} holds a run of another configuration: {changes}{why}; {remedy}.")
 
 
 def read_section(file: Path) -> dict[str, Any]:
@@ -160,6 +166,8 @@ def identity(config: RunConfig) -> dict[str, Any]:
     """The dotted keys that decide which model comes out."""
     content = config.model_dump(mode="json", include={"data", "condition", "method", "training"})
     content["training"] = {key: value for key, value in content["training"].items() if key not in OPERATIONAL}
+    if not config.held_back:
+        del content["data"][VALIDATION.removeprefix("data.")]  # it has no part in which rows are trained on
     return flatten(content)
 
 

@@ -21,6 +21,7 @@ from torch import distributed
 from genlib.config import RULES, ProcessLauncher, RunConfig, check_divisible
 from genlib.data.folder import DatasetFolder
 from genlib.data.integrity import check_contents
+from genlib.data.parts import chosen_on, parts_of_train
 from genlib.data.prepare import prepare
 from genlib.errors import UserError
 from genlib.home import runs_folder
@@ -36,6 +37,7 @@ from genlib.training.signals import StopRequest, stop_with_parent
 from genlib.training.skipped import any_phase
 from genlib.training.trainer import Diverged, Evaluate, Trainer
 
+FEWEST_TO_CHOOSE_BY = 10  # validation images, below which chance would choose the checkpoint
 FAR = 0.1  # of the value: how far the best must lie ahead of the last to be worth a word
 
 MakeEvaluate = Callable[[RunConfig, DatasetFolder, torch.device], Evaluate]
@@ -69,9 +71,18 @@ def leave_group() -> None:
 def refuse_impossible(config: RunConfig, dataset: DatasetFolder) -> None:
     """What only the data can tell."""
     batch_size, rows = config.training.batch_size, len(dataset.images("train"))
-    if batch_size > rows:
+    learned_from, left_out = map(len, parts_of_train(config, rows))
+    if config.held_back and left_out < FEWEST_TO_CHOOSE_BY:
         raise UserError(
-            f"training.batch_size ({batch_size}) is larger than the train split ({rows} images); use at most {rows}."
+            f"data.validation_fraction ({config.held_back:g}) of the train split ({rows} images) is {left_out}, and "
+            f"registry.metric ({config.registry.metric}) chooses the best checkpoint by {FEWEST_TO_CHOOSE_BY} or more; "
+            "raise it, or choose by a metric of samples, such as fd_random."
+        )
+    if batch_size > learned_from:
+        what = f"the train split without the {left_out} validation images" if left_out else "the train split"
+        raise UserError(
+            f"training.batch_size ({batch_size}) is larger than {what} ({learned_from} images); use at most "
+            f"{learned_from}."
         )
     if not conditional(config.method):
         return
@@ -227,15 +238,15 @@ def result_of(trainer: Trainer, status: str, message: str) -> dict[str, Any]:
         "skipped_steps": progress.skipped + len(any_phase(progress.recently_skipped)),
         "rollbacks": progress.rollbacks,
         **({"collapse": collapse} if collapse else {}),
-        **best_and_last(progress),
+        **best_and_last(progress, chosen_on(trainer.config, trainer.dataset)),
     }
 
 
-def best_and_last(progress: Progress) -> dict[str, Any]:
-    """What evaluations during training found, if there were any."""
+def best_and_last(progress: Progress, chosen: dict[str, Any]) -> dict[str, Any]:
+    """What evaluations during training found, if there were any, and on which images the best was `chosen`."""
     if progress.best_value is None:
         return {}
-    best = {"step": progress.best_step, "metric": progress.metric, "value": progress.best_value}
+    best = {"step": progress.best_step, "metric": progress.metric, "value": progress.best_value, **chosen}
     last = {"step": progress.evaluated, "metric": progress.metric, "value": progress.last_value}
     note = note_on_best(progress)
     return {"best": best, "last": last, **({"note": note} if note else {})}

@@ -14,6 +14,7 @@ from tqdm import tqdm
 from genlib.config import METRICS, RunConfig
 from genlib.data.batches import Batches
 from genlib.data.folder import DatasetFolder
+from genlib.data.parts import parts_of_train
 from genlib.methods import GenerativeModel, Losses, build_method
 from genlib.randomness import seed_draws, seed_for
 from genlib.training import skipped as bad_steps
@@ -68,8 +69,10 @@ class Trainer:
         self.micro_batches = training.micro_batches or ranks
         share = self.micro_batches // ranks
         self.mine = range(rank * share, (rank + 1) * share)
+        learned_from, left_out = parts_of_train(config, dataset.manifest.counts["train"])
+        spec = spec_of(dataset, config.condition)._replace(rows=len(learned_from))
         torch.manual_seed(seed_for("weights", training.seed))
-        self.method = build_method(config.method, spec_of(dataset, config.condition)).to(accelerator.device).train()
+        self.method = build_method(config.method, spec).to(accelerator.device).train()
         layout = torch.channels_last if training.channels_last else torch.contiguous_format
         self.method.to(memory_format=layout)  # type: ignore[call-overload]
         self.buffers = bad_steps.state_buffers(self.method)
@@ -89,6 +92,7 @@ class Trainer:
             memory_format=layout,
             binarize=config.data.binarize == "draw",
             condition=self.method.model.sampler.condition,
+            chosen=learned_from if len(left_out) else None,
         )
         self.meter = LossMeter()
         self.skipped = bad_steps.SkippedSteps(list(self.optimizers), accelerator.device)

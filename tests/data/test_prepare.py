@@ -49,7 +49,7 @@ def test_the_manifest_describes_the_arrays(home, config, flowers):
     np.testing.assert_allclose(manifest.mean, images.astype(np.float64).mean((0, 2, 3)), rtol=1e-12)
     np.testing.assert_allclose(manifest.std, images.astype(np.float64).std((0, 2, 3)), rtol=1e-12)
     assert manifest.counts == {"train": 12, "test": 6} and manifest.skipped == {"train": 0, "test": 0}
-    assert manifest.source == str(flowers) and manifest.request == asked.model_dump(mode="json")
+    assert manifest.source == str(flowers) and manifest.request == asked.request
     assert manifest.versions.keys() >= {"genlib", "numpy", "pillow"}
     assert sorted(path.name for path in folder.path.iterdir()) == [
         *("manifest.json", "test_images.npy", "test_labels.npy", "train_images.npy", "train_labels.npy")
@@ -61,6 +61,14 @@ def test_a_second_call_neither_reads_nor_decodes(home, config, flowers, no_work)
     first = prepare(config(flowers))
     no_work()
     assert prepare(config(flowers)).path == first.path
+
+
+def test_the_validation_fraction_is_of_the_training_and_leaves_the_folder_as_it_is(home, config, flowers, no_work):
+    """Of a folder from before there was such a key, too."""
+    first = prepare(config(flowers))
+    assert "validation_fraction" not in first.manifest.request
+    no_work()
+    assert prepare(config(flowers, validation_fraction=0.3)).path == first.path
 
 
 def test_a_file_that_has_just_changed_is_read_again(home, config, flowers, no_work):

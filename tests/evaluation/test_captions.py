@@ -13,6 +13,7 @@ from genlib.conditions import Captions, build_condition
 from genlib.conditions.words import PLACES, Said, Thing
 from genlib.config import CaptionCondition, CodePriorConfig, DataConfig, EvaluationConfig, VQVAEConfig
 from genlib.data.folder import DatasetFolder
+from genlib.data.parts import whole_test_split
 from genlib.data.prepare import prepare
 from genlib.errors import UserError
 from genlib.evaluation.captions import (
@@ -49,7 +50,7 @@ def judge(dataset: DatasetFolder) -> CaptionJudge:
     inner = Judge(dataset, Panel(random_extractor(dataset, CPU), (), None), asked, Processes(CPU), thorough=False)
     condition = build_condition(CaptionCondition(), (1, 28, 28), dataset.scene_names)
     assert isinstance(condition, Captions)
-    return CaptionJudge(inner, condition, binarize=False)
+    return CaptionJudge(inner, condition, whole_test_split(dataset), binarize=False)
 
 
 def sampler(draw) -> SimpleNamespace:

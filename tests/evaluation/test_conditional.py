@@ -15,6 +15,7 @@ from genlib.conditions import build_condition
 from genlib.config import ConditionConfig, EvaluationConfig, GreyscaleCondition, LowResolutionCondition, MaskedCondition
 from genlib.data.contexts import context_of_test, truth_of_test
 from genlib.data.folder import DatasetFolder
+from genlib.data.parts import whole_test_split
 from genlib.evaluation.classifier import random_extractor
 from genlib.evaluation.conditional import ConditionJudge
 from genlib.evaluation.extractors import Panel
@@ -50,7 +51,7 @@ def judge_of(
     inner = Judge(dataset, Panel(random_extractor(dataset, CPU), (), None), asked, Processes(CPU), thorough=False)
     condition = build_condition(config, tuple(dataset.manifest.shape))
     assert condition is not None
-    return ConditionJudge(inner, condition, binarize, samples=3)
+    return ConditionJudge(inner, condition, whole_test_split(dataset), binarize, samples=3)
 
 
 def true_and_given(judge: ConditionJudge) -> tuple[Tensor, Tensor]:

@@ -77,6 +77,7 @@ def test_a_vae_is_judged_by_its_samples_and_its_likelihood_with_provenance(vae: 
     assert metrics["fd_random"]["floor"] < metrics["fd_random"]["value"]
     assert metrics["fd_random"]["count"] == 600 and metrics["elbo"]["count"] == 359
     assert metrics["elbo"]["standard_error"] > 0
+    assert provenance["definitions"] == {"authpct": 2, "psnr": 2, "ssim": 2}
     assert metrics["elbo"]["value"] <= metrics["log_likelihood"]["value"]
     sampler = read_json(vae.sampler / "config.json")["info"]
     assert provenance["weights_sha256"] == sampler["weights_sha256"]

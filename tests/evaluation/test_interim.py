@@ -9,21 +9,30 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from safetensors.torch import load_file
 
 from genlib.config import RunConfig, load_config
+from genlib.data.batches import Batches
 from genlib.data.folder import DatasetFolder
+from genlib.data.prepare import prepare
 from genlib.errors import UserError
 from genlib.evaluation.evaluate import evaluate
 from genlib.evaluation.interim import make_evaluate
 from genlib.evaluation.measures import values_of
+from genlib.evaluation.record import notes_of
+from genlib.evaluation.report import table
 from genlib.files import read_json
+from genlib.methods import Batch
+from genlib.pixels import to_uint8, to_unit
+from genlib.randomness import generator_for
 from genlib.sampling import load_sampler
-from genlib.training.checkpoint import Progress, note_progress
+from genlib.training.checkpoint import Progress, load_model, note_progress
 from genlib.training.run_folder import RunFolder
+from genlib.training.settle import settle_encoder
 from genlib.training.signals import Interrupted
 from genlib.training.train import train
 from genlib.training.trainer import Evaluate
@@ -131,13 +140,155 @@ def test_a_stop_inside_an_evaluation_keeps_the_step_and_the_evaluation_is_made_u
 
 def test_going_on_under_another_metric_finds_its_best_anew(genlib_home: Path, tmp_path: Path) -> None:
     run = RunFolder(tmp_path / "run")
-    assert train(config_of("vae", "evaluation.every=50"), run.path, make_evaluate) == 0
-    assert run.result()["best"]["metric"] == "fd_random"
+    assert train(config_of("vae", "evaluation.every=50", "registry.metric=psnr"), run.path, make_evaluate) == 0
+    assert run.result()["best"]["metric"] == "psnr"
     assert train(config_of("vae", "evaluation.every=50", "registry.metric=elbo"), run.path, make_evaluate) == 0
     assert (run.result()["best"]["metric"], run.result()["best"]["step"]) == ("elbo", 110)
     lines = [line for line in run.metrics() if line["step"] == 110 and "evaluation/elbo" in line]
     assert len(lines) == 2 and lines[0]["evaluation/elbo"] == lines[1]["evaluation/elbo"]
     assert train(config_of("vae", "evaluation.every=50", "registry.metric=elbo"), run.path, made_up({}, set())) == 0
+    with pytest.raises(UserError, match=r"validation_fraction \(0.1 there, None asked\); training leaves that share"):
+        train(config_of("vae", "evaluation.every=50"), run.path, make_evaluate)  # it would learn from other rows
+
+
+def validation_rows(dataset: DatasetFolder, seed: int) -> torch.Tensor:
+    """A tenth of the train split, as the first rows of a permutation."""
+    count = dataset.manifest.counts["train"]
+    order = torch.randperm(count, generator=generator_for("validation rows", seed))
+    return order[: round(0.1 * count)].sort().values
+
+
+def test_images_that_no_batch_holds_choose_the_checkpoint_and_test_images_are_not_looked_at(
+    genlib_home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = ("evaluation.every=50", "registry.metric=psnr", "evaluation.every_samples=1000")
+    config = config_of("vae", *settings, "evaluation.checkpoint=best", "training.seed=3", "training.resident_gib=0")
+    trained_on, batch = [], Batches._batch
+    monkeypatch.setattr(
+        Batches, "_batch", lambda self, rows, *rest: trained_on.append(rows) or batch(self, rows, *rest)
+    )
+    read = {name: getattr(DatasetFolder, name) for name in ("images", "labels")}
+
+    def make(*arguments: Any) -> Evaluate:
+        with monkeypatch.context() as patched:
+            for name, method in read.items():
+                patched.setattr(DatasetFolder, name, train_alone(method))
+            evaluate = make_evaluate(*arguments)
+
+        def guarded(*call: Any) -> dict[str, float]:
+            with monkeypatch.context() as patched:
+                for name, method in read.items():
+                    patched.setattr(DatasetFolder, name, train_alone(method))
+                return evaluate(*call)
+
+        return guarded
+
+    def train_alone(method: Callable[..., Any]) -> Callable[..., Any]:
+        def of(folder: DatasetFolder, split: str) -> Any:
+            assert split == "train", "the test split was read"
+            return method(folder, split)
+
+        return of
+
+    run = RunFolder(tmp_path / "run")
+    assert train(config, run.path, make) == 0
+    dataset = prepare(config.data)
+    rows = validation_rows(dataset, seed=3)
+    assert not set(rows.tolist()) & set(torch.cat(trained_on).tolist())
+    assert len(set(torch.cat(trained_on).tolist())) == len(dataset.images("train")) - len(rows)
+
+    best = run.result()["best"]
+    facts = {"fraction_of_train": 0.1, "left_out_of_training": len(rows), "seed": 3}
+    assert best | {"split": "validation", "images": len(rows), **facts} == best
+    (checkpoint,) = run.best.glob("step-*")
+    model = load_model(run, checkpoint)
+    settle_encoder(model, dataset, config.data)
+    images = torch.from_numpy(dataset.images("train")[rows.numpy()])
+    with torch.no_grad():
+        again = to_uint8(model.reconstruct(Batch(to_unit(images), None)))
+    errors = (images.double() - again.double()).square().mean((1, 2, 3))
+    assert best["value"] == pytest.approx((10 * torch.log10(255**2 / errors)).mean().item(), rel=1e-6)
+
+    evaluation = evaluate(run)
+    provenance = evaluation["provenance"]
+    assert provenance["best"] == best and provenance["validation"] == facts
+    assert provenance["reconstructions"]["split"] == "test" and evaluation["metrics"]["psnr"]["count"] == 359
+    assert f"Checkpoint: the best of the training by psnr of {len(rows)} validation images." in table(evaluation)
+    assert not any("optimistic" in warning for warning in provenance["warnings"])
+
+
+def test_a_run_that_is_cut_with_a_validation_part_goes_on_to_the_same_weights(
+    genlib_home: Path, tmp_path: Path
+) -> None:
+    config = config_of("vae", "evaluation.every=50", "registry.metric=elbo")
+    assert train(config, tmp_path / "cut", made_up({0: 5.0, 1: 4.0}, {1})) == 128 + 15
+    assert train(config, tmp_path / "cut", made_up({0: 3.0, 1: 2.0}, set())) == 0
+    assert train(config, tmp_path / "whole", made_up({0: 5.0, 1: 4.0, 2: 3.0}, set())) == 0
+    assert train(config_of("vae", "evaluation.every=50"), tmp_path / "all", made_up({0: 5.0, 1: 4.0, 2: 3}, set())) == 0
+    cut, whole, of_all_rows = (weights(tmp_path / run) for run in ("cut", "whole", "all"))
+    assert all(torch.equal(cut[name], whole[name]) for name in whole)
+    assert not all(torch.equal(of_all_rows[name], whole[name]) for name in whole)
+
+
+def saved_without_the_key(folder: Path, config: RunConfig) -> RunFolder:
+    """A run folder as it was before data.validation_fraction existed."""
+    run = RunFolder(folder)
+    run.make()
+    run.start(config, {"folder": "digits", "content_hash": "abab"})
+    lines = run.config_file.read_text().splitlines()
+    run.config_file.write_text("\n".join(line for line in lines if "validation_fraction" not in line))
+    return run
+
+
+def test_a_run_from_before_there_was_a_validation_part_never_changes_its_rows_in_silence(
+    genlib_home: Path, tmp_path: Path
+) -> None:
+    dataset = {"folder": "digits", "content_hash": "abab"}
+    chosen_by_samples = config_of("vae", "evaluation.every=50")
+    saved_without_the_key(tmp_path / "samples", chosen_by_samples).start(chosen_by_samples, dataset)
+    config = config_of("vae", "evaluation.every=50", "registry.metric=elbo")
+    old = saved_without_the_key(tmp_path / "elbo", config)
+    assert old.config().held_back == 0
+    with pytest.raises(UserError, match=r"data.validation_fraction \(None there, 0.1 asked\); training leaves"):
+        old.start(config, dataset)
+    whole = config_of("vae", "evaluation.every=50", "registry.metric=elbo", "data.validation_fraction=0")
+    old.start(whole, dataset)
+    assert old.config().held_back == 0
+
+
+def test_a_checkpoint_that_test_images_chose_is_told(genlib_home: Path, tmp_path: Path) -> None:
+    settings = ("evaluation.every=50", "registry.metric=psnr", "evaluation.checkpoint=best", "training.steps=50")
+    config = config_of("vae", *settings, "data.validation_fraction=0")
+    assert train(config, tmp_path / "run", make_evaluate) == 0
+    run = RunFolder(tmp_path / "run")
+    best = run.result()["best"]
+    assert best["split"] == "test" and best["images"] == 80
+    (note,) = [note for note in notes_of(run, config.evaluation) if "optimistic" in note]
+    assert note.startswith("The checkpoint was chosen by psnr of test images, which judge it here too")
+    run.write_result(best={name: best[name] for name in ("step", "metric", "value")})  # as it was before
+    assert any("optimistic" in note for note in notes_of(run, config.evaluation))
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (
+            ["data.validation_fraction=0.001"],
+            r"fraction \(0.001\) of the train split \(1438 images\) is 1, ",
+        ),
+        (
+            ["data.validation_fraction=0.99"],
+            r"batch_size \(16\) is larger than the train split without the 1424 validation images \(14 images\)",
+        ),
+    ],
+)
+def test_a_fraction_that_leaves_too_few_images_is_refused_before_a_run_begins(
+    overrides: list[str], message: str, genlib_home: Path, tmp_path: Path
+) -> None:
+    config = config_of("vae", "evaluation.every=50", "registry.metric=elbo", *overrides)
+    with pytest.raises(UserError, match=message):
+        train(config, tmp_path / "run", make_evaluate)
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_run_cut_after_its_best_finds_it_again(genlib_home: Path, tmp_path: Path) -> None:

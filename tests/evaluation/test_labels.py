@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from genlib.config import EvaluationConfig, MLPConfig, VAEConfig
 from genlib.data.folder import DatasetFolder
+from genlib.data.parts import whole_test_split
 from genlib.errors import UserError
 from genlib.evaluation import classifier, exhibits
 from genlib.evaluation.classifier import Decision, random_extractor
@@ -93,7 +94,7 @@ def test_the_floor_of_stacked_images_is_that_all_three_are_right_and_has_no_bars
 
 def test_images_are_judged_with_the_labels_of_their_rows(make_dataset: MakeDataset) -> None:
     dataset = make_dataset(test=300)
-    test = held_out_of(dataset, 280)
+    test = held_out_of(whole_test_split(dataset), 280)
     first, second = (test.batch(index, CPU) for index in range(2))
     assert len(first.images) == 256 and len(second.images) == 24
     rows = shuffled_rows(dataset, "test")[:280]
@@ -110,12 +111,12 @@ def test_a_conditional_model_is_judged_on_labelled_images_alone(make_dataset: Ma
     labels = dataset.labels("test")
     labels[::2] = -1
     np.save(dataset.path / "test_labels.npy", labels)
-    test = held_out_of(dataset, None, labelled=True)
+    test = held_out_of(whole_test_split(dataset), None, labelled=True)
     assert test.count == 150 and (test.batch(0, CPU).labels >= 0).all()
-    assert held_out_of(dataset, None).count == 300
+    assert held_out_of(whole_test_split(dataset), None).count == 300
     (dataset.path / "test_labels.npy").unlink()
-    with pytest.raises(UserError, match="the test split of .* has no labels, which a conditional model needs"):
-        held_out_of(dataset, None, labelled=True)
+    with pytest.raises(UserError, match="the test images of .* have no labels, which a conditional model needs"):
+        held_out_of(whole_test_split(dataset), None, labelled=True)
 
 
 class Painter(nn.Module):

@@ -45,7 +45,14 @@ def test_the_table_shows_every_metric_with_its_error_its_floor_and_its_better_di
 
 def test_the_table_names_counts_seeds_extractor_likelihood_and_warnings() -> None:
     text = table(EVALUATION)
-    for fact in ("2000 samples, each with seeds 7 to 9", "1437 train", "360 test", "k = 5", "abcdef012345", "99.1%"):
+    for fact in (
+        "2000 samples, each with seeds 7 to 9",
+        "1437 train",
+        "360 test",
+        "k = 5; copies: among 1437 train images",
+        "abcdef012345",
+        "99.1%",
+    ):
         assert fact in text
     assert "360 test images, 5000 importance samples, nats per image; pixels: a density, dequantized." in text
     assert "Warning: The floor is of fewer images." in text

@@ -16,6 +16,7 @@ from torch import Tensor
 from genlib.conditions import build_condition
 from genlib.config import EvaluationConfig, LowResolutionCondition
 from genlib.data.folder import DatasetFolder, open_dataset
+from genlib.data.parts import whole_test_split
 from genlib.errors import UserError
 from genlib.evaluation.classifier import NUM_FEATURES, random_extractor
 from genlib.evaluation.conditional import ConditionJudge
@@ -23,11 +24,10 @@ from genlib.evaluation.extractors import Panel, build_panel
 from genlib.evaluation.features import Extractor, chunk_features
 from genlib.evaluation.likelihood import likelihood
 from genlib.evaluation.measures import Estimate
-from genlib.evaluation.neighbours import radii_among
 from genlib.evaluation.preflight import DIMENSIONS
 from genlib.evaluation.processes import Processes
 from genlib.evaluation.reconstruction import reconstruction_metrics
-from genlib.evaluation.reference import chunks_of, radii_of, reference_of, shuffled_rows
+from genlib.evaluation.reference import chunks_of, reference_of, shuffled_rows
 from genlib.evaluation.samples import Judge, Judged, cheap_metrics
 from genlib.training.signals import Interrupted
 from tests.evaluation.guesses import Guesses
@@ -150,25 +150,19 @@ def test_a_reference_is_kept_under_the_hash_of_extractor_and_data(
     torch.testing.assert_close(first.moments.covariance, features.double().T.cov(), rtol=1e-6, atol=1e-6)
     torch.testing.assert_close(first.features, features[first.rows], rtol=1e-4, atol=1e-5)
     assert first.moments.count == 1000
-    radii = radii_of(dataset, "train", extractor, first, alone)
-    assert torch.equal(radii, radii_among(first.features, 1))
     monkeypatch.setattr(Extractor, "forward", lambda *_: pytest.fail("computed twice"))
-    monkeypatch.setattr("genlib.evaluation.reference.radii_among", lambda *_: pytest.fail("computed twice"))
     again = reference_of(dataset, "train", extractor, 256, alone)
     assert torch.equal(first.moments.covariance, again.moments.covariance)
     assert torch.equal(first.features, again.features)
-    assert torch.equal(radii_of(dataset, "train", extractor, again, alone), radii)
     extractor.hash = "another"
     with pytest.raises(pytest.fail.Exception, match="computed twice"):
         reference_of(dataset, "train", extractor, 256, alone)
-    with pytest.raises(pytest.fail.Exception, match="computed twice"):
-        radii_of(dataset, "train", extractor, first, alone)
 
 
 def test_a_large_split_keeps_features_of_a_fair_choice_and_moments_of_all(
     make_dataset: MakeDataset, alone: Processes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("genlib.evaluation.reference.MOST_FEATURES", 300)
+    monkeypatch.setattr("genlib.evaluation.reference.MOST_NUMBERS", 300 * NUM_FEATURES)
     dataset = make_dataset()
     extractor = random_extractor(dataset, CPU)
     found = reference_of(dataset, "train", extractor, 256, alone)
@@ -267,7 +261,7 @@ def everything(path: Path, points: Path, processes: Processes) -> list[dict[str,
         results.append(likelihood(model, halved, 20, 0, processes).metrics)
         results.append(reconstruction_metrics(model, halved, processes).metrics)
     condition = build_condition(LowResolutionCondition(), (1, 8, 8))
-    of_condition = ConditionJudge(judge_of(dataset, processes, 300), condition, False, 2)
+    of_condition = ConditionJudge(judge_of(dataset, processes, 300), condition, whole_test_split(dataset), False, 2)
     results.append(of_condition(Guesses(condition), baselines=True).metrics)
     asked = EvaluationConfig(samples=300, features="points")
     of_points = open_dataset(points)

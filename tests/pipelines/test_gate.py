@@ -5,6 +5,7 @@ import pytest
 from scipy.stats import ttest_ind
 
 from pipelines.gate import Scores, judge, spread_of_seeds
+from pipelines.scores import as_tags, from_tags, is_current, scores_of
 
 BASIS = {
     "extractor": "feed",
@@ -102,6 +103,36 @@ def test_values_measured_in_different_ways_are_not_compared_and_the_reason_says_
     verdict = judge("fd_classifier", 0.0, scores(fd_classifier=0.1), champion)
     assert not verdict.champion
     assert verdict.reason == f"not comparable: the champion was evaluated with another {name}"
+
+
+@pytest.mark.parametrize("metric", ["psnr", "authpct", "fd_classifier"])
+def test_values_under_another_definition_are_not_compared_and_other_metrics_are(metric: str) -> None:
+    """An evaluation from before a definition changed says nothing of definitions."""
+    former, now = BASIS, BASIS | {"definition of psnr": "2", "definition of authpct": "2"}
+    for ours, theirs in ((now, former), (former, now)):
+        verdict = judge(metric, 0.0, scores(ours, **{metric: 0.5}), scores(theirs, **{metric: 0.4}))
+        if metric == "fd_classifier":
+            assert "not comparable" not in verdict.reason
+        else:
+            assert verdict.reason.endswith(f"the champion was evaluated with another definition of {metric}")
+    assert judge(metric, 0.0, scores(now, **{metric: 0.5}), scores(now, **{metric: 0.4})).improvement is not None
+
+
+def test_an_evaluation_names_the_definitions_of_its_metrics_and_tags_keep_them() -> None:
+    provenance = {
+        "extractor": {"hash": "feed"},
+        "dataset_hash": "abab",
+        "samples": {"count": 9},
+        "neighbours": {"k": 5},
+        "likelihood": None,
+        "definitions": {"psnr": 2},
+    }
+    entry = {"value": 20.0, "std": None, "floor": None}
+    found = scores_of({"metrics": {"psnr": entry, "elbo": entry}, "provenance": provenance})
+    kept = from_tags(as_tags(found))
+    assert kept == found and kept.basis["definition of psnr"] == "2" and "definition of elbo" not in kept.basis
+    assert is_current(kept, "elbo") and is_current(kept, "psnr")
+    assert not is_current(kept._replace(basis={}), "psnr") and is_current(kept._replace(basis={}), "elbo")
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,66 @@
+"""Images that a model is judged on and does not learn from: the test split, or a validation part of the train split."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from genlib.config import RunConfig
+from genlib.config.metrics import OF_HELD_OUT
+from genlib.data.folder import DatasetFolder, Part
+from genlib.randomness import generator_for
+
+
+@dataclass(frozen=True)
+class HeldOutPart:
+    """Rows of a dataset folder's split."""
+
+    dataset: DatasetFolder
+    name: Literal["test", "validation"]
+    rows: Tensor  # int64 (N,), ascending
+
+    @property
+    def split(self) -> Part:
+        return "test" if self.name == "test" else "train"
+
+
+def whole_test_split(dataset: DatasetFolder) -> HeldOutPart:
+    return HeldOutPart(dataset, "test", torch.arange(dataset.manifest.counts["test"]))
+
+
+def choosing_part(config: RunConfig, dataset: DatasetFolder) -> HeldOutPart:
+    """The images by which evaluations during training choose the best checkpoint, where they need images: those that
+    training leaves out, or the test split where it leaves none out.
+    """
+    if not config.held_back:
+        return whole_test_split(dataset)
+    return HeldOutPart(dataset, "validation", parts_of_train(config, dataset.manifest.counts["train"])[1])
+
+
+def parts_of_train(config: RunConfig, rows: int) -> tuple[Tensor, Tensor]:
+    """The rows of a train split of `rows` images that are trained on, and those of the validation part; both int64 and
+    ascending. Which ones is a function of training.seed, and the second is empty where `config.held_back` is 0.
+    """
+    count = round(config.held_back * rows)
+    order = torch.randperm(rows, generator=generator_for("validation rows", config.training.seed))
+    return order[count:].sort().values, order[:count].sort().values
+
+
+def chosen_on(config: RunConfig, dataset: DatasetFolder) -> dict[str, Any]:
+    """Which images choose the best checkpoint, as result.json names them; nothing where samples alone do."""
+    if config.registry.metric not in OF_HELD_OUT:
+        return {}
+    part = choosing_part(config, dataset)
+    used = min(config.evaluation.every_samples, len(part.rows))
+    return {"split": part.name, "images": used, **(validation_facts(config, dataset) or {})}
+
+
+def validation_facts(config: RunConfig, dataset: DatasetFolder) -> dict[str, Any] | None:
+    """What tells the rows of the validation part; None where training leaves none out."""
+    if not config.held_back:
+        return None
+    left_out = len(parts_of_train(config, dataset.manifest.counts["train"])[1])
+    return {"fraction_of_train": config.held_back, "left_out_of_training": left_out, "seed": config.training.seed}
