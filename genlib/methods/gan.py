@@ -30,8 +30,9 @@ class GAN(Method):
     """k turns of the discriminator, each on fresh images and fresh latents, then one of the generator.
 
     The discriminator may be held by a penalty, by limits to its weights (`clip`) or by spectral normalization; reals
-    and fakes may be augmented before it sees them, and a penalty is on its slope at the images before that. Fakes are of what is given of the batch's reals, and may be drawn
-    to them by the mean absolute difference, weighted (Isola et al. 2017, eq. 4).
+    and fakes may be augmented before it sees them, and a penalty is on its slope at the images before that. Fakes are
+    of what is given of the batch's reals, and may be drawn to them by the mean absolute difference, weighted (Isola et
+    al. 2017, eq. 4).
     """
 
     def __init__(
@@ -124,8 +125,8 @@ class GAN(Method):
         return self.discriminator(images, given).float()
 
     def judged(self, packs: Tensor, given: Tensor | None) -> Tensor:
-        """One score for each pack of images that are not augmented yet, (B / pack, pack, ...) => (B / pack,): of patches
-        the mean.
+        """One score for each pack of images that are yet to be augmented, the mean over patches; (B / pack, pack, ...)
+        => (B / pack,).
         """
         scores = self.scores(self.augmentation(packs.flatten(0, 1)), given)
         return scores if scores.dim() == 1 else scores.mean(1)
