@@ -65,7 +65,6 @@ class Batches:
         binarize: bool = False,
         condition: Condition | None = None,
     ) -> None:
-        self.images_per_step = draws * batch_size
         self.device, self.memory_format = device, memory_format if images.ndim == 4 else torch.contiguous_format
         self._binarize, self._condition = binarize, condition
         self._draws, self._batch_size, self._mine = draws, batch_size, mine
