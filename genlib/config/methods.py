@@ -75,7 +75,11 @@ class AutoencoderConfig(AutoencoderSection):
     """Deterministic autoencoder of squared error; with penalties the RAE-L2 (Ghosh et al. 2020)."""
 
     name: Literal["autoencoder"] = "autoencoder"
-    latent_penalty: float = Field(0.0, ge=0, description="Weight of |z|^2 / 2")
+    latent_penalty: float = Field(
+        0.0,
+        ge=0,
+        description="Weight of |z|^2 / 2 beside the squared error of an image in [-1, 1], 4 times that in [0, 1]",
+    )
     decoder_penalty: float = Field(0.0, ge=0, description="Weight of the decoder's squared weights")
 
 
@@ -117,8 +121,14 @@ class MMDConfig(Section):
     with a weight for the KL InfoVAE (Zhao et al. 2019)."""
 
     name: Literal["mmd"] = "mmd"
-    weight: float = Field(10.0, ge=0)
-    kl_weight: float = Field(0.0, ge=0)
+    weight: float = Field(
+        10.0,
+        ge=0,
+        description="Beside -log p(x | z). With likelihood: gaussian the paper's lambda, beside the squared error of "
+        "pixels in [0, 1], is weight * sigma^2 / 2: the same for sigma 1.41421356. The authors' code takes 0.05 of the "
+        "error, so that its lambda is 0.05 of this one",
+    )
+    kl_weight: float = Field(0.0, ge=0, description="Of the KL, which InfoVAE has beside the discrepancy")
 
 
 class VAEConfig(LikelihoodSection):
@@ -186,7 +196,12 @@ class VQVAEConfig(MethodSection):
     downsamplings: int = Field(2, ge=1, description="Halvings from the image to the map of codes")
     codes: int = Field(128, ge=2, description="Size of the codebook")
     code_size: int = Field(32, ge=1, description="Dimensions of a code")
-    commitment: float = Field(0.25, ge=0)
+    commitment: float = Field(
+        0.25,
+        ge=0,
+        description="Weight of |z - e|^2 beside the squared error of pixels in [-1, 1], both means over all numbers; "
+        "the authors' code divides the error by the data's variance",
+    )
     decay: float = Field(0.99, ge=0, lt=1, description="Of the codebook's moving averages")
     least_usage: float = Field(0.1, ge=0, description="Share of even use below which a code is dead and starts anew")
     autoencoder_share: float = Field(

@@ -73,8 +73,8 @@ class DownBlock(nn.Module):
 
 
 class Pool(nn.Module):
-    """ReLU, and the sum over all pixels (Miyato et al. 2018, table 4) or their mean (Gulrajani et al. 2017, appendix F),
-    (B, C, H, W) => (B, C).
+    """ReLU, and the sum over all pixels (Miyato et al. 2018, table 4) or their mean (Gulrajani et al. 2017, appendix
+    F), (B, C, H, W) => (B, C).
     """
 
     def __init__(self, pooling: Pooling = "sum") -> None:
