@@ -84,7 +84,12 @@ class AutoencoderConfig(AutoencoderSection):
     """Deterministic autoencoder of squared error; with penalties the RAE-L2 (Ghosh et al. 2020)."""
 
     name: Literal["autoencoder"] = "autoencoder"
-    latent_penalty: float = Field(0.0, ge=0, le=LARGEST_WEIGHT, description="Weight of |z|^2 / 2")
+    latent_penalty: float = Field(
+        0.0,
+        ge=0,
+        le=LARGEST_WEIGHT,
+        description="Weight of |z|^2 / 2 beside the squared error of an image in [-1, 1], 4 times that in [0, 1]",
+    )
     decoder_penalty: float = Field(0.0, ge=0, le=LARGEST_WEIGHT, description="Weight of the decoder's squared weights")
 
 
@@ -126,8 +131,17 @@ class MMDConfig(Section):
     with a weight for the KL InfoVAE (Zhao et al. 2019)."""
 
     name: Literal["mmd"] = "mmd"
-    weight: float = Field(10.0, ge=0, le=LARGEST_WEIGHT, description="Of the discrepancy")
-    kl_weight: float = Field(0.0, ge=0, le=LARGEST_WEIGHT, description="Of the KL")
+    weight: float = Field(
+        10.0,
+        ge=0,
+        le=LARGEST_WEIGHT,
+        description="Beside -log p(x | z). With likelihood: gaussian the paper's lambda, beside the squared error of "
+        "pixels in [0, 1], is weight * sigma^2 / 2: the same for sigma 1.41421356. The authors' code takes 0.05 of the "
+        "error, so that its lambda is 0.05 of this one",
+    )
+    kl_weight: float = Field(
+        0.0, ge=0, le=LARGEST_WEIGHT, description="Of the KL, which InfoVAE has beside the discrepancy"
+    )
 
 
 class VAEConfig(LikelihoodSection):
@@ -202,7 +216,11 @@ class VQVAEConfig(MethodSection):
     codes: int = Field(128, ge=2, le=MOST_CODES, description="Size of the codebook")
     code_size: int = Field(32, ge=1, le=MOST_UNITS, description="Dimensions of a code")
     commitment: float = Field(
-        0.25, ge=0, le=LARGEST_WEIGHT, description="Weight of the distance from an encoder's output to its code"
+        0.25,
+        ge=0,
+        le=LARGEST_WEIGHT,
+        description="Weight of |z - e|^2 beside the squared error of pixels in [-1, 1], both means over all numbers; "
+        "the authors' code divides the error by the data's variance",
     )
     decay: float = Field(0.99, ge=0, lt=1, description="Of the codebook's moving averages")
     least_usage: float = Field(

@@ -10,7 +10,7 @@ from genlib.conditions import Condition, PartOfImage
 from genlib.data.read_ahead import ReadAhead
 from genlib.methods.base import Batch
 from genlib.pixels import binarized, to_unit
-from genlib.randomness import generator_for
+from genlib.randomness import generator_for, stream_for
 
 
 class EpochOrder:
@@ -70,7 +70,6 @@ class Batches:
         condition: Condition | None = None,
         chosen: Tensor | None = None,  # int64 (n,), on the CPU
     ) -> None:
-        self.images_per_step = draws * batch_size
         self.device, self.memory_format = device, memory_format if images.ndim == 4 else torch.contiguous_format
         self._binarize, self._condition = binarize, condition
         self._draws, self._batch_size, self._mine = draws, batch_size, mine
@@ -114,9 +113,9 @@ class Batches:
     def _batch(self, rows: Tensor, images: Tensor, place: tuple[int, int, int]) -> Batch:
         images = to_unit(images)
         if self._binarize:
-            images = binarized(images, generator_for("binarize", self._seed, *place, device=self.device))
+            images = binarized(images, stream_for("binarize", self._seed, *place, device=self.device))
         labels = None if self._labels is None else self._labels.index_select(0, rows.to(self.device, non_blocking=True))
         context = None
         if isinstance(self._condition, PartOfImage):
-            context = self._condition.context(images, generator_for("condition", self._seed, *place))
+            context = self._condition.context(images, stream_for("condition", self._seed, *place))
         return Batch(images.contiguous(memory_format=self.memory_format), labels, context)

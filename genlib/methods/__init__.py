@@ -12,6 +12,7 @@ from genlib.methods.base import (
     Phase,
     Posterior,
     Sampler,
+    draws_of,
 )
 from genlib.methods.build import build_method
 
@@ -26,4 +27,5 @@ __all__ = [
     "Posterior",
     "Sampler",
     "build_method",
+    "draws_of",
 ]

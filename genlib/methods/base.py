@@ -44,6 +44,20 @@ class Phase:
     optimizer: OptimizerConfig
     repeats: int = 1  # Algorithm 1's k for a discriminator; each repeat takes fresh images
     until: float = 1.0  # share of the training's steps, after which it rests
+    own_images: bool = False  # whether its turns take other images than those of the other phases
+
+
+def draws_of(phases: tuple[Phase, ...]) -> dict[str, range]:
+    """Which of the batches that a step draws a phase takes, one for each repeat: phases share the first ones, but for
+    those with images of their own.
+    """
+    shared = max((phase.repeats for phase in phases if not phase.own_images), default=0)
+    draws, last = {}, shared
+    for phase in phases:
+        first = last if phase.own_images else 0
+        draws[phase.name] = range(first, first + phase.repeats)
+        last = max(last, draws[phase.name].stop)
+    return draws
 
 
 class Symptom(NamedTuple):

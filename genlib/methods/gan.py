@@ -27,7 +27,8 @@ class LazyPenalty(NamedTuple):
 
 
 class GAN(Method):
-    """k turns of the discriminator, each on fresh images and fresh latents, then one of the generator.
+    """k turns of the discriminator, each on fresh images and fresh latents, then one of the generator: on fresh images
+    too where its loss compares fakes with reals (Huang et al. 2024), else on those of the first turn.
 
     The discriminator may be held by a penalty, by limits to its weights (`clip`) or by spectral normalization; reals
     and fakes may be augmented before it sees them, and a penalty is on its slope at the images before that. Fakes are
@@ -58,7 +59,7 @@ class GAN(Method):
         self.variant = penalty is not None  # whether this step has a penalty
         self.phases = (
             Phase("discriminator", discriminator, discriminator_optimizer, discriminator_steps),
-            Phase("generator", generator, generator_optimizer),
+            Phase("generator", generator, generator_optimizer, own_images=adversarial_loss.compares),
         )
         undecided = adversarial_loss.discriminator(torch.zeros(1), torch.zeros(1)).item()
         self.symptoms = symptoms_of_players("discriminator/adversarial", undecided)
@@ -125,8 +126,8 @@ class GAN(Method):
         return self.discriminator(images, given).float()
 
     def judged(self, packs: Tensor, given: Tensor | None) -> Tensor:
-        """One score for each pack of images that are not augmented yet, the mean over patches, (B / pack, pack, ...) =>
-        (B / pack,).
+        """One score for each pack of images that are yet to be augmented, the mean over patches; (B / pack, pack, ...)
+        => (B / pack,).
         """
         scores = self.scores(self.augmentation(packs.flatten(0, 1)), given)
         return scores if scores.dim() == 1 else scores.mean(1)

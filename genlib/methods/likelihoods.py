@@ -10,12 +10,12 @@ import torch
 from torch import Tensor, nn
 
 from genlib.losses.likelihoods import (
+    LEAST_SIGMA,
     bernoulli_negative_log_likelihood,
     continuous_bernoulli_negative_log_likelihood,
     dimensions_of,
     discretized_logistic_negative_log_likelihood,
     gaussian_negative_log_likelihood,
-    mean_squared_error,
     optimal_sigma,
 )
 from genlib.methods.base import OUTPUTS, Output
@@ -73,12 +73,13 @@ class OptimalGaussian(Likelihood):
         self.register_buffer("sigma", torch.ones(()))
         self.sigma: Tensor
         self.output = output
-        self._seen: list[Tensor] | None = None  # mean squared errors, while it is fitted
+        self._seen: list[Tensor] | None = None  # while it is fitted: squared errors and how many, (2,) of each batch
 
     def forward(self, images: Tensor, raw: Tensor, counted: Tensor | None = None) -> Tensor:
         mean = OUTPUTS[self.output](raw)
         if self._seen is not None:
-            self._seen.append(mean_squared_error(images, mean, counted))
+            of_those = torch.ones_like(images) if counted is None else counted.expand_as(images)
+            self._seen.append(torch.stack([((images - mean).square() * of_those).sum(), of_those.sum()]))
         sigma = optimal_sigma(images, mean, counted) if self.training else self.sigma
         return -gaussian_negative_log_likelihood(images, mean, sigma, counted)
 
@@ -88,7 +89,8 @@ class OptimalGaussian(Likelihood):
     @torch.no_grad()
     def end_fit(self) -> None:
         assert self._seen, "no images were seen"
-        self.sigma.copy_(torch.stack(self._seen).mean().sqrt())
+        squares, dimensions = torch.stack(self._seen).sum(0)
+        self.sigma.copy_((squares / dimensions).sqrt().clamp_min(LEAST_SIGMA))
         self._seen = None
 
 

@@ -94,7 +94,7 @@ def build_backbone(network: NetworkConfig, shape: ImageShape, activation: Activa
         case DCGANConfig():
             return dcgan_backbone(shape, network.width, network.discriminator_norm == "batch")
         case ResNetConfig():
-            return resnet_backbone(shape, network.discriminator_width)
+            return resnet_backbone(shape, network.discriminator_width, network.pooling)
         case R3GANConfig():
             sizes = (network.width, network.blocks, network.group_size, network.expansion)
             return r3gan_backbone(shape, *sizes)

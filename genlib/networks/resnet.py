@@ -6,6 +6,8 @@ and halves with each one beyond, so that larger images fit into memory.
 
 from __future__ import annotations
 
+from typing import Literal
+
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -13,6 +15,7 @@ from genlib.networks.base import Backbone, ImageShape
 from genlib.networks.conditional import LabelAware, LabelSequential, batch_norm_2d
 from genlib.sizes import stages
 
+Pooling = Literal["sum", "mean"]
 FULL_WIDTH_DOUBLINGS = 3
 BLOCKS_AT_THE_END = 2  # of the discriminator, without pooling
 
@@ -69,11 +72,18 @@ class DownBlock(nn.Module):
         return F.avg_pool2d(hidden, 2) + self.shortcut(F.avg_pool2d(inputs, 2))
 
 
-class SumPool(nn.Module):
-    """ReLU, and the sum over all pixels, (B, C, H, W) => (B, C)."""
+class Pool(nn.Module):
+    """ReLU, and the sum over all pixels (Miyato et al. 2018, table 4) or their mean (Gulrajani et al. 2017, appendix
+    F), (B, C, H, W) => (B, C).
+    """
+
+    def __init__(self, pooling: Pooling = "sum") -> None:
+        super().__init__()
+        self.pooling = pooling
 
     def forward(self, inputs: Tensor) -> Tensor:
-        return F.relu(inputs).sum((2, 3))
+        positive = F.relu(inputs)
+        return positive.sum((2, 3)) if self.pooling == "sum" else positive.mean((2, 3))
 
 
 def doubled(images: Tensor) -> Tensor:
@@ -98,7 +108,7 @@ def resnet_generator(latent_size: int, width: int, shape: ImageShape, classes: i
     return LabelSequential(first, nn.Unflatten(1, (width, base, base)), *blocks, *last)
 
 
-def resnet_backbone(shape: ImageShape, width: int) -> Backbone:
+def resnet_backbone(shape: ImageShape, width: int, pooling: Pooling = "sum") -> Backbone:
     """(B, C, H, W) => (B, width), without any normalization."""
     _, count = stages("resnet", shape)
     widths = list(reversed(widths_of(width, count)))[: max(1, count - 1)]
@@ -110,4 +120,4 @@ def resnet_backbone(shape: ImageShape, width: int) -> Backbone:
     for _ in range(BLOCKS_AT_THE_END):
         blocks.append(DownBlock(inputs, width, pools=False))
         inputs = width
-    return Backbone(nn.Sequential(*blocks, SumPool()), width)
+    return Backbone(nn.Sequential(*blocks, Pool(pooling)), width)

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-SMOOTHING = 1e-5  # of the counts, so that no code is divided by 0
+FAINT = 1e-30  # a count so small that its digits are being lost
 
 
 class Quantized(NamedTuple):
@@ -23,7 +23,8 @@ class VectorQuantizer(nn.Module):
     """`codes` vectors of `code_size` numbers. Nothing of it is learned by gradients: all is in buffers.
 
     A code that is used less than `least_usage` times as often as under even use is dead, and starts anew at an
-    encoding of the last batch.
+    encoding of the last batch; so does one that was never used, unless `least_usage` is 0. A code counts as used evenly
+    where it begins or starts anew, so that none dies before its use is known.
     """
 
     def __init__(self, codes: int, code_size: int, decay: float = 0.99, least_usage: float = 0.1) -> None:
@@ -74,18 +75,20 @@ class VectorQuantizer(nn.Module):
     def update(self, counts: Tensor, sums: Tensor, candidates: Tensor) -> None:
         """Follow the statistics of all micro-batches, joined along their first dimension."""
         counts, sums = counts.sum(0), sums.sum(0)
+        even = counts.sum() / self.codes
         self.counts.lerp_(counts, 1 - self.decay)
         self.sums.lerp_(sums, 1 - self.decay)
-        total = self.counts.sum()
-        dead = self.counts < self.least_usage * total / self.codes
-        even = counts.sum() / self.codes
+        # Averages that begin at 0 are too small by a factor, 1 - decay^t after t updates (Kingma & Ba 2015, section 3).
+        # It cancels in sums over counts; what all counts together lack is taken for even use.
+        average = self.counts.mean()
+        dead = self.counts + (even - average).clamp_min(0) < self.least_usage * even
+        if self.least_usage:
+            dead |= self.counts == 0
         fresh = candidates[:: len(candidates) // self.codes][: self.codes]  # of all micro-batches
-        # A code that starts anew counts as used evenly, lest it die at once.
-        self.counts.copy_(torch.where(dead, even, self.counts))
-        self.sums.copy_(torch.where(dead[:, None], even * fresh, self.sums))
-        total = self.counts.sum()
-        smoothed = (self.counts + SMOOTHING) / (total + self.codes * SMOOTHING) * total
-        self.codebook.copy_(torch.where(dead[:, None], fresh, self.sums / smoothed[:, None]))
+        self.counts.copy_(torch.where(dead, average, self.counts))
+        self.sums.copy_(torch.where(dead[:, None], average * fresh, self.sums))
+        means = self.sums / self.counts[:, None]
+        self.codebook.copy_(torch.where((self.counts > FAINT)[:, None], means, self.codebook))
 
     def perplexity(self, counts: Tensor) -> Tensor:
         """exp of the entropy of the codes' use, (M, K) => (): K where all are used alike."""

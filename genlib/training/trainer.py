@@ -15,7 +15,7 @@ from genlib.config import METRICS, RunConfig
 from genlib.data.batches import Batches
 from genlib.data.folder import DatasetFolder
 from genlib.data.parts import parts_of_train
-from genlib.methods import GenerativeModel, Losses, build_method
+from genlib.methods import GenerativeModel, Losses, build_method, draws_of
 from genlib.randomness import seed_draws, seed_for
 from genlib.training import skipped as bad_steps
 from genlib.training.checkpoint import (
@@ -79,13 +79,16 @@ class Trainer:
         self.average = MovingAverage(self.method.model, training.ema_half_life)
         self.phases = [active_phase(accelerator, self.method, phase, training) for phase in self.method.phases]
         self.optimizers = {active.phase.name: active.optimizer for active in self.phases}
+        self.draws = draws_of(self.method.phases)
+        # What one phase draws for itself does not count: the images of a step are those that the longest phase sees.
+        self.images_per_step = max(phase.repeats for phase in self.method.phases) * training.batch_size
         self.batches = Batches(
             dataset.images("train"),
             dataset.targets("train", config.condition.name == "caption"),
             batch_size=training.batch_size,
             micro_batches=self.micro_batches,
             mine=self.mine,
-            draws=max(phase.repeats for phase in self.method.phases),
+            draws=max(draws.stop for draws in self.draws.values()),
             seed=training.seed,
             device=accelerator.device,
             resident_bytes=training.resident_gib * 2**30,
@@ -152,9 +155,9 @@ class Trainer:
             progress = self.progress
             self._step(progress.step)
             progress.step += 1
-            progress.images += self.batches.images_per_step
+            progress.images += self.images_per_step
             last, stopped = progress.step == training.steps, stop.agreed()
-            self.average.update(progress.step, self.batches.images_per_step, last)
+            self.average.update(progress.step, self.images_per_step, last)
             bar.update()
             saving = last or progress.step % training.checkpoint_every == 0
             due = self._due(progress.step)
@@ -186,16 +189,16 @@ class Trainer:
 
     def _step(self, step: int) -> None:
         """One turn of every phase. Each micro-batch draws from (seed, step, phase, repeat, micro-batch)."""
-        draws = self.batches.of_step(step)
+        batches = self.batches.of_step(step)
         self.method.begin_step(step)
         for active in [each for each in self.phases if each.has_turn(step)]:
             active.take_turn()
             active.learn_at(step)
             name = active.phase.name
-            for repeat in range(active.phase.repeats):
+            for repeat, draw in enumerate(self.draws[name]):
                 before = [buffer.clone() for buffer in self.buffers]
                 statistics: list[Losses] = []
-                for part, batch in zip(self.mine, draws[repeat], strict=True):
+                for part, batch in zip(self.mine, batches[draw], strict=True):
                     seed_draws(seed_for("draws", self.seed, step, name, repeat, part), self.accelerator.device)
                     losses = active.backward(batch, 1 / len(self.mine), reduce=part == self.mine[-1])
                     self.meter.add(name, {key: value for key, value in losses.items() if value.dim() == 0})

@@ -50,7 +50,6 @@ def test_repeats_of_a_phase_get_fresh_images():
     several = batches(draws=2)
     first = [torch.cat([batch.labels for batch in draw]) for draw in several.of_step(0)]
     assert not set(first[0].tolist()) & set(first[1].tolist())
-    assert several.images_per_step == 24
 
 
 def test_labels_belong_to_their_images_and_pixels_reach_from_minus_one():

@@ -13,7 +13,7 @@ from genlib.config import (
 )
 from genlib.config.methods import ADAConfig, DiffAugmentConfig, GradientPenaltyConfig, R1Config
 from genlib.losses import adversarial
-from genlib.methods import Batch, build_method
+from genlib.methods import Batch, build_method, draws_of
 from genlib.networks.base import DataSpec
 
 LOSSES = sorted(file.stem for file in Path(adversarial.__file__).parent.glob("[!_]*.py"))
@@ -69,6 +69,12 @@ def test_algorithm_1_takes_k_turns_of_the_discriminator():
     discriminator, generator = tiny_gan(discriminator_steps=5).phases
     assert (discriminator.name, discriminator.repeats) == ("discriminator", 5)
     assert (generator.name, generator.repeats) == ("generator", 1)
+
+
+def test_the_generator_has_reals_of_its_own_exactly_where_its_loss_compares_with_them():
+    assert draws_of(tiny_gan(discriminator_steps=3).phases) == {"discriminator": range(3), "generator": range(1)}
+    comparing = tiny_gan(loss="relativistic", discriminator_steps=3)
+    assert draws_of(comparing.phases) == {"discriminator": range(3), "generator": range(3, 4)}
 
 
 def test_a_discriminator_step_separates_real_from_fake():

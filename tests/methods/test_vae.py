@@ -6,12 +6,14 @@ from torch import nn
 from torch.distributions import Normal, kl_divergence
 from torch.testing import assert_close
 
-from genlib.config import BetaTCConfig, KLConfig, MLPConfig, MMDConfig, OptimizerConfig, VAEConfig
+from genlib.config import BetaTCConfig, KLConfig, MLPConfig, MMDConfig, OptimizerConfig, VAEConfig, load_config
+from genlib.losses.likelihoods import LEAST_SIGMA
 from genlib.methods import Batch, Posterior, Sampler, build_method
 from genlib.methods.divergences import KL, MMD, BetaTC
-from genlib.methods.likelihoods import Bernoulli, Gaussian, Likelihood
+from genlib.methods.likelihoods import Bernoulli, Gaussian, Likelihood, OptimalGaussian
 from genlib.methods.vae import VAE, VariationalModel
 from genlib.networks.base import DataSpec
+from tests.conftest import CONFIGS
 
 LIKELIHOODS = (
     "gaussian",
@@ -162,6 +164,28 @@ def test_sigma_reaches_the_closed_form_optimum(likelihood):
     assert learned_sigma(likelihood) == pytest.approx(images.square().mean().sqrt().item(), rel=1e-3)
 
 
+def test_the_fitted_sigma_is_that_of_all_images_whatever_batches_they_came_in():
+    likelihood = OptimalGaussian("identity").eval()
+    images, known = torch.randn(7, 1, 4, 4), (torch.rand(7, 1, 4, 4) < 0.3).float()
+    for counted in (None, 1 - known):
+        likelihood.begin_fit()
+        for rows in (range(5), range(5, 7)):
+            part = None if counted is None else counted[list(rows)]
+            likelihood(images[list(rows)], torch.zeros(len(rows), 1, 4, 4), part)
+        likelihood.end_fit()
+        of_those = images if counted is None else images[counted == 1]
+        assert_close(likelihood.sigma, of_those.square().mean().sqrt())
+
+
+def test_the_fitted_sigma_of_images_that_come_back_exactly_is_the_least_one():
+    likelihood = OptimalGaussian("identity").eval()
+    likelihood.begin_fit()
+    likelihood(torch.zeros(2, 1, 4, 4), torch.zeros(2, 1, 4, 4))
+    likelihood.end_fit()
+    assert_close(likelihood.sigma, torch.tensor(LEAST_SIGMA))
+    assert likelihood(torch.zeros(2, 1, 4, 4), torch.zeros(2, 1, 4, 4)).isfinite().all()
+
+
 def test_the_optimal_sigma_of_training_is_the_batchs_and_of_evaluation_what_was_fitted():
     likelihood = build_method(
         VAEConfig(network=MLPConfig(hidden_sizes=[4]), likelihood="gaussian_optimal"), DataSpec((1, 8, 8))
@@ -232,3 +256,35 @@ def test_every_divergence_comes_from_its_configuration_and_trains(divergence):
     losses["total"].backward()
     assert "kl" in losses and all(math.isfinite(value.item()) for value in losses.values())
     assert all(parameter.grad is not None for parameter in vae.parameters())
+
+
+def test_the_shipped_wae_weighs_the_discrepancy_as_its_paper():
+    """Tolstikhin et al. 2018, eq. 4: squared error of pixels in [0, 1], summed over an image, + 10 times the MMD."""
+    config = load_config(CONFIGS / "wae_mmd_mnist.yaml").method
+    config = config.model_copy(update={"network": MLPConfig(hidden_sizes=[8])})
+    errors, discrepancies, totals = [], [], []
+    for seed in range(3):
+        torch.manual_seed(seed)
+        vae = build_method(config, DataSpec((1, 28, 28), rows=500))
+        images = torch.rand(8, 1, 28, 28)
+        decoded = []
+        vae.model.sampler.network.register_forward_hook(lambda module, inputs, raw, seen=decoded: seen.append(raw))
+        losses = vae.loss("vae", Batch(2 * images - 1, None))
+        in_unit_interval = (torch.tanh(decoded[0]) + 1) / 2
+        errors.append((images - in_unit_interval).square().sum((1, 2, 3)).mean())
+        discrepancies.append(losses["mmd"])
+        totals.append(losses["total"])
+    theirs = torch.stack(errors) + 10 * torch.stack(discrepancies)
+    # The same but for a constant, the normalizer of the density.
+    assert_close(torch.stack(totals).diff(), theirs.diff(), atol=2e-3, rtol=1e-4)
+
+
+@pytest.mark.parametrize("sigma", [0.2, 1.0])
+def test_the_papers_lambda_is_half_the_weight_times_the_variance(sigma):
+    """As the weight's description says: loss = (2 / sigma^2) (squared error in [0, 1] + lambda MMD) + constant."""
+    images, mean = torch.rand(2, 5, 1, 4, 4).unbind()
+    likelihood = Gaussian(sigma, "identity")
+    nats = -likelihood(2 * images - 1, 2 * mean - 1) + likelihood(2 * images - 1, 2 * images - 1)
+    error = (images - mean).square().sum((1, 2, 3))
+    weight, discrepancy = 10.0, 0.3
+    assert_close(nats + weight * discrepancy, 2 / sigma**2 * (error + weight * sigma**2 / 2 * discrepancy))

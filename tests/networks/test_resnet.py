@@ -5,11 +5,14 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.testing import assert_close
 
-from genlib.config import ResNetConfig
+from genlib.config import ResNetConfig, load_config
+from genlib.networks.base import Given
 from genlib.networks.build import build_discriminator, build_generator
-from genlib.networks.resnet import DownBlock, SumPool, UpBlock, resnet_backbone, resnet_generator
+from genlib.networks.resnet import DownBlock, Pool, UpBlock, resnet_backbone, resnet_generator
+from tests.conftest import CONFIGS
 
 CIFAR = (3, 32, 32)
+RESNETS = ["wgan_gp_cifar10", "hinge_sngan_cifar10", "hinge_csngan_cifar10"]
 
 
 def parameters(module):
@@ -75,8 +78,33 @@ def test_a_block_that_keeps_its_shape_has_no_convolution_beside_it():
     assert torch.equal(block(images), images)
 
 
-def test_features_are_sums_over_the_pixels_that_are_positive():
-    assert_close(SumPool()(torch.tensor([[[[1.0, -2.0], [3.0, 4.0]]]])), torch.tensor([[8.0]]))
+def test_features_are_sums_or_means_over_pixels_of_which_the_negative_count_as_0():
+    image = torch.tensor([[[[1.0, -2.0], [3.0, 4.0]]]])
+    assert_close(Pool()(image), torch.tensor([[8.0]]))
+    assert_close(Pool("mean")(image), torch.tensor([[2.0]]))
+
+
+def test_the_critic_pools_as_its_configuration_says_and_one_of_before_the_key_sums():
+    """WGAN-GP's authors take the mean of the 8x8 map, SNGAN's the sum: 64 times as much before the head's bias."""
+    networks = {name: load_config(CONFIGS / f"{name}.yaml").method.network for name in RESNETS}
+    pooling = {name: network.pooling for name, network in networks.items()}
+    assert pooling == {"wgan_gp_cifar10": "mean", "hinge_sngan_cifar10": "sum", "hinge_csngan_cifar10": "sum"}
+    assert ResNetConfig.model_validate({"name": "resnet", "width": 256, "discriminator_width": 128}).pooling == "sum"
+    scores = []
+    for pooling in ("mean", "sum"):
+        torch.manual_seed(0)
+        critic = build_discriminator(ResNetConfig(discriminator_width=4, pooling=pooling), CIFAR)
+        scores.append(critic(torch.linspace(-1, 1, 2 * 3 * 32 * 32).view(2, *CIFAR)))
+    assert_close(scores[1], 64 * scores[0])  # the head's bias is 0 at first
+
+
+def test_projection_is_onto_the_pooled_features_that_the_head_sees():
+    network = ResNetConfig(discriminator_width=4, pooling="mean")
+    critic = build_discriminator(network, CIFAR, Given(classes=3), "projection")
+    images, labels = torch.randn(2, *CIFAR), torch.tensor([0, 2])
+    features = F.relu(critic.backbone.layers[:-1](images)).mean((2, 3))
+    expected = critic.head(features)[:, 0] + (critic.embedding.weight[labels] * features).sum(1)
+    assert_close(critic(images, labels), expected)
 
 
 def test_weights_are_xaviers_with_a_gain_inside_the_branches_only():

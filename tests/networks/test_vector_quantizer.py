@@ -57,6 +57,56 @@ def test_codes_move_to_the_moving_average_of_their_encodings():
     assert_close(quantizer.codebook, expected, atol=1e-4, rtol=1e-4)
 
 
+def skewed(step: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """200 encodings about the corners, (200, 2), and their codes: the first has 198, the next one each."""
+    generator = torch.Generator().manual_seed(step)
+    codes = torch.tensor([0] * 198 + [1, 2])
+    return CORNERS[codes] + 0.3 * torch.randn(200, 2, generator=generator), codes
+
+
+def test_the_first_update_makes_every_used_code_the_mean_of_its_encodings():
+    """Without the bias of averages that begin at 0, and whatever share of even use a code has."""
+    torch.manual_seed(0)
+    quantizer = VectorQuantizer(4, 2)
+    vectors, codes = skewed(0)
+    statistics = quantizer.statistics(maps_of(vectors), codes.view(1, 1, -1))
+    quantizer.update(**statistics)
+    expected = torch.stack([vectors[codes == code].mean(0) for code in range(3)])
+    assert_close(quantizer.codebook[:3], expected)
+    # The fourth was never used: it starts anew, at an encoding.
+    assert (torch.cdist(quantizer.codebook[3:], vectors).min() < 1e-5).all()
+
+
+def test_no_used_code_is_thrown_away_before_its_use_is_known():
+    """Even use is 50 of 200, a tenth of it 5, and two codes have one each. All begin with even use, so that less than 5
+    is known when 0.99^t 50 + (1 - 0.99^t) is: at t = 250, or a little before, for a code that started anew has a share
+    in what the averages still lack.
+    """
+    torch.manual_seed(0)
+    quantizer = VectorQuantizer(4, 2)
+    seen, weights, restarted = torch.zeros(3, 2), torch.zeros(3), []
+    for step in range(300):
+        vectors, codes = skewed(step)
+        quantizer.update(**quantizer.statistics(maps_of(vectors), codes.view(1, 1, -1)))
+        counts = torch.bincount(codes, minlength=3)
+        sums = torch.zeros(3, 2).index_add(0, codes, vectors)
+        seen, weights = 0.99 * seen + sums, 0.99 * weights + counts  # the means, weighted by 0.99^age
+        expected = seen / weights[:, None]
+        restarted += [step] if (quantizer.codebook[1:3] - expected[1:]).abs().max() > 1e-2 else []
+        assert_close(quantizer.codebook[0], expected[0], atol=1e-4, rtol=1e-4)
+    assert 200 < restarted[0] < 250
+
+
+def test_a_code_that_was_never_used_stays_where_none_is_to_start_anew():
+    torch.manual_seed(0)
+    quantizer = VectorQuantizer(4, 2, least_usage=0.0)
+    before = quantizer.codebook.clone()
+    vectors, codes = skewed(0)
+    for _ in range(3):
+        quantizer.update(**quantizer.statistics(maps_of(vectors), codes.view(1, 1, -1)))
+    assert torch.equal(quantizer.codebook[3], before[3])
+
+
 def test_statistics_of_parts_are_those_of_the_whole():
     torch.manual_seed(0)
     one, two = quantizer_at(CORNERS, least_usage=0.0), quantizer_at(CORNERS, least_usage=0.0)
