@@ -15,6 +15,7 @@ from tqdm import tqdm
 from genlib import __version__
 from genlib.config import DataConfig
 from genlib.data.arrays import PixelSums, allocate, keep_rows, pixel_sums
+from genlib.data.classes import warn_of_missing_classes
 from genlib.data.decode import Filled, Job, fill
 from genlib.data.derive import binarize, stack, stacked_names
 from genlib.data.folder import PARTS, Manifest, Part, images_file, labels_file
@@ -109,6 +110,8 @@ def write_images(config: DataConfig, source: ImageSource, folder: Path, scratch:
     with Workers(cores()) as workers:
         shape = (channels, size, size)
         parts = {part: decode_part(part, rows_of[part], config, shape, target, workers, progress) for part in PARTS}
+    if names:
+        warn_of_missing_classes(names, {part: kept_labels(target, part) for part in PARTS}, config.source)
     scenes = None
     counts: dict[str, int] = {part: decoded.images for part, decoded in parts.items()}
     if config.stacked:
@@ -134,6 +137,11 @@ def write_images(config: DataConfig, source: ImageSource, folder: Path, scratch:
         std=std,
         scenes=scenes,
     )
+
+
+def kept_labels(folder: Path, part: Part) -> np.ndarray | None:
+    file = labels_file(folder, part)
+    return np.load(file) if file.exists() else None
 
 
 def decode_part(

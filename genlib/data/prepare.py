@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import re
 import shutil
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,7 +18,7 @@ from genlib.data.hub import HubSource, Unreachable, find_in_cache, resolve_commi
 from genlib.data.local import LocalSource
 from genlib.data.sources import Digits, ImageSource
 from genlib.errors import UserError
-from genlib.files import read_json, rename_into_place, sha256_of_json
+from genlib.files import rename_into_place, sha256_of_json
 from genlib.home import data_folder
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 FORMAT = 1  # raise it when the same request must give other arrays
+CLASSES_FORMAT = 2  # the same, for requests whose test split is held out by class or whose label column is named
 OF_POINTS = {"points", "train_split", "test_split", "test_fraction"}  # settings that mean something for points
 
 
@@ -43,7 +45,7 @@ def prepare(config: DataConfig, progress: bool = True) -> DatasetFolder:
             log.warning("hub out of reach (%s): using %s of %s", error, finished.path, finished.manifest.created)
             return finished
         source = find_in_cache(config, error)
-    final = home / f"{safe(source.name)}-{request_hash(config, source)[:12]}"
+    final = home / folder_name(config, source)
     if final.exists():
         return open_dataset(final)
     with FileLock(final.with_name(f".{final.name}.lock")):
@@ -99,23 +101,36 @@ def find_source(config: DataConfig, cache: Path, progress: bool) -> ImageSource 
     return HubSource(config.source, resolve_commit(config))
 
 
+def folder_name(config: DataConfig, source: ImageSource | PointSource) -> str:
+    return f"{safe(source.name)}-{request_hash(config, source)[:12]}"
+
+
 def request_hash(config: DataConfig, source: ImageSource | PointSource) -> str:
     """Equal for equal settings and equal content, under whatever path or revision it was named."""
     if config.is_points:
-        settings = config.model_dump(mode="json", include=OF_POINTS)
+        number, settings = FORMAT, config.model_dump(mode="json", include=OF_POINTS)
     else:
         # What came later and is not asked for leaves the names of older folders as they are.
         later = set() if config.scenes else {"scenes"}
         settings = config.model_dump(mode="json", exclude={"source", "revision", "points", *later})
-    return sha256_of_json({"format": FORMAT, "settings": settings, "source": source.identity})
+        number = CLASSES_FORMAT if config.test_split is None or config.label_column else FORMAT
+    return sha256_of_json({"format": number, "settings": settings, "source": source.identity})
 
 
 def newest_of_same_request(config: DataConfig, home: Path) -> DatasetFolder | None:
-    """The folder made last for the same settings, whatever the source was then."""
+    """The folder made last for the same settings, whatever the hub dataset's commit was then; damaged ones are none."""
     request = config.model_dump(mode="json")
-    manifests = {file.parent: read_json(file) for file in home.glob(f"[!.]*/{MANIFEST}")}
-    same = [folder for folder, manifest in manifests.items() if {"scenes": None, **manifest["request"]} == request]
-    return open_dataset(max(same, key=lambda folder: manifests[folder]["created"])) if same else None
+    found = []
+    for file in home.glob(f"[!.]*/{MANIFEST}"):
+        with suppress(UserError):
+            found.append(open_dataset(file.parent))
+    same = [
+        folder
+        for folder in found
+        if {"scenes": None, **folder.manifest.request} == request
+        and folder.path.name == folder_name(config, HubSource(config.source, str(folder.manifest.revision)))
+    ]
+    return max(same, key=lambda folder: folder.manifest.created, default=None)
 
 
 def safe(name: str) -> str:
