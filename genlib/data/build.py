@@ -17,6 +17,7 @@ from tqdm import tqdm
 from genlib import __version__
 from genlib.config import DataConfig
 from genlib.data.arrays import CHUNK, PixelSums, allocate, keep_rows, pixel_sums
+from genlib.data.classes import missing_classes
 from genlib.data.decode import Failure, Filled, Job, fill
 from genlib.data.derive import binarize, stack, stacked_names
 from genlib.data.folder import PARTS, Manifest, Part, images_file, labels_file
@@ -114,6 +115,8 @@ def write_images(config: DataConfig, source: ImageSource, folder: Path, scratch:
     with Workers(cores()) as workers:
         shape = (channels, size, size)
         parts = {part: decode_part(part, rows_of[part], config, shape, target, workers, progress) for part in PARTS}
+    labels: dict[str, np.ndarray | None] = {part: kept_labels(target, part) for part in PARTS}
+    without_images = missing_classes(names, labels, config.source) if names else []
     scenes = None
     counts: dict[str, int] = {part: decoded.images for part, decoded in parts.items()}
     if config.stacked:
@@ -141,8 +144,13 @@ def write_images(config: DataConfig, source: ImageSource, folder: Path, scratch:
         std=std,
         scenes=scenes,
         left_out=[asdict(group) for group in not_taken],
-        warnings=[*(group.sentence(config.source) for group in not_taken), *of_all],
+        warnings=[*(group.sentence(config.source) for group in not_taken), *of_all, *without_images],
     )
+
+
+def kept_labels(folder: Path, part: Part) -> np.ndarray | None:
+    file = labels_file(folder, part)
+    return np.load(file) if file.exists() else None
 
 
 def decode_part(

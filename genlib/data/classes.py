@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import logging
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
 
 import numpy as np
 
-log = logging.getLogger(__name__)
 NUMBER = re.compile(r"[+-]?\d+(\.\d+)?")
 NAMES_SHOWN = 5
 
@@ -24,8 +22,9 @@ def class_order(names: Iterable[str]) -> list[str]:
     return sorted(set(names), key=key)
 
 
-def warn_of_missing_classes(names: Sequence[str], labels: Mapping[str, np.ndarray | None], source: str) -> None:
-    """Log how many classes have no image in a split, by the split's name; a split without labels is passed over."""
+def missing_classes(names: Sequence[str], labels: Mapping[str, np.ndarray | None], source: str) -> list[str]:
+    """A sentence for each split, by its name, in which classes have no image; a split without labels is passed over."""
+    sentences = []
     for part, of_part in labels.items():
         if of_part is None:
             continue
@@ -33,7 +32,9 @@ def warn_of_missing_classes(names: Sequence[str], labels: Mapping[str, np.ndarra
         missing = [name for label, name in enumerate(names) if label not in there]
         if missing:
             shown = ", ".join(missing[:NAMES_SHOWN]) + (", ..." if len(missing) > NAMES_SHOWN else "")
-            log.warning(
-                "%s of the %s classes of %s have no %s image (%s): no model is ever %s on them",
-                *(len(missing), len(names), source, part, shown, "trained" if part == "train" else "tested"),
+            done = "trained" if part == "train" else "tested"
+            sentences.append(
+                f"{len(missing)} of the {len(names)} classes of {source} have no {part} image ({shown}): no model is "
+                f"ever {done} on them"
             )
+    return sentences

@@ -5,15 +5,16 @@ from __future__ import annotations
 import os
 import stat
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from genlib.data.workers import cores
 from genlib.errors import UserError
-from genlib.files import sha256_of_file, sha256_of_json, write_bytes
+from genlib.files import read_json, sha256_of_file, sha256_of_json, write_json
 
 # A file that changed this recently could change again within its clock's tick, and look the same.
 SETTLED_NANOSECONDS = 2_000_000_000
@@ -67,11 +68,13 @@ def state_of(name: str, state: os.stat_result) -> FileState:
     return FileState(name, state.st_size, state.st_mtime_ns, state.st_ctime_ns)
 
 
-def with_beside(listing: Listing, images: Iterable[Path]) -> Listing:
-    """The listing with those of these files that are not in it."""
-    folder = listing.folder
-    listed = {folder / file.name for file in listing.files}
-    states = [state_of(os.path.relpath(image, folder), image.stat()) for image in set(images) - listed]
+def with_beside(listing: Listing, images: Iterable[str]) -> Listing:
+    """The listing with those of these files, named as the listing's are, that exist and are not in it."""
+    listed = {file.name for file in listing.files}
+    states = []
+    for name in set(images) - listed:
+        with suppress(OSError, ValueError):  # it is absent, or has a name that no file can have
+            states.append(state_of(name, (listing.folder / name).stat()))
     return replace(listing, beside=tuple(sorted(states)))
 
 
@@ -105,21 +108,30 @@ def walk(folder: str, prefix: str, above: tuple[tuple[int, int], ...]) -> Iterat
 
 
 def content_hash(listing: Listing, cache: Path, progress: bool = True) -> str:
-    """SHA-256 over the names, sizes and contents of the files, wherever the source lies.
+    """SHA-256 over the names, sizes and contents of the files, wherever the source lies."""
 
-    `cache` holds one small file for each state of a source that was hashed before, named by the hash of its root and of
-    its files' names, sizes and times, so that a second call reads no contents.
+    def found() -> str:
+        return sha256_of_json([[file.name, file.size, digest] for file, digest in read(listing, progress)])
+
+    return str(kept("hash", listing, cache, found))
+
+
+def kept(what: str, listing: Listing, cache: Path, find: Callable[[], Any]) -> Any:
+    """A JSON value found in the contents of a source, so that a second call reads no contents.
+
+    `cache` holds one small file for each state of a source, named by the hash of its root and of its files' names,
+    sizes and times.
     """
     states = [*listing.files, *listing.beside]
-    known = cache / sha256_of_json([str(listing.root), states])
-    if known.exists():
-        return known.read_text()
-    content = sha256_of_json([[file.name, file.size, digest] for file, digest in read(listing, progress)])
-    newest = max((file.modified for file in states), default=0)
+    file = cache / sha256_of_json([what, str(listing.root), states])
+    if file.exists():
+        return read_json(file)
+    value = find()
+    newest = max((state.modified for state in states), default=0)
     if newest < time.time_ns() - SETTLED_NANOSECONDS:
         cache.mkdir(exist_ok=True)
-        write_bytes(known, content.encode())
-    return content
+        write_json(file, value)
+    return value
 
 
 def read(listing: Listing, progress: bool) -> Iterator[tuple[FileState, str]]:

@@ -4,14 +4,17 @@ are.
 
 from __future__ import annotations
 
-from dataclasses import MISSING, asdict, dataclass, fields
+import json
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+from pydantic import TypeAdapter, ValidationError
 
 from genlib.errors import UserError
 from genlib.files import read_json, write_json
+from genlib.validation import one_line
 
 Part = Literal["train", "test"]
 PARTS: tuple[Part, Part] = ("train", "test")
@@ -122,12 +125,14 @@ def open_dataset(path: str | Path) -> DatasetFolder:
     if not path.is_dir():
         raise UserError(f"dataset folder {path} does not exist; make it with genlib prepare CONFIG.")
     try:
-        content = read_json(path / MANIFEST)
-        needed = [field.name for field in fields(Manifest) if field.default is MISSING or field.name in content]
-        folder = DatasetFolder(path, Manifest(**{name: content[name] for name in needed}))
+        folder = DatasetFolder(path, manifest_of(read_json(path / MANIFEST)))
         damage = damage_of(folder)
+    except ValidationError as error:
+        problem = error.errors()[0]
+        where = ".".join([MANIFEST, *map(str, problem["loc"])])
+        damage = one_line(f"{where}: {problem['msg']}, not {problem['input']!r:.100}")
     except (OSError, ValueError, KeyError, TypeError) as error:
-        damage = f"{type(error).__name__}: {error}"
+        damage = one_line(f"{type(error).__name__}: {error}")
     if damage:
         raise UserError(
             f"dataset folder {path} is not whole ({damage}); delete it and run genlib prepare CONFIG again."
@@ -135,8 +140,15 @@ def open_dataset(path: str | Path) -> DatasetFolder:
     return folder
 
 
+def manifest_of(content: Any) -> Manifest:
+    """Of JSON; pydantic's ValidationError where a value is missing or of another type."""
+    # As JSON: of Python objects a strict adapter takes only a Manifest.
+    return TypeAdapter(Manifest).validate_json(json.dumps(content), strict=True)
+
+
 def damage_of(folder: DatasetFolder) -> str | None:
-    """What is wrong with the arrays' shapes and types, if anything is."""
+    """What is wrong with the arrays' shapes and types or with the labels, if anything is."""
+    names = folder.manifest.label_names
     dtype = np.float32 if folder.is_points else np.uint8
     for part in PARTS:
         count = folder.manifest.counts[part]
@@ -145,4 +157,6 @@ def damage_of(folder: DatasetFolder) -> str | None:
             return f"{part} images are {images.dtype} {images.shape}"
         if labels is not None and (labels.shape != (count,) or labels.dtype != np.int64):
             return f"{part} labels are {labels.dtype} {labels.shape}"
+        if labels is not None and names is not None and len(labels) and labels.max() >= len(names):
+            return f"{part} labels go to {labels.max()}, but {len(names)} classes have names"
     return None

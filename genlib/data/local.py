@@ -12,7 +12,7 @@ import yaml
 
 from genlib.config import DataConfig
 from genlib.data.columns import Table, read_tables
-from genlib.data.fingerprint import Listing, content_hash, list_files, with_beside
+from genlib.data.fingerprint import Listing, content_hash, kept, list_files, with_beside
 from genlib.data.sources import ImageSource, RawDataset, kind_of, left_out
 from genlib.errors import UserError
 
@@ -29,7 +29,8 @@ class LocalSource(ImageSource):
 
     def __init__(self, path: Path, cache: Path, progress: bool) -> None:
         self.path, self.name = path, path.stem if path.is_file() else path.name
-        self.listing = content_of(path)
+        self.cache = cache
+        self.listing, self.named = content_of(path, cache)
         if not self.listing.files:
             raise UserError(f"data.source {path} is an empty folder; name one with images or Parquet files.")
         if path.is_file() and path.suffix != ".parquet":
@@ -37,11 +38,11 @@ class LocalSource(ImageSource):
         self.identity = {"files": content_hash(self.listing, cache, progress)}
 
     def check_unchanged(self) -> None:
-        if content_of(self.path) != self.listing:
+        if content_of(self.path, self.cache)[0] != self.listing:
             raise UserError(f"data.source {self.path} changed while it was read; call again when it is complete.")
 
     def read(self, config: DataConfig, scratch: Path) -> RawDataset:
-        if self.path.is_dir() and not config.subset and not holds_tables(self.listing):
+        if self.path.is_dir() and not config.subset and not holds_tables(self.listing, self.named):
             from genlib.data.image_folder import image_folder
 
             return image_folder(self.listing, config)
@@ -49,16 +50,15 @@ class LocalSource(ImageSource):
 
     def read_parquet(self, config: DataConfig) -> RawDataset | None:
         """One Parquet file, or a folder of them with the hub's names and perhaps images; None for anything else."""
-        from genlib.data.parquet import is_parquet, named_images, parquet_tables
+        from genlib.data.parquet import is_parquet, parquet_tables
 
         if config.subset:
             return None
-        named = named_images(self.listing)
-        others = [file for file in self.listing.files if not is_parquet(file) and self.listing.path(file) not in named]
-        unused = [PurePosixPath(file.name) for file in others] if self.path.is_dir() else []
-        if not named and not all(map(has_image_suffix, unused)):
+        tabled = {*self.named, *(file.name for file in self.listing.files if is_parquet(file))}
+        unused = [name for name in names_of(self.listing) if str(name) not in tabled]
+        if not self.named and not all(map(has_image_suffix, unused)):
             return None
-        tables = parquet_tables(self.listing, named)
+        tables = parquet_tables(self.listing, self.named)
         if not tables:
             return None
         beside = [left_out("files that no table names", unused, kind_of)] if unused else []
@@ -76,34 +76,41 @@ def names_of(listing: Listing) -> list[PurePosixPath]:
     return [PurePosixPath(file.name) for file in listing.files]
 
 
-def content_of(path: Path) -> Listing:
-    """The files of a source, and those that its tables name; UserError for what cannot be read."""
+def content_of(path: Path, cache: Path) -> tuple[Listing, list[str]]:
+    """The files of a source, and the images that its tables name, which belong to them; UserError for what cannot be
+    read.
+    """
     listing = list_files(path)
     if not any(file.name.endswith(".parquet") for file in listing.files):
-        return listing
-    from genlib.data.parquet import named_images
+        return listing, []
 
-    return with_beside(listing, named_images(listing))
+    def named() -> list[str]:
+        from genlib.data.parquet import named_images
+
+        return named_images(listing)
+
+    names = kept("named images", listing, cache, named)
+    return with_beside(listing, names), names
 
 
 def has_image_suffix(name: PurePosixPath) -> bool:
     return name.suffix.lower() in IMAGE_SUFFIXES
 
 
-def holds_tables(listing: Listing) -> bool:
+def holds_tables(listing: Listing, named: list[str]) -> bool:
     """Whether a folder is of a layout that `datasets` defines, rather than images that only folders put in order.
 
     It is if it holds Parquet or save_to_disk's files, archives, images with the hub's metadata files, or a README with
     `configs`. Fewer tables than images are files beside the images, unless they have the hub's names or name images.
     """
-    from genlib.data.parquet import SPLIT, named_images
+    from genlib.data.parquet import SPLIT
 
     names = names_of(listing)
     tables = [name for name in names if name.suffix.lower() in TABLES]
     images = sum(map(has_image_suffix, names))
     return (
         bool(tables and (len(tables) >= images or all(SPLIT.fullmatch(str(name)) for name in tables)))
-        or bool(named_images(listing))
+        or bool(named)
         or (not images and any(name.suffix.lower() in ARCHIVES for name in names))
         or any(is_metadata(listing.root / name) for name in names if name.stem == "metadata")
         or configures_layout(listing.root / "README.md")

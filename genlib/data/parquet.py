@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -29,7 +29,7 @@ TYPES: dict[Kind, tuple[Callable[[pa.DataType], bool], ...]] = {
 }
 
 
-def parquet_tables(listing: Listing, named: set[Path]) -> dict[str, Table] | None:
+def parquet_tables(listing: Listing, named: Collection[str]) -> dict[str, Table] | None:
     """The splits of one Parquet file or of a folder of such files; `named` are the images that their cells name.
 
     None where only `datasets` knows the rules.
@@ -54,11 +54,10 @@ def is_parquet(file: FileState) -> bool:
     return file.name.endswith(".parquet")
 
 
-def named_images(listing: Listing) -> set[Path]:
-    """The files, as far as they exist, that cells without bytes name in the image columns of a source's tables."""
-    return {
-        image for file in listing.files if is_parquet(file) for image in named_in(listing.path(file)) if is_there(image)
-    }
+def named_images(listing: Listing) -> list[str]:
+    """The files that cells without bytes name in the image columns of a source's tables, relative to its folder."""
+    named = {image for file in filter(is_parquet, listing.files) for image in named_in(listing.path(file))}
+    return sorted(os.path.relpath(image, listing.folder) for image in named)
 
 
 def named_in(file: Path) -> set[Path]:
@@ -84,13 +83,6 @@ def may_hold_nulls(group: pq.RowGroupMetaData, leaf: str) -> bool:
     leaves = [group.column(index) for index in range(group.num_columns)]
     statistics = next((column.statistics for column in leaves if column.path_in_schema == leaf), None)
     return statistics is None or not statistics.has_null_count or statistics.null_count > 0
-
-
-def is_there(path: Path) -> bool:
-    try:
-        return path.is_file()
-    except (OSError, ValueError):  # a name that no file can have
-        return False
 
 
 class ParquetTable(Table):

@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,7 +20,7 @@ from genlib.data.hub import HubSource, Unreachable, find_in_cache, resolve_commi
 from genlib.data.local import LocalSource
 from genlib.data.sources import Digits, ImageSource
 from genlib.errors import UserError
-from genlib.files import read_json, rename_into_place, sha256_of_json
+from genlib.files import rename_into_place, sha256_of_json
 from genlib.home import data_folder
 
 if TYPE_CHECKING:
@@ -57,7 +58,7 @@ def found_or_made(config: DataConfig, progress: bool) -> tuple[DatasetFolder, bo
             log.warning("hub out of reach (%s): using %s of %s", error, finished.path, finished.manifest.created)
             return finished, False
         source = find_in_cache(config, error)
-    final = home / f"{safe(source.name)}-{request_hash(config, source)[:12]}"
+    final = home / folder_name(config, source)
     if final.exists():
         return open_dataset(final), False
     with FileLock(final.with_name(f".{final.name}.lock")):
@@ -113,6 +114,10 @@ def find_source(config: DataConfig, cache: Path, progress: bool) -> ImageSource 
     return HubSource(config.source, resolve_commit(config))
 
 
+def folder_name(config: DataConfig, source: ImageSource | PointSource) -> str:
+    return f"{safe(source.name)}-{request_hash(config, source)[:12]}"
+
+
 def request_hash(config: DataConfig, source: ImageSource | PointSource) -> str:
     """Equal for equal settings and equal content, under whatever path or revision it was named."""
     if config.is_points:
@@ -126,12 +131,19 @@ def request_hash(config: DataConfig, source: ImageSource | PointSource) -> str:
 
 
 def newest_of_same_request(config: DataConfig, home: Path) -> DatasetFolder | None:
-    """The folder made last for the same settings, whatever the source was then."""
-    request = config.request
-    manifests = {file.parent: read_json(file) for file in home.glob(f"[!.]*/{MANIFEST}")}
+    """The folder made last for the same settings, whatever the hub dataset's commit was then; damaged ones are none."""
+    found = []
+    for file in home.glob(f"[!.]*/{MANIFEST}"):
+        with suppress(UserError):
+            found.append(open_dataset(file.parent))
     later = {name: DataConfig.model_fields[name].default for name in LATER}
-    same = [folder for folder, manifest in manifests.items() if later | manifest["request"] == request]
-    return open_dataset(max(same, key=lambda folder: manifests[folder]["created"])) if same else None
+    same = [
+        folder
+        for folder in found
+        if later | folder.manifest.request == config.request
+        and folder.path.name == folder_name(config, HubSource(config.source, str(folder.manifest.revision)))
+    ]
+    return max(same, key=lambda folder: folder.manifest.created, default=None)
 
 
 def safe(name: str) -> str:

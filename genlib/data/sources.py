@@ -138,14 +138,37 @@ def plain(name: str) -> str:
     return re.sub(r"[-_ ]", "", name).lower()
 
 
-def hold_out(rows: Rows, fraction: float) -> tuple[Rows, Rows]:
-    """The same train and test rows each time, in their order in the source; each gets one row at least."""
+def hold_out(rows: Rows, fraction: float, by_class: bool = True) -> tuple[Rows, Rows]:
+    """The same train and test rows each time, in their order in the source; each gets one row at least.
+
+    Where there are labels each class gives its share, unless not `by_class`: see `order_by_class`.
+    """
     count = len(rows.numbers)
     if count < 2:
         raise UserError(f"split '{rows.split}' has {count} image; it needs 2 to hold one out as the test split.")
     test = held_out_count(count, fraction)
     order = np.random.RandomState(0).permutation(count)
+    if by_class and rows.labels is not None:
+        order = order[order_by_class(rows.labels[order])]
     return rows.take(np.sort(order[test:])), rows.take(np.sort(order[:test]))
+
+
+def order_by_class(labels: np.ndarray) -> np.ndarray:
+    """Positions in an order whose first ones, however many, hold each class in about its share; int64 (N,).
+
+    First comes one row of each class of two or more, the largest class first, then row j of a class of n where
+    (j + 1/2) / n places it, and at the end the last row of each class, so that a class loses its only row last. Rows
+    of a class keep their order; with a single class that is the order of all.
+    """
+    _, classes, sizes = np.unique(labels, return_inverse=True, return_counts=True)
+    by_class = np.argsort(classes, kind="stable")
+    starts = np.cumsum(sizes) - sizes
+    place = np.empty(len(labels), np.int64)
+    place[by_class] = np.arange(len(labels)) - np.repeat(starts, sizes)  # 0 to n - 1 within the class
+    size = sizes[classes]
+    tier = np.where(place == size - 1, 2, np.where(place == 0, 0, 1))
+    within = np.where(tier == 0, -size, (place + 0.5) / size)
+    return np.lexsort((within, tier))
 
 
 def held_out_count(count: int, fraction: float) -> int:
@@ -173,6 +196,6 @@ class Digits(ImageSource):
         images = np.rint(digits.images * (255 / 16)).astype(np.uint8)  # 0 to 16 => 0 to 255
         labels = digits.target.astype(np.int64)
         everything = Rows("train", range(len(images)), lambda numbers: [images[number] for number in numbers], labels)
-        train, test = hold_out(everything, self.TEST_FRACTION)
+        train, test = hold_out(everything, self.TEST_FRACTION, by_class=False)
         chosen, held = choose({"train": train, "test": replace(test, split="test")}, config)
         return RawDataset(chosen, held, [str(name) for name in digits.target_names])

@@ -9,8 +9,12 @@ import pytest
 
 from genlib.data import build, fingerprint, local
 from genlib.data.folder import open_dataset
-from genlib.data.prepare import prepare
+from genlib.data.hub import HubSource
+from genlib.data.local import LocalSource
+from genlib.data.prepare import newest_of_same_request, prepare
 from genlib.errors import UserError
+from genlib.files import read_json, write_json
+from tests.data.fake_hub import COMMIT
 from tests.data.sources import hub_folder, pictures, png, table
 
 
@@ -185,3 +189,41 @@ def test_a_folder_that_is_not_whole_is_refused_with_its_remedy(home, config, flo
     for call in (lambda: open_dataset(folder.path), lambda: prepare(config(flowers))):
         with pytest.raises(UserError, match=r"not whole \(test images are uint8 \(2, 1, 8, 8\)\); delete it"):
             call()
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"label_names": "abc"}, r"manifest.json.label_names: Input should be a valid array, not 'abc'"),
+        ({"label_names": [7, 8, 9]}, r"manifest.json.label_names.0: Input should be a valid string, not 7"),
+        ({"label_names": ["ant"]}, r"labels go to 2, but 1 classes have names"),
+        ({"counts": {"train": "12", "test": 6}}, r"manifest.json.counts.train: .* integer, not '12'"),
+        ({"counts": {"train": 12}}, "KeyError: 'test'"),
+        ({"shape": None}, "manifest.json.shape: "),
+        ({"request": []}, "manifest.json.request: "),
+        ({"content_hash": 1}, "manifest.json.content_hash: "),
+        ([], "manifest.json: Input should be an object"),
+    ],
+)
+def test_a_damaged_manifest_is_named_with_what_is_wrong(home, config, flowers, changes, message):
+    folder = prepare(config(flowers)).path
+    content = read_json(folder / "manifest.json")
+    write_json(folder / "manifest.json", content | changes if changes else changes)
+    for call in (lambda: open_dataset(folder), lambda: prepare(config(flowers))):
+        with pytest.raises(UserError, match=rf"is not whole \(.*{message}.*\); delete it and run") as caught:
+            call()
+        assert "\n" not in str(caught.value)
+
+
+def test_without_the_hub_the_newest_whole_folder_of_the_same_request_is_found(home, config, flowers, monkeypatch):
+    asked = config("someone/flowers")
+    monkeypatch.setattr("genlib.data.prepare.resolve_commit", lambda _: COMMIT)
+    monkeypatch.setattr(HubSource, "read", lambda *arguments: LocalSource(flowers, home, False).read(*arguments[1:]))
+    made = prepare(asked)
+    for name, content in {"damaged": "[]", "torn": "{"}.items():
+        (home / name).mkdir()
+        (home / name / "manifest.json").write_text(content)
+    shutil.copytree(made.path, home / "flowers-000000000000")  # of the same settings, as another version made it
+    assert newest_of_same_request(asked, home).path == made.path
+    shutil.rmtree(made.path)
+    assert newest_of_same_request(asked, home) is None
