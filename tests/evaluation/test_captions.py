@@ -12,8 +12,9 @@ from torch import Tensor, nn
 from genlib.conditions import Captions, build_condition
 from genlib.conditions.words import PLACES, Said, Thing
 from genlib.config import CaptionCondition, CodePriorConfig, DataConfig, EvaluationConfig, VQVAEConfig
+from genlib.data.contexts import rows_of
 from genlib.data.folder import DatasetFolder
-from genlib.data.parts import whole_test_split
+from genlib.data.parts import HeldOutPart, whole_test_split
 from genlib.data.prepare import prepare
 from genlib.errors import UserError
 from genlib.evaluation.captions import (
@@ -51,6 +52,17 @@ def judge(dataset: DatasetFolder) -> CaptionJudge:
     condition = build_condition(CaptionCondition(), (1, 28, 28), dataset.scene_names)
     assert isinstance(condition, Captions)
     return CaptionJudge(inner, condition, whole_test_split(dataset), binarize=False)
+
+
+def test_validation_images_are_judged_by_their_own_captions(dataset: DatasetFolder, judge: CaptionJudge) -> None:
+    part = HeldOutPart(dataset, "validation", torch.arange(5, 2000, 9))
+    found = CaptionJudge(judge.judge, judge.condition, part, binarize=False)
+    assert found.count == min(COUNT, len(part.rows)) and found.provenance["split"] == "validation"
+    rows = rows_of(part, 0)[: found.count]
+    assert set(rows.tolist()) <= set(part.rows.tolist()) and len(set(rows.tolist())) == found.count
+    assert torch.equal(found.captions, torch.from_numpy(dataset.captions("train"))[rows])
+    assert torch.equal(found.truth(0)[: found.count], torch.from_numpy(dataset.images("train")[rows.numpy()]))
+    assert found.floor["caption_classes"].value > 0.9
 
 
 def sampler(draw) -> SimpleNamespace:

@@ -15,7 +15,7 @@ from genlib.conditions import build_condition
 from genlib.config import ConditionConfig, EvaluationConfig, GreyscaleCondition, LowResolutionCondition, MaskedCondition
 from genlib.data.contexts import context_of_test, truth_of_test
 from genlib.data.folder import DatasetFolder
-from genlib.data.parts import whole_test_split
+from genlib.data.parts import HeldOutPart, whole_test_split
 from genlib.evaluation.classifier import random_extractor
 from genlib.evaluation.conditional import ConditionJudge
 from genlib.evaluation.extractors import Panel
@@ -24,6 +24,7 @@ from genlib.evaluation.processes import Processes
 from genlib.evaluation.report import baselines
 from genlib.evaluation.samples import Judge
 from genlib.pixels import to_uint8, to_unit
+from genlib.randomness import generator_for
 from tests.evaluation.guesses import Guesses
 
 CPU = torch.device("cpu")
@@ -71,6 +72,20 @@ def test_the_truth_itself_gets_the_best_there_is(judge: ConditionJudge) -> None:
     assert values["condition_error"] == pytest.approx(found.floor["condition_error"].value)
     assert values["condition_error"] <= 0.25 + 0.05  # what uint8's rounding leaves on average
     assert {estimate.count for estimate in found.metrics.values()} == {COUNT}
+
+
+def test_validation_images_are_judged_by_what_is_given_of_them(judge: ConditionJudge) -> None:
+    part = HeldOutPart(judge.dataset, "validation", torch.arange(3, judge.dataset.manifest.counts["train"], 7))
+    found = ConditionJudge(judge.judge, judge.condition, part, judge.binarize, samples=2)
+    assert found.count == min(COUNT, len(part.rows)) and found.provenance["split"] == "validation"
+    order = torch.randperm(len(part.rows), generator=generator_for("test contexts' order"))
+    rows = part.rows[order[: found.count]].numpy()
+    truth = torch.from_numpy(judge.dataset.images("train")[rows])
+    assert torch.equal(found.true_images(0)[: found.count], truth)
+    perfect = SimpleNamespace(chunk=lambda index, seed, given: found.true_images(index))
+    of_truth = found(perfect).metrics
+    assert of_truth["condition_ssim"].value == pytest.approx(1)
+    assert of_truth["condition_error"].value <= 0.3  # the contexts are of these images
 
 
 def test_metrics_are_means_over_all_samples_of_each_context(judge: ConditionJudge) -> None:

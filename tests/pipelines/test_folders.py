@@ -108,6 +108,22 @@ def test_a_run_that_ended_while_it_was_waited_for_is_not_gone_on_with(
     assert folder.exists()
 
 
+def test_a_run_that_learned_from_other_rows_of_the_train_split_is_left_alone(
+    left: Left, config: RunConfig, dataset: DatasetFolder
+) -> None:
+    """A metric of held-out images that chooses the best checkpoint has validation images of its own."""
+    evaluation = config.evaluation.model_copy(update={"every": 5})
+    registry = config.registry.model_copy(update={"metric": "elbo"})
+    chooses = config.model_copy(update={"evaluation": evaluation, "registry": registry})
+    assert chooses.held_back == 0.1 and config.held_back == 0
+    RunFolder(left("before", "KILLED")).start(config, {"folder": "digits", "content_hash": "abab"})
+    assert chosen(config, dataset) == "before"
+    assert chosen(chooses, dataset) == "own"
+    RunFolder(left("chooses", "KILLED", config=chooses)).start(chooses, {"folder": "digits", "content_hash": "abab"})
+    assert chosen(chooses, dataset) == "chooses"
+    assert chosen(config, dataset) == "before"
+
+
 def test_a_key_that_changes_no_model_may_differ(left: Left, config: RunConfig, dataset: DatasetFolder) -> None:
     left("before", "KILLED")
     chattier = config.model_copy(update={"training": config.training.model_copy(update={"log_every": 1})})
