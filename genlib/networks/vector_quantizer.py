@@ -69,7 +69,9 @@ class VectorQuantizer(nn.Module):
         distances = (vectors - F.embedding(codes.flatten(), self.codebook)).square().sum(1).cumsum(0)
         draws = distances[-1] * torch.rand(self.codes, device=vectors.device)
         chosen = torch.searchsorted(distances, draws).clamp_max(len(vectors) - 1)
-        return {"counts": used.sum(0)[None], "sums": (used.T @ vectors)[None], "candidates": vectors[chosen]}
+        with torch.autocast(vectors.device.type, enabled=False):  # A code is the mean of its encodings to all digits.
+            sums = used.T @ vectors
+        return {"counts": used.sum(0)[None], "sums": sums[None], "candidates": vectors[chosen]}
 
     @torch.no_grad()
     def update(self, counts: Tensor, sums: Tensor, candidates: Tensor) -> None:

@@ -97,6 +97,19 @@ def test_no_used_code_is_thrown_away_before_its_use_is_known():
     assert 200 < restarted[0] < 250
 
 
+def test_codes_and_statistics_are_exact_under_autocast_too():
+    quantizer, vectors = quantizer_at(CORNERS), torch.randn(1, 2, 5, 5) * 3
+    expected = quantizer(vectors)
+    torch.manual_seed(0)
+    exact = quantizer.statistics(vectors, expected.codes)
+    torch.manual_seed(0)
+    with torch.autocast("cpu", torch.bfloat16):
+        found = quantizer(vectors)
+        statistics = quantizer.statistics(vectors, found.codes)
+    assert_close(found, expected, rtol=0, atol=0)
+    assert_close(statistics, exact, rtol=0, atol=0)
+
+
 def test_a_code_that_was_never_used_stays_where_none_is_to_start_anew():
     torch.manual_seed(0)
     quantizer = VectorQuantizer(4, 2, least_usage=0.0)
