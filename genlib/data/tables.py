@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from glob import has_magic
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,8 @@ import datasets
 
 from genlib.data.columns import Column, Table, encoded, reading
 from genlib.data.decode import Encoded
+from genlib.data.fingerprint import Listing
+from genlib.errors import UserError
 
 
 @contextmanager
@@ -31,14 +34,32 @@ def reading_datasets(source: str | Path) -> Iterator[None]:
             datasets.enable_progress_bars()
 
 
-def local_tables(path: Path, subset: str | None, scratch: Path) -> dict[str, Table]:
+def local_tables(listing: Listing, subset: str | None, scratch: Path) -> dict[str, Table]:
     """The splits of a local folder; one that has no splits is the split 'train'."""
-    with reading_datasets(path):
-        if is_saved(path) and not subset:
-            found = datasets.load_from_disk(str(path))
+    with reading_datasets(listing.root):
+        if is_saved(listing.root) and not subset:
+            found = datasets.load_from_disk(str(listing.root))
             splits = {"train": found} if isinstance(found, datasets.Dataset) else found
             return {str(name): DatasetTable(split) for name, split in splits.items()}
-        return built_tables(datasets.load_dataset_builder(str(path), subset, cache_dir=str(scratch)))
+        folder = literal_path(listing, scratch)
+        return built_tables(datasets.load_dataset_builder(str(folder), subset, cache_dir=str(scratch)))
+
+
+def literal_path(listing: Listing, scratch: Path) -> Path:
+    """The folder, or one of links to its files: `datasets` takes a path with brackets for a pattern."""
+    if not has_magic(str(listing.root)):
+        return listing.root
+    if has_magic(str(scratch)):
+        raise UserError(
+            f"data.source {listing.root} has a name with *, ? or [, and so has GENLIB_HOME ({scratch.parent}); rename "
+            "one of them."
+        )
+    links = scratch / "links"
+    for file in listing.files:
+        link = links / file.name
+        link.parent.mkdir(parents=True, exist_ok=True)
+        link.symlink_to(listing.path(file))
+    return links
 
 
 def is_saved(path: Path) -> bool:
