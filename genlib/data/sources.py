@@ -52,7 +52,7 @@ class LeftOut:
     first: list[str]  # the names of the first few
 
     def sentence(self, source: str) -> str:
-        kinds = ", ".join(f"{count:,} {kind}" for kind, count in list(self.kinds.items())[:NAMED])
+        kinds = ", ".join(f"{kind}: {count:,}" for kind, count in list(self.kinds.items())[:NAMED])
         more = ", ..." if len(self.kinds) > NAMED else ""
         first = ", ".join(self.first) + (", ..." if self.count > len(self.first) else "")
         described = f" ({kinds}{more}): {first}" if self.kinds else ""

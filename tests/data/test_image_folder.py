@@ -69,7 +69,7 @@ def test_a_readme_beside_images_is_left_out_and_named_and_their_names_decide_not
     assert everything(folder) == (10, None)
     (left_out,) = folder.manifest.left_out
     assert left_out["count"] == 1 and left_out["kinds"] == {".md": 1} and left_out["first"] == ["README.md"]
-    assert folder.manifest.warnings == [f"{pets}: files that are no images are left out, 1 in all (1 .md): README.md"]
+    assert folder.manifest.warnings == [f"{pets}: files that are no images are left out, 1 in all (.md: 1): README.md"]
 
 
 def test_files_beside_images_are_counted_by_kind_and_the_first_are_named(pets, read):
