@@ -39,6 +39,8 @@ def configure(by_worker: bool = False) -> None:
         "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",  # two busy cores need more than 20
         "PREFECT_CLIENT_MAX_RETRIES": "8",  # waiting twice as long each time: a server may be away for eight minutes
         "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": str(HEARTBEAT),
+        "PREFECT_LOGGING_EXTRA_LOGGERS": "genlib",  # what the engine warns of is in the flow run's log too
+        "PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW": "ignore",  # other commands have no run whose log it would be in
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",  # its first write meets a locked database
         "MLFLOW_TRACKING_URI": default_tracking_uri(),
         "MLFLOW_LOGGING_LEVEL": "WARNING",

@@ -52,6 +52,7 @@ BAD = {
     "unknown key of a network": (["method.network={name: dcgan, widht: 8}"], "did you mean 'width'?"),
     "wrong type": (["training.steps=many"], "training.steps is 'many', but input should be a valid integer"),
     "out of range": (["data.image_size=4"], "data.image_size is 4, but input should be greater than or equal to 8"),
+    "empty source": (['data.source=""'], "data.source is ''; name a path"),
     "unknown method": (["method.name=vea"], "method.name 'vea' is unknown, did you mean 'vae'?; known: auto"),
     "unknown network": (["method.network.name=vnet"], "method.network.name 'vnet' is unknown"),
     "unnamed network": (["method.network={width: 4}"], "method.network.name is missing; known: mlp, dcgan"),

@@ -11,9 +11,9 @@ from pathlib import Path, PurePosixPath
 import yaml
 
 from genlib.config import DataConfig
-from genlib.data.columns import Table, read_tables
+from genlib.data.columns import read_tables
 from genlib.data.fingerprint import Listing, content_hash, kept, list_files, with_beside
-from genlib.data.sources import ImageSource, RawDataset, kind_of, left_out
+from genlib.data.sources import ImageSource, LeftOut, RawDataset, kind_of, left_out
 from genlib.errors import UserError
 
 IMAGE_SUFFIXES = {
@@ -46,7 +46,12 @@ class LocalSource(ImageSource):
             from genlib.data.image_folder import image_folder
 
             return image_folder(self.listing, config)
-        return self.read_parquet(config) or read_tables(self.tables(config, scratch), config)
+        if config.folders:
+            raise UserError(
+                f"data.folders is '{config.folders}', but {self.path} is a table or in a layout that `datasets` reads; "
+                "set data.folders=null."
+            )
+        return self.read_parquet(config) or self.read_layout(config, scratch)
 
     def read_parquet(self, config: DataConfig) -> RawDataset | None:
         """One Parquet file, or a folder of them with the hub's names and perhaps images; None for anything else."""
@@ -64,12 +69,18 @@ class LocalSource(ImageSource):
         beside = [left_out("files that no table names", unused, kind_of)] if unused else []
         return replace(read_tables(tables, config), left_out=beside)
 
-    def tables(self, config: DataConfig, scratch: Path) -> dict[str, Table]:
+    def read_layout(self, config: DataConfig, scratch: Path) -> RawDataset:
+        """What `datasets` makes of the folder."""
         if self.path.is_file():
             raise UserError(f"data.subset is '{config.subset}', but {self.path} has none; set data.subset=null.")
         from genlib.data.tables import local_tables
 
-        return local_tables(self.path, config.subset, scratch)
+        tables = local_tables(self.listing, config.subset, scratch)
+        raw = read_tables(tables, config)
+        images, rows = sum(map(has_image_suffix, names_of(self.listing))), sum(map(len, tables.values()))
+        if images <= rows:
+            return raw
+        return replace(raw, left_out=[LeftOut("image files that are in no split", images - rows, {}, [])])
 
 
 def names_of(listing: Listing) -> list[PurePosixPath]:

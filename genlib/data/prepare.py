@@ -94,9 +94,10 @@ def find_source(config: DataConfig, cache: Path, progress: bool) -> ImageSource 
     path = Path(os.path.expanduser(config.source))  # os.path: a user or name that cannot be is no error
     built_in = config.source in BUILT_IN
     is_local = not built_in and os.path.exists(path)
-    for key in ("revision", "subset"):
+    has = {"revision": not built_in and not is_local, "subset": not built_in, "folders": is_local}
+    for key, possible in has.items():
         value = getattr(config, key)
-        if value and (built_in or (is_local and key == "revision")):
+        if value and not possible:
             raise UserError(f"data.{key} is '{value}', but {config.source} has none; set data.{key}=null.")
     if config.source == "digits":
         return Digits()

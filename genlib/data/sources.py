@@ -48,14 +48,15 @@ class LeftOut:
 
     what: str
     count: int
-    kinds: dict[str, int]  # the most frequent first
+    kinds: dict[str, int]  # the most frequent first; none where only their number is known
     first: list[str]  # the names of the first few
 
     def sentence(self, source: str) -> str:
-        kinds = ", ".join(f"{count:,} {kind}" for kind, count in list(self.kinds.items())[:NAMED])
+        kinds = ", ".join(f"{kind}: {count:,}" for kind, count in list(self.kinds.items())[:NAMED])
         more = ", ..." if len(self.kinds) > NAMED else ""
         first = ", ".join(self.first) + (", ..." if self.count > len(self.first) else "")
-        return f"{source}: {self.what} are left out, {self.count:,} in all ({kinds}{more}): {first}"
+        described = f" ({kinds}{more}): {first}" if self.kinds else ""
+        return f"{source}: {self.what} are left out, {self.count:,} in all{described}"
 
 
 def left_out(what: str, items: Sequence[Item], kind: Callable[[Item], str]) -> LeftOut:

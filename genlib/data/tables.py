@@ -6,6 +6,7 @@ import re
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from glob import has_magic
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,9 @@ from datasets.packaged_modules.parquet.parquet import Parquet
 
 from genlib.data.columns import Column, Table, encoded, reading
 from genlib.data.decode import Encoded
+from genlib.data.fingerprint import Listing
 from genlib.data.parquet import ParquetTable
+from genlib.errors import UserError
 
 
 @contextmanager
@@ -34,19 +37,37 @@ def reading_datasets(source: str | Path) -> Iterator[None]:
             datasets.enable_progress_bars()
 
 
-def local_tables(path: Path, subset: str | None, scratch: Path) -> dict[str, Table]:
+def local_tables(listing: Listing, subset: str | None, scratch: Path) -> dict[str, Table]:
     """The splits of a local folder; one that has no splits is the split 'train'."""
-    with reading_datasets(path):
-        if is_saved(path) and not subset:
-            found = datasets.load_from_disk(str(path))
+    with reading_datasets(listing.root):
+        if is_saved(listing.root) and not subset:
+            found = datasets.load_from_disk(str(listing.root))
             splits = {"train": found} if isinstance(found, datasets.Dataset) else found
-            return {str(name): DatasetTable(split, path) for name, split in splits.items()}
-        builder = datasets.load_dataset_builder(str(path), subset, cache_dir=str(scratch))
+            return {str(name): DatasetTable(split, listing.root) for name, split in splits.items()}
+        folder = literal_path(listing, scratch)
+        builder = datasets.load_dataset_builder(str(folder), subset, cache_dir=str(scratch))
         if isinstance(builder, Parquet) and builder.info.features is None:
             # Only which file belongs to which split is asked: what is in the files is read without a copy.
             files = builder.config.data_files.items()
             return {str(split): ParquetTable(list(map(Path, of_split))) for split, of_split in files}
-        return built_tables(builder, path)
+        return built_tables(builder, listing.root)
+
+
+def literal_path(listing: Listing, scratch: Path) -> Path:
+    """The folder, or one of links to its files: `datasets` takes a path with brackets for a pattern."""
+    if not has_magic(str(listing.root)):
+        return listing.root
+    if has_magic(str(scratch)):
+        raise UserError(
+            f"data.source {listing.root} has a name with *, ? or [, and so has GENLIB_HOME ({scratch.parent}); rename "
+            "one of them."
+        )
+    links = scratch / "links"
+    for file in listing.files:
+        link = links / file.name
+        link.parent.mkdir(parents=True, exist_ok=True)
+        link.symlink_to(listing.path(file))
+    return links
 
 
 def is_saved(path: Path) -> bool:

@@ -143,7 +143,10 @@ def serve() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent ends us
     warnings.simplefilter("ignore")  # Pillow warns of harmless EXIF errors, once an image
     replies = os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)  # what a library prints must not get between the replies
+    sys.stderr = os.fdopen(os.dup(2), "w")
+    with open(os.devnull, "w") as nowhere:  # what libtiff prints of damaged images, or another between the replies
+        os.dup2(nowhere.fileno(), 1)
+        os.dup2(nowhere.fileno(), 2)
     while True:
         try:
             job = pickle.load(sys.stdin.buffer)  # noqa: S301 - see run

@@ -1,6 +1,7 @@
 """The dataset folder: what is in it, when it is made again, and what interrupted or simultaneous calls leave."""
 
 import errno
+import json
 import os
 import shutil
 
@@ -59,6 +60,17 @@ def test_the_manifest_describes_the_arrays(home, config, flowers):
         *("manifest.json", "test_images.npy", "test_labels.npy", "train_images.npy", "train_labels.npy")
     ]
     assert open_dataset(folder.path).manifest == manifest
+
+
+def test_a_folder_made_before_its_manifest_had_later_fields_still_opens(home, config, flowers):
+    folder = prepare(config(flowers))
+    content = json.loads((folder.path / "manifest.json").read_text())
+    for later in ("scenes", "left_out", "warnings"):
+        del content[later]
+    (folder.path / "manifest.json").write_text(json.dumps(content))
+    assert open_dataset(folder.path).manifest.warnings is None
+    heard = []
+    assert prepare(config(flowers), warn=heard.append).path == folder.path and not heard
 
 
 def test_a_second_call_neither_reads_nor_decodes(home, config, flowers, no_work):

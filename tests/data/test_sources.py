@@ -94,11 +94,13 @@ def test_a_corrupt_file_of_an_image_folder_is_named(home, config, tmp_path):
         prepare(config(source))
 
 
-@pytest.mark.parametrize("make", [image_folder, hub_folder])
-def test_what_is_read_directly_is_what_datasets_reads(home, config, tmp_path, make):
+@pytest.mark.parametrize(("make", "pattern"), [(image_folder, "{}/**"), (hub_folder, "{}-*")])
+def test_what_is_read_directly_is_what_datasets_reads(home, config, tmp_path, make, pattern):
     source, _ = make(tmp_path / "source")
     ours = prepare(config(source))
-    (source / "README.md").write_text("Its own words, so that `datasets` reads the folder.\n")
+    files = "".join(f"  - {{split: {split}, path: '{pattern.format(split)}'}}\n" for split in ("train", "test"))
+    card = f"---\nconfigs:\n- config_name: default\n  data_files:\n{files}---\n"
+    (source / "README.md").write_text(card)  # so that `datasets` reads the folder
     theirs = prepare(config(source))
     assert ours.path != theirs.path
     for split in ("train", "test"):
@@ -147,6 +149,10 @@ def mistakes(tmp_path):
     (tmp_path / "nothing").mkdir()
     (tmp_path / "table.csv").write_text("a,b\n")
     yield {"source": tmp_path / "absent" / "x"}, "does not exist; name"
+    yield {"source": "~nobody-of-this-name/x"}, "does not exist; name"
+    yield {"source": f"/{'long' * 1000}"}, "does not exist; name"
+    yield {"source": "long" * 100}, "neither a file or folder here nor a dataset"
+    yield {"source": "a\0b"}, "neither a file or folder here nor a dataset"
     yield {"source": tmp_path / "nothing"}, "empty folder"
     yield {"source": tmp_path / "table.csv"}, "not a .parquet file"
     yield {"source": torn}, "cannot be read as a dataset: .+"
@@ -166,6 +172,8 @@ def mistakes(tmp_path):
     yield {"source": single}, "which has: train; use data.test_split=null"
     yield {"source": hub, "revision": "main"}, "set data.revision=null"
     yield {"source": "digits", "subset": "x"}, "set data.subset=null"
+    yield {"source": "digits", "folders": "classes"}, "set data.folders=null"
+    yield {"source": hub, "folders": "classes"}, "set data.folders=null"
     yield {"source": hub / "train-00000-of-00001.parquet", "subset": "x"}, "set data.subset=null"
     yield {"source": hub, "subset": "x"}, "cannot be read as a dataset: BuilderConfig 'x' not found"
 

@@ -5,10 +5,12 @@ import logging
 import sys
 from collections.abc import Callable
 from contextlib import nullcontext
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from PIL import Image
 
 from genlib.config import RunConfig
 from genlib.errors import UserError
@@ -73,6 +75,25 @@ def test_the_result_of_an_earlier_attempt_is_not_taken_for_this_one(train: Train
     run_folder.write_result(status="preempted", step=4)
     with pytest.raises(StageFailed, match="training failed"):
         train(1, says="ImportError")
+
+
+def test_what_the_manifest_warns_of_is_in_the_flow_s_log_whenever_the_data_are_asked_for(
+    config: RunConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(tasks, "get_run_logger", lambda: logging.getLogger("test"))
+    for check in ("check_counts", "check_metric"):
+        monkeypatch.setattr(tasks, check, lambda *_: None)
+    monkeypatch.setenv("GENLIB_HOME", str(tmp_path / "home"))
+    source = tmp_path / "black"
+    source.mkdir()
+    for number in range(3):
+        Image.new("L", (8, 8)).save(source / f"{number}.png")
+    data = config.data.model_copy(update={"source": str(source), "test_split": None})
+    for _ in range(2):
+        caplog.clear()
+        tasks.prepare.fn(config.model_copy(update={"data": data}))
+        warned = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+        assert warned == [f"all 2 train images of {source} are the same, of a single colour"]
 
 
 def test_preparing_and_registering_are_tried_again_unless_the_input_is_bad() -> None:
