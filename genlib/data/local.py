@@ -32,7 +32,7 @@ class LocalSource(ImageSource):
         if path.is_file() and path.suffix != ".parquet":
             raise UserError(f"data.source {path} is a file, but not a .parquet file; name one, or a folder.")
         self.identity = {"files": content_hash(self.listing, cache, progress)}
-        folders = {PurePosixPath(file.name).parent.name for file in self.listing.files}
+        folders = {PurePosixPath(file.name).parent.name for file in self.listing.files} - {""}
         if sorted(folders) != class_order(folders):  # an earlier version numbered such classes as text
             self.identity["class_order"] = "numbers"
 

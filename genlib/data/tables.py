@@ -6,12 +6,15 @@ import re
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import datasets
+from datasets.packaged_modules.imagefolder.imagefolder import ImageFolder
 from datasets.packaged_modules.parquet.parquet import Parquet
 
+from genlib.data.classes import class_order
 from genlib.data.columns import Column, Table, encoded, reading
 from genlib.data.decode import Encoded
 from genlib.data.parquet import ParquetTable
@@ -55,26 +58,40 @@ def is_saved(path: Path) -> bool:
 
 
 def built_tables(builder: datasets.DatasetBuilder, folder: Path | None = None) -> dict[str, Table]:
-    """Every split, downloaded and converted; empty ones too, which load_dataset stumbles over."""
+    """Every split, downloaded and converted; empty ones too, which load_dataset stumbles over.
+
+    Classes that are folders come in our order of names, where `datasets` has that of text.
+    """
     builder.download_and_prepare()
+    reorder = isinstance(builder, ImageFolder)
     info = builder.info
     empty = datasets.Dataset.from_dict({name: [] for name in info.features}, info.features)
     return {
-        name: DatasetTable(builder.as_dataset(name) if split.num_examples else empty, folder)
+        name: DatasetTable(builder.as_dataset(name) if split.num_examples else empty, folder, reorder)
         for name, split in info.splits.items()
     }
 
 
 class DatasetTable(Table):
-    def __init__(self, dataset: datasets.Dataset, folder: Path | None) -> None:
+    """A split as `datasets` has it; relative paths of images are taken from `folder`."""
+
+    def __init__(self, dataset: datasets.Dataset, folder: Path | None, reorder: bool = False) -> None:
         self.dataset, self.folder = dataset, folder
         self.columns = {name: column_of(feature) for name, feature in dataset.features.items()}
+        if reorder:
+            self.columns = {
+                name: replace(column, names=tuple(class_order(column.names))) for name, column in self.columns.items()
+            }
 
     def __len__(self) -> int:
         return len(self.dataset)
 
     def values(self, column: str) -> list[Any]:
-        return self.dataset.select_columns([column])[:][column]
+        values = list(self.dataset.select_columns([column])[:][column])
+        feature = self.dataset.features[column]
+        if not isinstance(feature, datasets.ClassLabel) or self.columns[column].names == tuple(feature.names):
+            return values
+        return [value if value is None or value < 0 else str(feature.names[value]) for value in values]
 
     def images(self, column: str, numbers: Sequence[int]) -> list[Encoded]:
         images = self.dataset.select_columns([column])
