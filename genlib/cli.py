@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from genlib import __version__
 from genlib.config import RunConfig, load_config
 from genlib.errors import UserError
-from genlib.evaluation.preflight import check_weights
+from genlib.evaluation.preflight import check_metric, check_weights
 from genlib.listing import listing
 from genlib.validation import one_line
 
@@ -118,10 +118,10 @@ def train(options: argparse.Namespace) -> int:
     from genlib.training.train import train
 
     if config.evaluation.every is None:
-        return train(config, options.run_dir)
+        return train(config, options.run_dir, check=check_metric)
     from genlib.evaluation.interim import make_evaluate
 
-    return train(config, options.run_dir, make_evaluate)
+    return train(config, options.run_dir, make_evaluate, check_metric)
 
 
 def evaluate(options: argparse.Namespace) -> int:

@@ -52,7 +52,7 @@ def prepare(config: RunConfig) -> DatasetFolder:
     dataset = prepare_data(config.data, sys.stderr.isatty(), get_run_logger().warning)
     manifest = dataset.manifest
     check_counts(config.evaluation, manifest)
-    check_metric(config, manifest)
+    check_metric(config, dataset)
     counts = ", ".join(f"{count:,} {split}" for split, count in manifest.counts.items())
     shape = "points" if dataset.is_points else f"images of {'x'.join(map(str, manifest.shape))}"
     get_run_logger().info("%s: %s %s", dataset.path, counts, shape)

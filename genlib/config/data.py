@@ -29,7 +29,7 @@ class DataConfig(Section):
     subset: str | None = Field(None, description="Configuration name of a hub dataset that has several")
     train_split: str = Field("train", description="Name of the train split")
     test_split: str | None = Field("test", description="null: hold out test_fraction of the train split")
-    test_fraction: float = Field(0.1, gt=0, lt=1, description="Share held out when test_split is null")
+    test_fraction: float = Field(0.1, gt=0, lt=1, description="Share (of each class) held out when test_split is null")
     image_column: str | None = Field(None, description="null: the only column of type Image")
     label_column: str | None = Field(None, description="null: the only column of type ClassLabel, if there is one")
     image_size: int = Field(32, ge=8, le=128, description="Height and width in pixels; of no meaning for points")

@@ -19,6 +19,7 @@ from genlib.validation import one_line
 Part = Literal["train", "test"]
 PARTS: tuple[Part, Part] = ("train", "test")
 MANIFEST = "manifest.json"
+STACKED = 3  # grey images in one of colour (Metz et al. 2017, section 3.3.1)
 
 
 @dataclass(frozen=True)
@@ -112,6 +113,17 @@ class DatasetFolder:
             return None
         counts = np.bincount(known, minlength=len(self.manifest.label_names or ()))
         return (counts / len(known)).tolist()
+
+    def number_of_classes(self) -> int:
+        """Classes that a classifier can learn from the train split; 0 where it has images of less than two.
+
+        Negative labels are unknown ones.
+        """
+        labels = self.labels("train")
+        if labels is None or len(np.unique(labels[labels >= 0])) < 2:
+            return 0
+        known = max(int(labels.max()) + 1, len(self.manifest.label_names or ()))
+        return round(known ** (1 / STACKED)) ** STACKED if self.stacked else known
 
     def unlabelled(self, split: Part) -> int:
         """How many images of a split that has labels have none (-1)."""

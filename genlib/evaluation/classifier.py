@@ -17,14 +17,13 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from genlib.data.batches import EpochOrder
-from genlib.data.folder import DatasetFolder, Part
+from genlib.data.folder import STACKED, DatasetFolder, Part
 from genlib.errors import UserError
 from genlib.evaluation.features import Extractor
 from genlib.files import read_json, rename_into_place, sha256_of_file, sha256_of_json, sync, write_json
 from genlib.randomness import seed_for
 
 NUM_FEATURES = 64
-STACKED = 3  # grey images in one of colour (Metz et al. 2017, section 3.3.1)
 
 # With the data, all that decides the weights: another recipe is kept in another folder.
 RECIPE: dict[str, Any] = {
@@ -129,15 +128,6 @@ def random_extractor(dataset: DatasetFolder, device: torch.device) -> Extractor:
     return Extractor("random", network, NUM_FEATURES, hashlib.sha256(weights).hexdigest(), facts).to(device)
 
 
-def number_of_classes(dataset: DatasetFolder) -> int:
-    """Of the train split; 0 where it has less than two classes to tell apart. Negative labels are unknown ones."""
-    labels = dataset.labels("train")
-    if labels is None or len(np.unique(labels[labels >= 0])) < 2:
-        return 0
-    known = max(int(labels.max()) + 1, len(dataset.manifest.label_names or ()))
-    return round(known ** (1 / STACKED)) ** STACKED if dataset.stacked else known
-
-
 class Task(NamedTuple):
     """What the classifier is for."""
 
@@ -148,7 +138,7 @@ class Task(NamedTuple):
 
 def task_of(dataset: DatasetFolder) -> Task:
     """Of stacked images single channels are told apart, else whole images."""
-    classes = number_of_classes(dataset)
+    classes = dataset.number_of_classes()
     if dataset.stacked:
         return Task(STACKED, 1, round(classes ** (1 / STACKED)))
     return Task(1, dataset.manifest.shape[0], classes)

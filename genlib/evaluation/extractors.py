@@ -12,7 +12,6 @@ from genlib.evaluation.classifier import (
     Decision,
     classifier_extractor,
     classifier_folder,
-    number_of_classes,
     random_extractor,
 )
 from genlib.evaluation.dinov2 import dinov2_extractor
@@ -48,7 +47,7 @@ def build_panel(
     classifier = decision = None
     if config.features == "points":
         return Panel(points_extractor().to(device), (), None)
-    if number_of_classes(dataset) and (beside or config.features == "classifier"):
+    if dataset.number_of_classes() and (beside or config.features == "classifier"):
         folder = processes.first(lambda: classifier_folder(dataset, device))
         classifier, decision = classifier_extractor(dataset, folder, device)
     match config.features:

@@ -13,7 +13,6 @@ from genlib.config.metrics import OF_HELD_OUT
 from genlib.data.contexts import give_contexts
 from genlib.data.folder import DatasetFolder
 from genlib.data.parts import choosing_part
-from genlib.evaluation.classifier import number_of_classes
 from genlib.evaluation.extractors import build_panel
 from genlib.evaluation.held_out import held_out_for
 from genlib.evaluation.jury import judge_of
@@ -39,10 +38,10 @@ def make_evaluate(config: RunConfig, dataset: DatasetFolder, device: torch.devic
     """
     check_counts(config.evaluation, dataset.manifest)
     asked = config.evaluation.model_copy(update={"samples": config.evaluation.every_samples})
-    check_metric(config.model_copy(update={"evaluation": asked}), dataset.manifest)
+    check_metric(config.model_copy(update={"evaluation": asked}), dataset)
     processes = Processes(device)
     gate = config.registry.metric
-    labelled = number_of_classes(dataset) > 0
+    labelled = dataset.number_of_classes() > 0
     features = "random" if asked.features == "classifier" and not labelled else asked.features
     thorough = gate not in {*cheap_metrics(features), *OF_HELD_OUT}
     panel = build_panel(asked, dataset, device, processes, beside=thorough)

@@ -5,13 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from genlib.config import EvaluationConfig, RunConfig
+from genlib.config import DISTANCES, KERNEL_DISTANCES, EvaluationConfig, RunConfig
 from genlib.errors import UserError
 from genlib.evaluation.dinov2_weights import check_dinov2, dinov2_features
 from genlib.files import sha256_of_file
 
 if TYPE_CHECKING:
-    from genlib.data.folder import Manifest
+    from genlib.data.folder import DatasetFolder, Manifest, Part
 
 DIMENSIONS = {"classifier": 64, "random": 64, "inception": 2048, "points": 2}  # of the features
 OF_CLASSES = ("modes", "class_kl", "label_accuracy")
@@ -106,21 +106,46 @@ def null_bias(count: int, dimensions: int) -> float:
     return float(1 / count + 2 - 2 * mean_root)
 
 
-def check_metric(config: RunConfig, manifest: Manifest) -> None:
-    """UserError where the gate's metric cannot be measured on the data."""
+def check_metric(config: RunConfig, dataset: DatasetFolder) -> None:
+    """UserError where the gate's metric cannot be measured on the data, or the model cannot be judged on them."""
     metric, features = config.registry.metric, config.evaluation.features
-    dimensions = dimensions_of(config.evaluation, manifest)
+    dimensions = dimensions_of(config.evaluation, dataset.manifest)
     if metric.endswith("_infinity") and dimensions and config.evaluation.samples < ENOUGH * dimensions:
         raise UserError(
             f"registry.metric ({metric}) is extrapolated from {ENOUGH} samples or more for each of the {dimensions} "
             f"{features} features; set evaluation.samples to {ENOUGH * dimensions} or more."
         )
-    if features == "points" or manifest.label_names is not None:
-        return
-    if features in ("inception", "dinov2") and metric not in OF_CLASSES:
-        return
-    if metric in OF_CLASSES or metric.endswith(("_classifier", "_classifier_infinity")):
-        raise UserError(
-            f"registry.metric ({metric}) needs a classifier, but {manifest.source} has no labels; "
-            "set evaluation.features=random and registry.metric=fd_random."
+    if not dataset.is_points and needs_a_classifier(metric) and not dataset.number_of_classes():
+        remedy = (
+            f"set evaluation.features=random and registry.metric={DISTANCES['random']}"
+            if features == "classifier"
+            else f"set registry.metric={DISTANCES[features]}"
         )
+        raise UserError(
+            f"registry.metric ({metric}) needs a classifier of two classes or more, but {why_none(dataset)}; {remedy}."
+        )
+    conditioning = getattr(config.method, "conditioning", "none")
+    if config.method.has_encoder and conditioning != "none" and not has_labels(dataset, "test"):
+        raise UserError(
+            f"method.conditioning ({conditioning}) needs labels of test images, which the encoder is judged on, but "
+            f"the test split of {dataset.manifest.source} has none; name a data.test_split with labels, hold one out "
+            "with data.test_split=null, or set method.conditioning=none."
+        )
+
+
+def needs_a_classifier(metric: str) -> bool:
+    distance = DISTANCES["classifier"]
+    return metric in (*OF_CLASSES, distance, f"{distance}_infinity", KERNEL_DISTANCES["classifier"])
+
+
+def has_labels(dataset: DatasetFolder, split: Part) -> bool:
+    return dataset.unlabelled(split) < dataset.manifest.counts[split] and dataset.labels(split) is not None
+
+
+def why_none(dataset: DatasetFolder) -> str:
+    """Why no classifier can be trained."""
+    source, names, labels = dataset.manifest.source, dataset.manifest.label_names, dataset.labels("train")
+    if labels is None or not has_labels(dataset, "train"):
+        return f"the train split of {source} has no labels" if names else f"{source} has no labels"
+    only = int(labels.max())
+    return f"all labelled train images of {source} are of one class ({names[only] if names else only})"

@@ -12,7 +12,6 @@ from torch import Tensor
 from genlib.config import DISTANCES, KERNEL_DISTANCES, EvaluationConfig
 from genlib.config.metrics import OF_POINTS
 from genlib.data.folder import PARTS, DatasetFolder
-from genlib.evaluation.classifier import number_of_classes
 from genlib.evaluation.extractors import Panel
 from genlib.evaluation.features import Chunk, Labels, features_of
 from genlib.evaluation.frechet import FeatureMoments, Moments, at_infinity, by_samples, frechet_distance
@@ -81,7 +80,7 @@ class Judge:
         self.data_shares: Tensor | None = None
         if thorough and panel.classify is not None and labels is not None:
             known = torch.from_numpy(labels[labels >= 0])
-            counts = torch.bincount(known, minlength=number_of_classes(dataset)).double()
+            counts = torch.bincount(known, minlength=dataset.number_of_classes()).double()
             self.data_shares = counts / counts.sum()
 
     @cached_property

@@ -41,12 +41,19 @@ FEWEST_TO_CHOOSE_BY = 10  # validation images, below which chance would choose t
 FAR = 0.1  # of the value: how far the best must lie ahead of the last to be worth a word
 
 MakeEvaluate = Callable[[RunConfig, DatasetFolder, torch.device], Evaluate]
+Check = Callable[[RunConfig, DatasetFolder], None]
 
 
-def train(config: RunConfig, run_dir: Path | None = None, make_evaluate: MakeEvaluate | None = None) -> int:
+def train(
+    config: RunConfig,
+    run_dir: Path | None = None,
+    make_evaluate: MakeEvaluate | None = None,
+    check: Check | None = None,
+) -> int:
     """Train, or go on with the run in `run_dir`, and export the sampler; returns the process's exit code.
 
-    `make_evaluate` makes what evaluation.every asks for. 0 finished, 1 diverged or failed, 128 + signal preempted (a
+    `make_evaluate` makes what evaluation.every asks for, and `check` raises UserError where the data cannot give what a
+    later evaluation needs. 0 finished, 1 diverged or failed, 128 + signal preempted (a
     checkpoint is saved). UserError before any work on bad input.
     """
     if "TORCHELASTIC_RUN_ID" in os.environ:
@@ -54,6 +61,8 @@ def train(config: RunConfig, run_dir: Path | None = None, make_evaluate: MakeEva
     with denormals_flushed(), ExitStack() as stack:
         dataset = prepare(config.data)
         refuse_impossible(config, dataset)
+        if check:
+            check(config, dataset)
         accelerator = make_accelerator(config)
         stack.callback(leave_group)
         run = on_main(accelerator, lambda: open_run(config, run_dir, dataset, accelerator.num_processes, stack))

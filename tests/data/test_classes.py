@@ -101,6 +101,14 @@ def test_folders_named_by_numbers_are_numbered_in_their_order(home, config, tmp_
     assert counts.tolist() == [2] * 10
 
 
+def test_nested_folders_which_datasets_reads_are_numbered_likewise(home, config, tmp_path):
+    source = class_folders(tmp_path / "nested", {"old/10": 2, "new/1": 3, "old/2": 4})
+    found = prepare(config(source, test_split=None))
+    assert found.manifest.label_names == ["1", "2", "10"]
+    labels = np.concatenate([found.labels("train"), found.labels("test")])
+    assert np.bincount(labels).tolist() == [3, 4, 2]
+
+
 def test_rare_classes_are_trained_on_and_those_that_are_never_tested_are_counted(home, config, tmp_path, caplog):
     source = class_folders(tmp_path / "rare", {"a": 40} | {f"c{number:02}": 1 for number in range(20)})
     found = prepare(config(source, test_split=None))

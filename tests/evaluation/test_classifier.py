@@ -21,7 +21,6 @@ from genlib.evaluation.classifier import (
     classifier_folder,
     composed,
     decomposed,
-    number_of_classes,
     random_extractor,
     train_classifier,
 )
@@ -158,10 +157,10 @@ def test_unlabelled_data_falls_back_to_random_features_and_says_so(make_dataset:
 
 def test_labels_that_are_unknown_or_all_the_same_count_as_none(make_dataset: MakeDataset) -> None:
     dataset = make_dataset()
-    assert number_of_classes(dataset) == 10
+    assert dataset.number_of_classes() == 10
     for label in (-1, 3):
         np.save(dataset.path / "train_labels.npy", np.full(1000, label))
-        assert number_of_classes(dataset) == 0
+        assert dataset.number_of_classes() == 0
 
 
 @pytest.mark.parametrize(("channels", "size"), [(1, 8), (3, 9), (1, 28), (3, 32), (3, 100), (1, 128)])
@@ -178,7 +177,7 @@ def test_stacked_images_are_features_and_classes_of_each_channel(
 ) -> None:
     monkeypatch.setitem(classifier.RECIPE, "most_images", 6000)
     dataset = make_stacked(classes=3)
-    assert number_of_classes(dataset) == 27
+    assert dataset.number_of_classes() == 27
     panel = build_panel(EvaluationConfig(features="classifier"), dataset, CPU, alone)
     assert panel.classify is not None
     facts = read_json(next(dataset.path.glob("extractor-*")) / "extractor.json")
@@ -207,4 +206,4 @@ def test_the_classes_of_stacked_images_without_names_are_a_third_power(make_stac
     labels = dataset.labels("train")
     np.save(dataset.path / "train_labels.npy", np.where(labels == 26, 25, labels))
     unnamed = DatasetFolder(dataset.path, replace(dataset.manifest, label_names=None))
-    assert number_of_classes(unnamed) == 27
+    assert unnamed.number_of_classes() == 27

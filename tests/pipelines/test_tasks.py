@@ -13,6 +13,7 @@ import pytest
 from PIL import Image
 
 from genlib.config import RunConfig
+from genlib.data.folder import DatasetFolder
 from genlib.errors import UserError
 from genlib.training.run_folder import RunFolder
 from pipelines import tasks
@@ -104,6 +105,15 @@ def test_preparing_and_registering_are_tried_again_unless_the_input_is_bad() -> 
     task, run = tasks.prepare, None
     assert tasks.not_bad_input(task, run, SimpleNamespace(data=ConnectionError()))  # type: ignore[arg-type]
     assert not tasks.not_bad_input(task, run, SimpleNamespace(data=UserError()))  # type: ignore[arg-type]
+
+
+def test_a_metric_that_the_data_cannot_give_is_refused_when_they_are_prepared(
+    config: RunConfig, dataset: DatasetFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tasks, "prepare_data", lambda *_, **__: dataset)
+    monkeypatch.setattr(tasks, "check_counts", lambda *_: None)  # they are few
+    with pytest.raises(UserError, match=r"registry.metric \(fd_classifier\) needs a classifier of two classes"):
+        tasks.prepare.fn(config)
 
 
 def test_a_training_that_dies_is_started_again_and_one_that_diverges_is_not(
