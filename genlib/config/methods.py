@@ -151,7 +151,7 @@ class VAEConfig(LikelihoodSection):
     divergence: Annotated[KLConfig | BetaTCConfig | MMDConfig, Field(discriminator="name")] = Field(
         KLConfig(), description="Between posterior and prior"
     )
-    monte_carlo_samples: int = Field(1, ge=1, le=MOST_DRAWS, description="Latents drawn for each image")
+    monte_carlo_samples: int = Field(1, ge=1, le=1000, description="Latents drawn for each image")
 
 
 class IWAEConfig(LikelihoodSection):

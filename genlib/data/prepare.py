@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from filelock import FileLock
 
+from genlib.capacity import free_memory, refuse_beyond_disk, refuse_beyond_memory
 from genlib.config import DataConfig
 from genlib.config.data import BUILT_IN
 from genlib.data.folder import MANIFEST, DatasetFolder, open_dataset
@@ -70,6 +71,7 @@ def found_or_made(config: DataConfig, progress: bool) -> tuple[DatasetFolder, bo
 def make(config: DataConfig, source: ImageSource | PointSource, final: Path, progress: bool) -> None:
     from genlib.data.build import build
 
+    refuse_beyond_room(config, final.parent)
     partial = final.with_name(f".{final.name}.partial")
     scratch = final.with_name(f".{final.name}.scratch")
     folders = (partial, scratch)
@@ -82,6 +84,20 @@ def make(config: DataConfig, source: ImageSource | PointSource, final: Path, pro
         rename_into_place(partial, final)
     finally:
         remove(folders)
+
+
+def refuse_beyond_room(config: DataConfig, folder: Path) -> None:
+    """UserError where what is made of the source needs more disk than is free, or far more memory."""
+    if config.is_points:
+        rows, bytes_each = config.points * 6 // 5, 8 + 8  # float32 (2,), int64
+        refuse_beyond_memory(
+            {"points": rows * (bytes_each + 16)}, free_memory(), f"lower data.points ({config.points})"
+        )
+        refuse_beyond_disk(f"{rows:,} points", rows * bytes_each, folder, f"lower data.points ({config.points})")
+    for key, channels in (("stacked", 3), ("scenes", config.channels)):
+        rows = 0 if config.is_points else getattr(config, key) or 0
+        need = rows * channels * config.image_size**2
+        refuse_beyond_disk(f"{rows:,} images", need, folder, f"lower data.{key} ({rows})")
 
 
 def remove(folders: tuple[Path, ...]) -> None:

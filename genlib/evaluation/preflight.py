@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from genlib.capacity import free_memory, refuse_beyond_memory
 from genlib.config import DISTANCES, KERNEL_DISTANCES, EvaluationConfig, RunConfig
 from genlib.errors import UserError
 from genlib.evaluation.dinov2_weights import check_dinov2, dinov2_features
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 
 DIMENSIONS = {"classifier": 64, "random": 64, "inception": 2048, "points": 2}  # of the features
 OF_CLASSES = ("modes", "class_kl", "label_accuracy")
+IMAGES_AT_ONCE = 256  # genlib.sampling.CHUNK, which needs torch
 ENOUGH = 10  # samples for each dimension, below which the distance at endless samples cannot be told
 FEWEST = 4  # images of each kind, or the kernel distance has no error
 PUBLISHED_FILE = "pt_inception-2015-12-05-6726825d.pth"
@@ -26,12 +28,27 @@ WHERE_TO_GET_IT = (
 
 
 def check_weights(asked: EvaluationConfig) -> None:
-    """UserError where the extractor's weights are asked for and absent, or not the ones that are meant."""
+    """UserError where the extractor's weights are asked for and absent, or not the ones that are meant; and where more
+    samples are asked for than memory holds.
+    """
+    check_memory(asked)
     if asked.features == "inception":
         assert asked.inception_weights and asked.inception_sha256  # RunConfig sees to it
         check_weights_file(asked.inception_weights, asked.inception_sha256)
     if asked.features == "dinov2":
         check_dinov2(asked.dinov2_weights)
+
+
+def check_memory(asked: EvaluationConfig) -> None:
+    """UserError where what an evaluation keeps of its samples at least needs far more memory than is free."""
+    free, dimensions = free_memory(), DIMENSIONS.get(asked.features, 1)
+    for key in ("samples", "every_samples") if asked.every else ("samples",):
+        rows = getattr(asked, key)
+        remedy = f"lower evaluation.{key} ({rows})"
+        refuse_beyond_memory({f"{dimensions} features of {rows:,} samples": 4 * dimensions * rows}, free, remedy)
+    draws = asked.likelihood_samples  # of each image of a chunk, two float64
+    need = {f"{draws:,} importance samples of {IMAGES_AT_ONCE} images": 2 * 8 * draws * IMAGES_AT_ONCE}
+    refuse_beyond_memory(need, free, f"lower evaluation.likelihood_samples ({draws})")
 
 
 def check_weights_file(weights: Path, sha256: str) -> None:

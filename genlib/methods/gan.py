@@ -61,7 +61,7 @@ class GAN(Method):
             Phase("discriminator", discriminator, discriminator_optimizer, discriminator_steps),
             Phase("generator", generator, generator_optimizer, own_images=adversarial_loss.compares),
         )
-        undecided = adversarial_loss.discriminator(torch.zeros(1), torch.zeros(1)).item()
+        undecided = adversarial_loss.discriminator(*torch.zeros(2, 1, device="cpu")).item()
         self.symptoms = symptoms_of_players("discriminator/adversarial", undecided)
 
     def begin_step(self, step: int) -> None:

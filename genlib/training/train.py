@@ -29,6 +29,7 @@ from genlib.host import denormals_flushed, keep_freed_memory
 from genlib.locks import held
 from genlib.methods.build import conditional
 from genlib.provenance import driver_version
+from genlib.training import memory
 from genlib.training.checkpoint import Progress
 from genlib.training.outputs import attempt
 from genlib.training.ranks import on_main
@@ -63,6 +64,7 @@ def train(
         refuse_impossible(config, dataset)
         if check:
             check(config, dataset)
+        memory.refuse_beyond(config, dataset)
         accelerator = make_accelerator(config)
         stack.callback(leave_group)
         run = on_main(accelerator, lambda: open_run(config, run_dir, dataset, accelerator.num_processes, stack))
