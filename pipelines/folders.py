@@ -11,6 +11,7 @@ from genlib.data.folder import DatasetFolder
 from genlib.errors import UserError
 from genlib.home import runs_folder
 from genlib.locks import held
+from genlib.paths import user_path
 from genlib.provenance import git_state, uncommitted
 from genlib.training.run_folder import RunFolder, identity
 from pipelines.ledger import read_ledger
@@ -29,7 +30,7 @@ def run_folder(
     with ExitStack() as stack:
         folder = None if given or own.exists() or not resume else cut_off(config, dataset, stack)
         if folder is None:
-            folder = RunFolder(given or own)
+            folder = RunFolder(user_path(given) if given else own)
             folder.make()
             stack.enter_context(held(folder.path, PIPELINE))
         else:
