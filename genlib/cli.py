@@ -17,7 +17,7 @@ from genlib.interruption import leaving_on_signals
 from genlib.launched import check_launcher, is_first_process
 from genlib.listing import listing
 from genlib.output import protect_output, reason_of_loss
-from genlib.paths import check_writable, output_path, user_path
+from genlib.paths import check_writable, config_path, output_path, user_path
 from genlib.validation import one_line
 
 if TYPE_CHECKING:
@@ -95,7 +95,7 @@ def parser() -> argparse.ArgumentParser:
     added.add_argument("--sampler", type=user_path, metavar="DIR", help="the folder of an exported sampler")
     of_others = "with --images or --sampler"
     added.add_argument(
-        "--data", type=user_path, metavar="CONFIG", help=f"{of_others}: whose data and evaluation sections count"
+        "--data", type=config_path, metavar="CONFIG", help=f"{of_others}: whose data and evaluation sections count"
     )
     added.add_argument("--set", action="append", default=[], metavar="a.b=value", help="with --data: override one key")
     added.add_argument("--output", type=output_path, metavar="DIR", help=f"{of_others}: where to write the report")
@@ -124,7 +124,9 @@ def parser() -> argparse.ArgumentParser:
 
 def add_configuration(parser: argparse.ArgumentParser) -> None:
     """CONFIG and --set, the same for every command that takes a configuration."""
-    parser.add_argument("config", type=user_path, metavar="CONFIG", help="a YAML file, such as configs/vae_digits.yaml")
+    parser.add_argument(
+        "config", type=config_path, metavar="CONFIG", help="a YAML file, such as configs/vae_digits.yaml"
+    )
     parser.add_argument("--set", action="append", default=[], metavar="a.b=value", help="override one key; repeatable")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import stat
 from pathlib import Path
 
 from genlib.errors import UserError
@@ -27,6 +28,23 @@ def user_path(given: str) -> Path:
         remedy = "use a shorter name" if error.errno == errno.ENAMETOOLONG else "name another"
         shown = given if len(given) <= 100 else f"{given[:100]}..."
         raise UserError(f"the path {shown} cannot be used ({error.strerror}); {remedy}.") from error
+    return path
+
+
+def config_path(given: str) -> Path:
+    """A user's path of a configuration; UserError where something else than a file is there.
+
+    A pipe that a shell has opened, as `<(...)` and /dev/stdin, is as good as a file; a named one may never end.
+    """
+    path = user_path(given)
+    try:
+        mode = path.stat().st_mode
+    except OSError:  # whoever reads it tells
+        return path
+    piped = stat.S_ISFIFO(mode) and path.is_relative_to("/dev")
+    if not (stat.S_ISREG(mode) or piped):
+        kind = "a folder" if stat.S_ISDIR(mode) else "a device or a named pipe"
+        raise UserError(f"configuration {path} is {kind}; name a YAML file, such as configs/vae_digits.yaml.")
     return path
 
 

@@ -5,7 +5,7 @@ import pytest
 
 from genlib.errors import UserError
 from genlib.home import home
-from genlib.paths import output_path, user_path
+from genlib.paths import config_path, output_path, user_path
 
 
 def test_the_home_directory_is_written_out(monkeypatch, tmp_path):
@@ -49,6 +49,23 @@ def test_a_relative_path_from_a_folder_that_was_removed_is_refused(tmp_path, mon
     assert user_path(str(tmp_path)) == tmp_path
     with pytest.raises(UserError, match="the working directory does not exist any more; cd to one that does"):
         user_path("runs/first")
+
+
+def test_a_configuration_is_a_file_or_a_pipe_that_the_shell_opened(tmp_path):
+    (tmp_path / "a.yaml").write_text("")
+    os.mkfifo(tmp_path / "pipe")
+    out, into = os.pipe()
+    os.close(into)
+    for given in (tmp_path / "a.yaml", tmp_path / "absent.yaml", f"/dev/fd/{out}"):
+        assert config_path(str(given)) == Path(given)
+    os.close(out)
+    for given, kind in (
+        (tmp_path, "a folder"),
+        ("/dev/zero", "a device"),
+        (tmp_path / "pipe", "a device or a named pipe"),
+    ):
+        with pytest.raises(UserError, match=f"configuration {given} is {kind}"):
+            config_path(str(given))
 
 
 def test_an_output_goes_where_this_user_may_write(tmp_path, monkeypatch):
