@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import argparse
 import logging
-import os
 import signal
 import sys
 from collections.abc import Callable, Sequence
-from pathlib import Path
-from types import FrameType
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from genlib import __version__
 from genlib.config import RunConfig, load_config
 from genlib.errors import UserError
 from genlib.evaluation.preflight import check_metric, check_weights
+from genlib.interruption import leaving_on_signals
+from genlib.launched import check_launcher, is_first_process
 from genlib.listing import listing
+from genlib.output import protect_output, reason_of_loss
+from genlib.paths import check_writable, config_path, output_path, user_path
 from genlib.validation import one_line
 
 if TYPE_CHECKING:
@@ -29,21 +31,48 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; 0 done, 1 failed, 2 bad input (one line on stderr), 128 + signal preempted."""
     if logging.lastResort:  # what a library logs where nobody has configured logging
         logging.lastResort.setFormatter(logging.Formatter("warning: %(message)s"))
-    options = parser().parse_args(arguments)
-    return report_user_errors(lambda: options.command(options))
+
+    def run() -> int:
+        options = parser().parse_args(arguments)
+        remark = "interrupted: nothing was written; evaluate again." if options.command is evaluate else "interrupted."
+        with leaving_on_signals(remark):
+            code: int = options.command(options)
+        return code if options.command is train else whole_output(code)  # a training's result is its run folder
+
+    return report_user_errors(run)
 
 
 def report_user_errors(command: Callable[[], int]) -> int:
-    """Call; a UserError becomes one line, from one process of several, and exit code 2."""
+    """Call; a UserError becomes one line, from one process of several, and exit code 2; Ctrl-C one line and 130.
+
+    Output that cannot be written ends no command: see genlib.output.
+    """
+    protect_output()
     try:
         return command()
     except UserError as error:
-        if int(os.environ.get("RANK", "0")) == 0:
+        if is_first_process():
             print(f"error: {one_line(str(error))}", file=sys.stderr)
         return 2
     except OSError as error:
         print(f"error: {one_line(str(error))}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        with suppress(ValueError):  # in another thread than the main one
+            signal.signal(signal.SIGINT, signal.SIG_DFL)  # a second one, at the process's end, has no traceback either
+        print("interrupted.", file=sys.stderr)
+        return 128 + signal.SIGINT
+
+
+def whole_output(code: int) -> int:
+    """The exit code of a command whose result is what it prints: 1 where that could not be written.
+
+    The reader of a pipe may have had enough: `genlib methods | head` is no failure.
+    """
+    if (reason := reason_of_loss(sys.stdout)) is None:
+        return code
+    print(f"error: the output could not be written ({reason}).", file=sys.stderr)
+    return code or 1
 
 
 def parser() -> argparse.ArgumentParser:
@@ -60,17 +89,21 @@ def parser() -> argparse.ArgumentParser:
         added = command(function, summary)
         add_configuration(added)
         if function is train:
-            added.add_argument("--run-dir", type=Path, help="run folder (default: a new one under GENLIB_HOME/runs)")
+            added.add_argument(
+                "--run-dir", type=output_path, help="run folder (default: a new one under GENLIB_HOME/runs)"
+            )
     added = command(evaluate, "evaluate a run's sampler, any sampler, or images that anybody made")
-    added.add_argument("run_dir", type=Path, metavar="RUN_DIR", nargs="?")
-    added.add_argument("--images", type=Path, metavar="DIR", help="a folder of images, or an .npz or .npy file")
-    added.add_argument("--sampler", type=Path, metavar="DIR", help="the folder of an exported sampler")
+    added.add_argument("run_dir", type=user_path, metavar="RUN_DIR", nargs="?")
+    added.add_argument("--images", type=user_path, metavar="DIR", help="a folder of images, or an .npz or .npy file")
+    added.add_argument("--sampler", type=user_path, metavar="DIR", help="the folder of an exported sampler")
     of_others = "with --images or --sampler"
-    added.add_argument("--data", metavar="CONFIG", help=f"{of_others}: whose data and evaluation sections count")
+    added.add_argument(
+        "--data", type=config_path, metavar="CONFIG", help=f"{of_others}: whose data and evaluation sections count"
+    )
     added.add_argument("--set", action="append", default=[], metavar="a.b=value", help="with --data: override one key")
-    added.add_argument("--output", type=Path, metavar="DIR", help=f"{of_others}: where to write the report")
+    added.add_argument("--output", type=output_path, metavar="DIR", help=f"{of_others}: where to write the report")
     added = command(sample, "draw images from a run's sampler")
-    added.add_argument("run_dir", type=Path, metavar="RUN_DIR")
+    added.add_argument("run_dir", type=user_path, metavar="RUN_DIR")
     added.add_argument("--count", type=int, help="images (default 64)")
     added.add_argument("--seed", type=int, default=0, help="the same seed gives the same images (default 0)")
     added.add_argument(
@@ -87,14 +120,16 @@ def parser() -> argparse.ArgumentParser:
     added.add_argument("--temperature", type=float, help="of codes: below 1 likelier ones")
     added.add_argument("--top-k", type=int, metavar="K", help="of codes: from the likeliest K only")
     added.add_argument("--guidance", type=float, help="of codes for a caption: above 1 those that fit it better")
-    added.add_argument("--output", type=Path, default=Path("grid.png"), help="grid.png or samples.npz")
+    added.add_argument("--output", type=output_path, default="grid.png", help="grid.png or samples.npz")
     command(methods, "list the methods, networks and options, and what does not go together")
     return parser
 
 
 def add_configuration(parser: argparse.ArgumentParser) -> None:
     """CONFIG and --set, the same for every command that takes a configuration."""
-    parser.add_argument("config", metavar="CONFIG", help="a YAML file, such as configs/vae_digits.yaml")
+    parser.add_argument(
+        "config", type=config_path, metavar="CONFIG", help="a YAML file, such as configs/vae_digits.yaml"
+    )
     parser.add_argument("--set", action="append", default=[], metavar="a.b=value", help="override one key; repeatable")
 
 
@@ -114,6 +149,7 @@ def prepare(options: argparse.Namespace) -> int:
 
 
 def train(options: argparse.Namespace) -> int:
+    check_launcher()
     config = configuration(options)
     from genlib.training.train import train
 
@@ -125,8 +161,7 @@ def train(options: argparse.Namespace) -> int:
 
 
 def evaluate(options: argparse.Namespace) -> int:
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1):
-        signal.signal(number, interrupted)
+    check_launcher()
     others = options.images or options.sampler
     if sum(map(bool, (options.run_dir, options.images, options.sampler))) != 1:
         raise UserError("evaluate takes RUN_DIR, or --images DIR or --sampler DIR with --data CONFIG.")
@@ -150,20 +185,15 @@ def evaluate(options: argparse.Namespace) -> int:
 
         run = RunFolder(options.run_dir)
         check_weights(run.config().evaluation)
+        check_writable(run.path)
         from genlib.evaluation.evaluate import evaluate
 
         evaluation = evaluate(run)
     from genlib.evaluation.report import table
 
-    if int(os.environ.get("RANK", "0")) == 0:
+    if is_first_process():
         print(table(evaluation))
     return 0
-
-
-def interrupted(number: int, frame: FrameType | None) -> None:
-    """Leave at once, by way of every `finally`: an evaluation's files are whole or absent."""
-    print("interrupted: nothing was written; evaluate again.", file=sys.stderr)
-    sys.exit(128 + number)
 
 
 def sample(options: argparse.Namespace) -> int:

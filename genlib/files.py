@@ -48,10 +48,10 @@ class Damaged(UserError, ValueError):
 
 
 def read_json(path: Path) -> Any:
-    """Damaged where it is no JSON."""
+    """Damaged where it is no JSON, or JSON that is nested deeper than Python can follow."""
     try:
         return json.loads(path.read_bytes())
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise Damaged(f"{path} is damaged ({error}); restore it, or delete it and make it again.") from error
 
 

@@ -7,11 +7,12 @@ import tempfile
 from pathlib import Path
 
 from genlib.errors import UserError
+from genlib.paths import user_path
 
 
 def home() -> Path:
     """The absolute path of GENLIB_HOME, made if absent; UserError if it cannot be written to."""
-    path = Path(os.environ.get("GENLIB_HOME") or ".genlib").expanduser().absolute()
+    path = user_path(os.environ.get("GENLIB_HOME") or ".genlib").absolute()
     try:
         path.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=path):

@@ -10,10 +10,11 @@ import sys
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from types import FrameType
 
-from genlib.cli import add_configuration, configuration, report_user_errors
+from genlib.cli import add_configuration, configuration, report_user_errors, whole_output
 from genlib.errors import UserError
+from genlib.interruption import leave, stop_signals
+from genlib.paths import output_path, user_path
 from genlib.validation import parsed_override
 from pipelines import environment
 from pipelines.servers import MLFLOW_PORT, PREFECT_PORT, start_local_prefect
@@ -29,8 +30,13 @@ SERVICES = {  # by the package whose exceptions tell of them
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; 0 done, 1 failed, 2 bad input (one line on stderr), 130 and 143 stopped by a signal."""
-    options = parser().parse_args(arguments)
-    return report_user_errors(lambda: with_services(lambda: options.command(options)))
+
+    def chosen() -> int:
+        options = parser().parse_args(arguments)
+        code: int = with_services(lambda: options.command(options))
+        return code if options.command in FLOWS else whole_output(code)  # what a flow made is in MLflow
+
+    return report_user_errors(chosen)
 
 
 def with_services(command: Callable[[], int]) -> int:
@@ -58,7 +64,7 @@ def parser() -> argparse.ArgumentParser:
 
     added = command(run, "run the flow retrain on a configuration")
     add_configuration(added)
-    added.add_argument("--run-dir", type=Path, help="go on with this run folder, whichever stage it is in")
+    added.add_argument("--run-dir", type=output_path, help="go on with this run folder, whichever stage it is in")
     added.add_argument("--new", action="store_true", help="begin anew where a run of the same kind was cut off")
     added.add_argument(
         "--only-if-data-changed", action="store_true", help="nothing, where the champion was trained on the same data"
@@ -79,9 +85,10 @@ def parser() -> argparse.ArgumentParser:
         if function is lineage:
             added.add_argument("version", metavar="VERSION", nargs="?", help="default: the champion")
         if function is reproduce:
-            added.add_argument("--run-dir", type=Path, help="a folder of its own, or one of these to go on with")
+            added.add_argument("--run-dir", type=output_path, help="a folder of its own, or one of these to go on with")
     added = command(sync, "send MLflow what it did not take while it was away")
-    added.add_argument("run_dirs", type=Path, metavar="RUN_DIR", nargs="*", help="default: all under GENLIB_HOME/runs")
+    all_of_them = "default: all under GENLIB_HOME/runs"
+    added.add_argument("run_dirs", type=user_path, metavar="RUN_DIR", nargs="*", help=all_of_them)
     added = command(deploy, "make work pools, slots and deployments on Prefect's server, or bring them up to date")
     added.add_argument("configs", metavar="CONFIG", nargs="*", help="YAML files of your own, beside the shipped ones")
     added.add_argument("--pool", metavar="POOL", help="the work pool of all deployments, in the place of their own")
@@ -130,8 +137,7 @@ def run_flows(work: Callable[[], str]) -> int:
     """Run flows in this process and print their report. What stops one ends its training and tells MLflow."""
     environment.configure()
     environment.check_servers(mlflow_may_be_away=True)
-    for number in (signal.SIGTERM, signal.SIGUSR1):  # the second is Slurm's warning
-        signal.signal(number, leave)
+    leave_on_signals()
     server = start_local_prefect()
     from pipelines.tasks import Preempted, StageFailed  # heavy: they load while the server starts
 
@@ -142,14 +148,14 @@ def run_flows(work: Callable[[], str]) -> int:
     except (StageFailed, Preempted) as error:
         print(f"error: {error}", file=sys.stderr)
         return 128 + signal.SIGTERM if isinstance(error, Preempted) else 1
-    except KeyboardInterrupt:
-        return 128 + signal.SIGINT
     return 0
 
 
-def leave(number: int, frame: FrameType | None) -> None:
-    """The end after SIGTERM that still runs what is registered for the exit; the default action would not."""
-    sys.exit(128 + number)
+def leave_on_signals() -> None:
+    """Let signals end this process by way of what is registered for its exit; their default action would not."""
+    for number in stop_signals():
+        if number != signal.SIGINT:  # it is KeyboardInterrupt already
+            signal.signal(number, leave)
 
 
 def promote(options: argparse.Namespace) -> int:
@@ -186,7 +192,7 @@ def lineage(options: argparse.Namespace) -> int:
 
 def reproduce(options: argparse.Namespace) -> int:
     connect()
-    signal.signal(signal.SIGTERM, leave)
+    leave_on_signals()
     from pipelines.reproduce import reproduce
 
     report, same = reproduce(options.model, options.version, options.run_dir, partial(print, flush=True))
@@ -238,6 +244,8 @@ def relocate(options: argparse.Namespace) -> int:
     print(relocate())
     return 0
 
+
+FLOWS = (run, demo, gallery)
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from genlib.errors import UserError
+from genlib.paths import config_path
 from genlib.provenance import PROJECT
 from genlib.validation import did_you_mean
 
@@ -14,7 +15,7 @@ SHIPPED = PROJECT / "configs"
 def configuration_file(name: str) -> Path:
     """The file of a shipped configuration, or of one that a path names; UserError for a name that is none."""
     if "/" in name or name.endswith((".yaml", ".yml")):
-        return Path(name)
+        return config_path(name)
     file = SHIPPED / f"{name.replace('-', '_')}.yaml"
     if not file.is_file():
         known = sorted(path.stem for path in SHIPPED.glob("*.yaml"))

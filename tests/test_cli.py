@@ -1,5 +1,7 @@
 import os
 import re
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -8,6 +10,7 @@ from PIL import Image
 from genlib.cli import main
 from genlib.config import RunConfig
 from genlib.listing import listing, sections_below
+from tests.conftest import PROJECT
 
 
 def refused(capsys, *arguments):
@@ -112,9 +115,43 @@ def test_every_key_is_listed_with_its_default_limits_and_meaning_in_120_columns(
 
 
 def test_a_training_under_a_launcher_speaks_of_bad_input_once(capsys, tiny, monkeypatch):
-    monkeypatch.setitem(os.environ, "RANK", "1")
+    launched = {"RANK": "1", "LOCAL_RANK": "1", "WORLD_SIZE": "2", "MASTER_ADDR": "localhost", "MASTER_PORT": "29500"}
+    for name, value in launched.items():
+        monkeypatch.setitem(os.environ, name, value)
     assert main(["train", *tiny("vae", "training.stps=1")]) == 2
     assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize(("arguments", "code"), [(["methods"], 1), (["--help"], 0)])
+def test_a_result_that_cannot_be_printed_is_an_error_and_a_reader_that_wants_no_more_is_none(arguments, code):
+    command = [sys.executable, "-m", "genlib", *arguments]
+    out, into = os.pipe()
+    os.close(out)
+    done = subprocess.run(command, cwd=PROJECT, stdout=into, stderr=subprocess.PIPE, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+    os.close(into)
+    if os.path.exists("/dev/full"):
+        with open("/dev/full", "w") as full:
+            done = subprocess.run(command, cwd=PROJECT, stdout=full, stderr=subprocess.PIPE, text=True)
+        assert done.returncode == code and done.stderr.count("\n") == code
+        assert not code or done.stderr == "error: the output could not be written (No space left on device).\n"
+
+
+def test_a_launchers_variable_that_is_no_number_is_refused(capsys, tiny, monkeypatch):
+    monkeypatch.setitem(os.environ, "RANK", "one")
+    assert "RANK ('one') must be a whole number" in refused(capsys, "train", *tiny("vae"))
+    assert "RANK ('one') must be a whole number" in refused(capsys, "evaluate", "runs/first")
+
+
+def test_a_place_that_cannot_be_written_to_is_refused_before_any_work(capsys, tiny, tmp_path, monkeypatch):
+    monkeypatch.setattr("genlib.paths.os.access", lambda *_: False)
+    monkeypatch.setattr("genlib.cli.load_config", None)
+    for arguments in (
+        ["train", *tiny("vae"), "--run-dir", tmp_path / "run"],
+        ["evaluate", "--images", tmp_path, "--data", "a.yaml", "--output", tmp_path / "report"],
+        ["sample", tmp_path, "--output", tmp_path / "grid.png"],
+    ):
+        assert "is read-only for this user" in refused(capsys, *arguments)
 
 
 @pytest.fixture

@@ -111,7 +111,8 @@ def save_checkpoint(folder: Path, snapshot: Snapshot, keep: int, last_good: int 
     partial = final.with_name(f".{final.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
     try:
-        partial.mkdir(parents=True)
+        folder.mkdir(exist_ok=True)  # without its parents: a run folder that was removed is not made again
+        partial.mkdir()
         digests = {name: write_tensors(partial / name, tensors) for name, tensors in snapshot.tensors.items()}
         write_state(partial, snapshot.progress, digests)
         former = final.with_name(f".{final.name}.removed")
@@ -168,7 +169,7 @@ def damage_of(checkpoint: Path) -> str | None:
         Progress(**state["progress"])
     except OSError as error:
         return f"{Path(error.filename or checkpoint).name}: {error.strerror}"
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         return f"{STATE} is not what a checkpoint has ({type(error).__name__})"
     return None
 

@@ -45,7 +45,12 @@ class Exporter:
         real = torch.tensor(self.dataset.images("test")[:REAL_POINTS]) if self.dataset.is_points else None
         grid = picture(shown.images, real, columns=shown.columns)
         file = self.run_folder.samples / f"step-{step:08d}.png"
-        attempt(f"samples/{file.name}", lambda: write_png(file, grid), self.warn)
+
+        def write() -> None:
+            file.parent.mkdir(exist_ok=True)
+            write_png(file, grid)
+
+        attempt(f"samples/{file.name}", write, self.warn)
 
     def export(self, folder: Path, progress: Progress) -> None:
         """OSError where the disk does not take it."""

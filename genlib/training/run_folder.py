@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import secrets
-from collections.abc import Container, Iterator
+from collections.abc import Callable, Container, Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -68,7 +69,7 @@ class RunFolder:
     def _metrics(self) -> Iterator[dict[str, float]]:
         if self.metrics_file.exists():
             for line in self.metrics_file.read_bytes().splitlines(keepends=True):
-                with suppress(ValueError):
+                with suppress(ValueError, RecursionError):
                     if line.endswith(b"\n") and is_logged(content := json.loads(line)):
                         yield content
 
@@ -115,6 +116,33 @@ class RunFolder:
             write_json(self.dataset_file, dataset)
             write_bytes(self.config_file, to_yaml(config).encode())  # also on going on: operational keys may change
             self.result_file.unlink(missing_ok=True)
+
+    @contextmanager
+    def kept_in_place(self) -> Iterator[Callable[[], None]]:
+        """Inside, the function raises UserError once another folder, or none, is found at the run folder's path.
+
+        The folder is held open, so that its identity stands whatever the file system. Where the disk gives no answer
+        nothing is known, and nothing is raised.
+        """
+        descriptor = os.open(self.path, os.O_RDONLY)
+
+        def check() -> None:
+            try:
+                if os.path.samestat(os.fstat(descriptor), os.stat(self.path)) and self.exists():
+                    return
+            except (FileNotFoundError, NotADirectoryError):
+                pass
+            except OSError:
+                return
+            raise UserError(
+                f"run folder {self.path} was removed, renamed or replaced while the run trained, so nothing more of it "
+                "can be kept; if it was renamed, go on with --run-dir and its new name, else train again."
+            )
+
+        try:
+            yield check
+        finally:
+            os.close(descriptor)
 
     @contextmanager
     def _writing(self) -> Iterator[None]:

@@ -1,4 +1,4 @@
-"""SIGTERM, SIGINT and SIGUSR1 as a wish that every rank hears at the same step boundary."""
+"""A signal to stop as a wish that every rank hears at the same step boundary."""
 
 from __future__ import annotations
 
@@ -13,8 +13,7 @@ from typing import Any, Self
 import torch
 import torch.distributed as dist
 
-STOPS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)  # the last is Slurm's warning before a job's time is over
-
+from genlib.interruption import stop_signals
 
 PR_SET_PDEATHSIG = 1
 
@@ -48,7 +47,7 @@ class StopRequest:
 
     def __enter__(self) -> Self:
         if threading.current_thread() is threading.main_thread():
-            for number in STOPS:
+            for number in stop_signals():
                 self._handlers[number] = signal.signal(number, self._note)
         if dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1:
             self._group = dist.new_group(backend="gloo", timeout=self.timeout)
@@ -63,7 +62,7 @@ class StopRequest:
     def _note(self, number: int, frame: FrameType | None) -> None:
         if self.signal is not None and number == signal.SIGINT:
             raise KeyboardInterrupt
-        self.signal = number
+        self.signal = self.signal or number
 
     def agreed(self) -> bool:
         """Call at each step boundary, on every rank equally often."""

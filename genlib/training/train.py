@@ -8,7 +8,7 @@ import resource
 import sys
 import warnings
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -28,15 +28,17 @@ from genlib.home import runs_folder
 from genlib.host import denormals_flushed, keep_freed_memory
 from genlib.locks import held
 from genlib.methods.build import conditional
+from genlib.output import lost_lines
 from genlib.provenance import driver_version
 from genlib.training import memory
 from genlib.training.checkpoint import Progress
-from genlib.training.outputs import attempt
+from genlib.training.outputs import Warn
 from genlib.training.ranks import on_main
 from genlib.training.run_folder import RunFolder, new_run_name
 from genlib.training.signals import StopRequest, stop_with_parent
 from genlib.training.skipped import any_phase
 from genlib.training.trainer import Diverged, Evaluate, Trainer
+from genlib.validation import one_line
 
 FEWEST_TO_CHOOSE_BY = 10  # validation images, below which chance would choose the checkpoint
 FAR = 0.1  # of the value: how far the best must lie ahead of the last to be worth a word
@@ -54,8 +56,8 @@ def train(
     """Train, or go on with the run in `run_dir`, and export the sampler; returns the process's exit code.
 
     `make_evaluate` makes what evaluation.every asks for, and `check` raises UserError where the data cannot give what a
-    later evaluation needs. 0 finished, 1 diverged or failed, 128 + signal preempted (a
-    checkpoint is saved). UserError before any work on bad input.
+    later evaluation needs. 0 finished, 1 diverged or failed, 128 + signal preempted (a checkpoint is saved). UserError
+    before any work on bad input.
     """
     if "TORCHELASTIC_RUN_ID" in os.environ:
         stop_with_parent()
@@ -65,8 +67,16 @@ def train(
         if check:
             check(config, dataset)
         memory.refuse_beyond(config, dataset)
-        accelerator = make_accelerator(config)
         stack.callback(leave_group)
+        try:
+            accelerator = make_accelerator(config)
+        except distributed.DistError as error:
+            where = ":".join(os.environ.get(name, "") for name in ("MASTER_ADDR", "MASTER_PORT"))
+            print(
+                f"failed: the processes of this training did not meet at {where} ({one_line(str(error))})",
+                file=sys.stderr,
+            )
+            return 1
         run = on_main(accelerator, lambda: open_run(config, run_dir, dataset, accelerator.num_processes, stack))
         evaluate = None
         if make_evaluate is not None and config.evaluation.every:
@@ -170,40 +180,62 @@ def open_run(
 
 def train_in(run: RunFolder, dataset: DatasetFolder, accelerator: Accelerator, evaluate: Evaluate | None) -> int:
     """Train in an opened run folder, and write result.json whatever happens."""
-    config = run.config()
-    say = print if accelerator.is_main_process else lambda *_, **__: None
-    trainer = Trainer(config, run, dataset, accelerator, evaluate, lambda warning: say(f"warning: {warning}"))
-    trainer.resume()
-    begun = f"from step {trainer.progress.step}" if trainer.progress.step else "anew"
-    say(f"training {run.path} on {accelerator.num_processes} x {accelerator.device.type} {begun}", flush=True)
-    status, message, code = "failed", "", 1
-    try:
-        with StopRequest(config.training.timeout) as stop:
+    config, is_main = run.config(), accelerator.is_main_process
+    say = print if is_main else lambda *_, **__: None
+    status, message, code, unwritten = "failed", "", 1, None
+    place = run.kept_in_place() if is_main else nullcontext(lambda: None)
+    with StopRequest(config.training.timeout) as stop, place as check_place:
+        warn: Warn = lambda warning: say(f"warning: {warning}", flush=True)  # noqa: E731
+        trainer = Trainer(config, run, dataset, accelerator, evaluate, warn, check_place)
+        trainer.resume()
+        begun = f"from step {trainer.progress.step}" if trainer.progress.step else "anew"
+        say(f"training {run.path} on {accelerator.num_processes} x {accelerator.device.type} {begun}", flush=True)
+        try:
             status = trainer.train(stop)
-        if status == "finished":
-            on_main(accelerator, lambda: check_contents(dataset))
-            trainer.export()
-        code = 0 if status == "finished" else stop.exit_code
-    except Diverged as error:
-        status, message = "diverged", str(error)
-    except (OSError, RuntimeError) as error:
-        status, message = "failed", explanation(error, trainer, config.training.timeout) or ""
-        if not message:
-            message = f"{type(error).__name__}: {error}"
+            if status == "finished":  # a signal from here on comes too late: the rest takes a moment
+                on_main(accelerator, lambda: check_contents(dataset))
+                check_place()
+                trainer.export()
+            code = 0 if status == "finished" else stop.exit_code
+        except Diverged as error:
+            status, message = "diverged", str(error)
+        except (OSError, RuntimeError) as error:
+            status, message = "failed", explanation(error, trainer, config.training.timeout) or ""
+            if not message:
+                message = f"{type(error).__name__}: {error}"
+                raise
+        except KeyboardInterrupt:
+            status, message = "preempted", "interrupted a second time, before a checkpoint of this step was saved"
             raise
-    except BaseException as error:
-        status, message = "failed", f"{type(error).__name__}: {error}"
-        raise
-    finally:
-        if accelerator.is_main_process and not (status == "failed" and is_started_again()):
-            result = result_of(trainer, status, message)
-            attempt("result.json", lambda: run.write_result(**result), trainer.warn)
+        except BaseException as error:
+            status, message = "failed", f"{type(error).__name__}: {error}"
+            raise
+        finally:
+            if is_main and not (status == "failed" and is_started_again()):
+                unwritten = result_trouble(run, result_of(trainer, status, message), check_place)
+    if unwritten and status == "finished":
+        status, code = "failed", 1
+        message = f"{unwritten}; the same command with --run-dir {run.path} writes it, without more training."
+    elif unwritten:
+        trainer.warn(f"{unwritten}.")
     if message:
         say(f"{status}: {message}", file=sys.stderr)
     say(f"{status} at step {trainer.progress.step}: {run.path}", flush=True)
     if note := note_on_best(trainer.progress):
         say(f"note: {note}", flush=True)
     return code
+
+
+def result_trouble(run: RunFolder, result: dict[str, Any], check_place: Callable[[], None]) -> str | None:
+    """Write result.json; why that was not possible, if so."""
+    try:
+        check_place()
+        run.write_result(**result)
+    except UserError as error:
+        return str(error)
+    except OSError as error:
+        return f"{run.result_file} could not be written ({error.strerror or error})"
+    return None
 
 
 def is_started_again() -> bool:
@@ -248,6 +280,7 @@ def result_of(trainer: Trainer, status: str, message: str) -> dict[str, Any]:
         "processes": trainer.accelerator.num_processes,
         "skipped_steps": progress.skipped + len(any_phase(progress.recently_skipped)),
         "rollbacks": progress.rollbacks,
+        **({"unwritten_lines": lost} if (lost := lost_lines()) else {}),  # of standard output and standard error
         **({"collapse": collapse} if collapse else {}),
         **best_and_last(progress, chosen_on(trainer.config, trainer.dataset)),
     }

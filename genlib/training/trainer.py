@@ -61,9 +61,10 @@ class Trainer:
         accelerator: Accelerator,
         evaluate: Evaluate | None = None,
         warn: Warn = print,
+        check_place: Callable[[], None] = lambda: None,  # raises where the run folder is gone
     ) -> None:
         self.config, self.run_folder, self.dataset, self.accelerator = config, run, dataset, accelerator
-        self.evaluate, self.warn = evaluate, warn
+        self.evaluate, self.warn, self.check_place = evaluate, warn, check_place
         training = config.training
         ranks, rank = accelerator.num_processes, accelerator.process_index
         self.micro_batches = training.micro_batches or ranks
@@ -171,7 +172,10 @@ class Trainer:
                 continue
             progress.unlogged = self._sums() if logging or stopped else {}
             losses = self._losses() if logging else {}
-            if (last or progress.step % training.sample_every == 0) and self.accelerator.is_main_process:
+            showing = last or progress.step % training.sample_every == 0
+            if logging or showing or stopped:
+                self.check_place()
+            if showing and self.accelerator.is_main_process:
                 self.exporter.show(progress.step)
             if saving or stopped:
                 self._save()  # before an evaluation, which may be long

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import signal
 import subprocess
 from pathlib import Path
 from typing import NamedTuple
@@ -12,14 +13,19 @@ import torch
 
 from genlib.config import KubernetesLauncher, RunConfig, SlurmLauncher, check_divisible
 from genlib.errors import UserError
+from genlib.interruption import stop_signals
 from pipelines.text import slug
 
-PASSED_ON = "SIGTERM,SIGINT,SIGHUP,SIGQUIT,SIGUSR1"  # from torchrun to its workers; the last is Slurm's warning
 ELASTIC = {  # environment of torchrun
     "TORCH_ELASTIC_SHUTDOWN_TIMEOUT": "20",  # seconds from SIGTERM to SIGKILL of its workers, which must end before it
     # In torch 2.13, a node that comes back waits forever for an address that a survivor of rank 0 tells only once.
     "TORCH_DISABLE_SHARE_RDZV_TCP_STORE": "1",
 }
+
+
+def passed_on() -> str:
+    """The signals that torchrun passes on to its workers; under nohup without SIGHUP, which it would not ignore."""
+    return ",".join(number.name for number in (signal.SIGQUIT, *stop_signals()))
 
 
 class Job(NamedTuple):
@@ -56,7 +62,7 @@ class Job(NamedTuple):
             *("--nnodes", str(self.config.launcher.nodes), "--nproc-per-node", str(self.processes_per_node)),
             *("--rdzv-backend", "c10d", "--rdzv-endpoint", endpoint, "--rdzv-id", self.name, *address),
             *("--rdzv-conf", waiting if is_host is None else f"{waiting},is_host={is_host:d}"),
-            *("--max-restarts", str(restarts), "--signals-to-handle", PASSED_ON),
+            *("--max-restarts", str(restarts), "--signals-to-handle", passed_on()),
             *self.engine(),
         ]
 

@@ -7,7 +7,7 @@ import sys
 
 from genlib.data.workers import cores
 from pipelines.launch import Ended, Say, run_process
-from pipelines.launchers.job import ELASTIC, PASSED_ON, Job
+from pipelines.launchers.job import ELASTIC, Job, passed_on
 
 
 def train(job: Job, say: Say) -> Ended:
@@ -17,7 +17,7 @@ def train(job: Job, say: Say) -> Ended:
 
 def train_command(job: Job) -> list[str]:
     torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(job.processes)]
-    torchrun += ["--signals-to-handle", PASSED_ON]
+    torchrun += ["--signals-to-handle", passed_on()]
     return [sys.executable, *(torchrun if job.processes > 1 else []), *job.engine()]
 
 

@@ -16,6 +16,7 @@ from genlib.data.folder import DatasetFolder
 from genlib.errors import UserError
 from genlib.home import runs_folder
 from genlib.locks import held
+from genlib.provenance import git_state
 from genlib.training.run_folder import RunFolder
 from pipelines.folders import run_folder
 from pipelines.ledger import Status, begin_ledger
@@ -71,14 +72,25 @@ def test_one_that_another_flow_works_in_is_left_to_it(left: Left, config: RunCon
 def test_another_configuration_dataset_or_code_begins_anew(
     left: Left, config: RunConfig, dataset: DatasetFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    left("before", "KILLED")
+    before = left("before", "KILLED")
     longer = config.model_copy(update={"training": config.training.model_copy(update={"steps": 9})})
     assert chosen(longer, dataset) == "own"
     other = DatasetFolder(dataset.path, replace(dataset.manifest, content_hash="cd" * 32))
+    said.clear()
     assert chosen(config, other) == "own"
+    assert said == [
+        f"beginning anew: {before} was cut off, and is not gone on with, since the data have changed (content hash "
+        "abababababab then, cdcdcdcdcdcd now); restore them to go on with it."
+    ]
     assert chosen(config, dataset) == "before"
-    monkeypatch.setattr("pipelines.folders.uncommitted", lambda: "a change")
-    assert chosen(config, dataset) == "own"
+    for name, value, reason in (
+        ("uncommitted", "a change", "the code's uncommitted changes were others ("),
+        ("git_state", git_state() | {"git.commit": "c0ffee"}, "its code was another (commit: "),
+    ):
+        monkeypatch.setattr(f"pipelines.folders.{name}", lambda value=value: value)
+        assert chosen(config, dataset) == "own"
+        assert reason in said[-1]
+        assert "name its folder (--run-dir, or run_dir of a deployment) to go on with it all the same" in said[-1]
 
 
 @pytest.mark.parametrize(("commit", "dirty"), [("unknown", "unknown"), ("c0ffee", "true")])
@@ -86,11 +98,13 @@ def test_an_image_of_unknown_code_begins_anew(
     left: Left, config: RunConfig, dataset: DatasetFolder, monkeypatch: pytest.MonkeyPatch, commit: str, dirty: str
 ) -> None:
     code = {"git.commit": commit, "git.dirty": dirty}
+    said.clear()
     for module in ("pipelines.folders", "pipelines.ledger"):
         monkeypatch.setattr(f"{module}.git_state", lambda: code)
         monkeypatch.setattr(f"{module}.uncommitted", lambda: "")
     left("before", "KILLED")
     assert chosen(config, dataset) == "own"
+    assert "nobody can tell whether its code was the code of today, which is in no git checkout" in said[-1]
 
 
 def test_a_run_that_ended_while_it_was_waited_for_is_not_gone_on_with(

@@ -13,7 +13,7 @@ import pytest
 from genlib.config import load_config
 from pipelines import launch
 from pipelines.launch import run_process
-from pipelines.launchers.job import Job
+from pipelines.launchers.job import Job, passed_on
 from pipelines.launchers.process import train_command
 
 # Says that it is ready, then waits to be told to end, and says so.
@@ -108,5 +108,15 @@ def test_several_processes_are_started_by_torchrun_and_one_without() -> None:
     assert alone == [sys.executable, "-m", "genlib", "train", "c.yaml", "--run-dir", "run"]
     several = train_command(job._replace(processes=2))
     assert several[1:6] == ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    assert several[6] == "--signals-to-handle" and several[7].split(",")[-1] == "SIGUSR1"
+    assert several[6:8] == ["--signals-to-handle", passed_on()]
     assert several[8:] == alone[1:]
+
+
+def test_torchrun_passes_on_what_ends_a_training_and_under_nohup_no_closed_terminal() -> None:
+    former = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    try:
+        assert set(passed_on().split(",")) == {"SIGTERM", "SIGINT", "SIGQUIT", "SIGUSR1", "SIGHUP"}
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        assert set(passed_on().split(",")) == {"SIGTERM", "SIGINT", "SIGQUIT", "SIGUSR1"}
+    finally:
+        signal.signal(signal.SIGHUP, former)

@@ -38,8 +38,36 @@ def test_the_commit_and_whether_the_checkout_differs_from_it(tmp_path: Path) -> 
     git(tmp_path, "init")
     git(tmp_path, "commit", "--allow-empty", "--message", "begin")
     assert git_state(tmp_path) == {"git.commit": git(tmp_path, "rev-parse", "HEAD"), "git.dirty": "false"}
-    (tmp_path / "new").touch()
+    (tmp_path / "new.py").touch()
     assert git_state(tmp_path)["git.dirty"] == "true"
+
+
+@pytest.mark.parametrize(
+    ("name", "is_code"),
+    [
+        ("run.log", False),
+        ("runs/first/config.yaml", False),
+        ("mine.yaml", False),
+        ("shadow.py", True),
+        ("notes/shadow/__init__.py", True),
+        ("configs/mine.yaml", True),
+        ("genlib/losses/table.json", True),
+        ("infra/constraints.txt", True),
+    ],
+)
+def test_an_untracked_file_counts_where_a_program_may_import_or_read_it(
+    tmp_path: Path, name: str, is_code: bool
+) -> None:
+    git(tmp_path, "init")
+    git(tmp_path, "commit", "--allow-empty", "--message", "begin")
+    file = tmp_path / name
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text("one")
+    before = uncommitted(tmp_path)
+    assert git_state(tmp_path)["git.dirty"] == str(is_code).lower()
+    assert (name in before) == is_code
+    file.write_text("two")
+    assert (uncommitted(tmp_path) != before) == is_code
 
 
 def test_what_a_checkout_has_beyond_its_commit_can_be_applied_to_it_and_untracked_files_are_named(
@@ -55,7 +83,9 @@ def test_what_a_checkout_has_beyond_its_commit_can_be_applied_to_it_and_untracke
     changed.write_text("two\n\n")
     (tmp_path / "new.py").touch()
     found = uncommitted(tmp_path)
-    assert found.startswith("Untracked, and not in the diff: new.py\ndiff --git a/changed.py b/changed.py\n")
+    nothing = hashlib.sha256(b"").hexdigest()[:12]
+    named = f"Untracked, and not in the diff: new.py (SHA-256 {nothing})\n"
+    assert found.startswith(f"{named}diff --git a/changed.py b/changed.py\n")
     git(tmp_path, "checkout", "changed.py")
     (tmp_path / "patch").write_text(found)
     git(tmp_path, "apply", str(tmp_path / "patch"))

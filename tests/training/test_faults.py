@@ -27,7 +27,7 @@ SETTINGS = [
 ]
 SINGLE: list[str] = []
 PAIR = ["torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-PAIR += ["--signals-to-handle", "SIGTERM,SIGINT,SIGUSR1", "-m"]
+PAIR += ["--signals-to-handle", "SIGTERM,SIGINT,SIGHUP,SIGUSR1", "-m"]
 random_steps = random.Random(20261123)
 
 pytestmark = pytest.mark.slow(minutes=4)
@@ -155,11 +155,11 @@ def test_one_process_killed_at_random_and_while_it_saves_a_checkpoint(method, st
     as_if_nothing_had_been(run_dir, undisturbed(method, "one"))
 
 
-def test_two_processes_told_to_stop_then_one_killed_then_their_launcher(start, undisturbed, tmp_path):
+def test_two_processes_whose_terminal_is_closed_then_one_killed_then_their_launcher(start, undisturbed, tmp_path):
     run_dir, words = tmp_path / "run", arguments("gan")
     training = start(run_dir, words, "slow:0.01", launcher=PAIR)
     training.until(30)
-    training.process.send_signal(signal.SIGUSR1)
+    training.process.send_signal(signal.SIGHUP)
     training.end()
     stopped = RunFolder(run_dir).result()
     assert stopped["status"] == "preempted" and 30 <= stopped["step"] < STEPS

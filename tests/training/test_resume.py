@@ -14,9 +14,11 @@ from genlib.training.checkpoint import finished_checkpoints, step_of
 from genlib.training.run_folder import RunFolder
 from tests.conftest import PROJECT
 
+STOPS = [(signal.SIGTERM, 143), (signal.SIGINT, 130), (signal.SIGUSR1, 138), (signal.SIGHUP, 129)]
+
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130), (signal.SIGUSR1, 138)])
+@pytest.mark.parametrize(("number", "code"), STOPS)
 def test_a_signal_saves_a_checkpoint_and_the_run_goes_on_from_it(number, code, tiny, command, tmp_path):
     arguments = ["train", *tiny("vae", "training.steps=300", "training.log_every=5")]
     process = subprocess.Popen(
@@ -37,6 +39,32 @@ def test_a_signal_saves_a_checkpoint_and_the_run_goes_on_from_it(number, code, t
     checkpoint = finished_checkpoints(RunFolder(tmp_path / "run").checkpoints)[-1]
     assert step_of(checkpoint) == result["step"] >= 5
     assert not RunFolder(tmp_path / "run").sampler.exists()
+
+
+def test_under_nohup_a_training_goes_on_when_its_terminal_is_closed_though_nobody_reads_its_output(
+    tiny, genlib_home, tmp_path
+):
+    arguments = [
+        "train",
+        *tiny("vae", "training.steps=300", "training.log_every=5"),
+        "--run-dir",
+        str(tmp_path / "run"),
+    ]
+    process = subprocess.Popen(
+        ["nohup", sys.executable, "-m", "genlib", *map(str, arguments)],
+        cwd=PROJECT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    for line in process.stdout:
+        if line.startswith("step 5/"):
+            break
+    process.send_signal(signal.SIGHUP)
+    process.stdout.close()
+    assert process.wait() == 0
+    result = RunFolder(tmp_path / "run").result()
+    assert result["status"] == "finished" and result["unwritten_lines"] >= 1
 
 
 def test_a_run_folder_of_another_configuration_is_refused_with_the_keys_that_differ(tiny, command, tmp_path):

@@ -1,0 +1,38 @@
+"""The environment that torchrun, accelerate launch or a scheduler gives each process of several."""
+
+from __future__ import annotations
+
+import os
+
+from genlib.errors import UserError
+
+NUMBERS = ["RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "GROUP_RANK", "MASTER_PORT"]
+NUMBERS += ["TORCHELASTIC_RESTART_COUNT", "TORCHELASTIC_MAX_RESTARTS"]
+TOGETHER = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
+REMEDY = "torchrun and accelerate launch set these variables: start with one of them, or unset all of them"
+
+
+def check_launcher() -> None:
+    """UserError where the variables of a launcher are no numbers, or not all there, or do not fit together."""
+    for name in NUMBERS:
+        value = os.environ.get(name, "0")
+        if not (value.isascii() and value.isdecimal()):
+            raise UserError(f"the environment variable {name} ({value!r}) must be a whole number; {REMEDY}.")
+    processes, rank = int(os.environ.get("WORLD_SIZE", "1")), int(os.environ.get("RANK", "0"))
+    missing = [name for name in TOGETHER if name not in os.environ]
+    if missing and (processes > 1 or "LOCAL_RANK" in os.environ):
+        raise UserError(
+            f"this is to be process {rank} of {processes}, and the environment variable {missing[0]} is not set; "
+            f"{REMEDY}."
+        )
+    if "WORLD_SIZE" in os.environ and rank >= processes:
+        raise UserError(f"RANK ({rank}) must be less than WORLD_SIZE ({processes}); {REMEDY}.")
+
+
+def is_first_process() -> bool:
+    """Whether this process speaks for all; one that cannot tell speaks too."""
+    try:
+        check_launcher()
+    except UserError:
+        return True
+    return "WORLD_SIZE" not in os.environ or int(os.environ.get("RANK", "0")) == 0
