@@ -121,8 +121,11 @@ def opened(file: Path, mode: str) -> Iterator[sqlite3.Connection]:
 
 def former_artifacts(file: Path) -> list[str]:
     """URIs of the folders, other than our own, in which the pipeline's experiments have their artifacts."""
-    with opened(file, "ro") as database:
-        return former_roots(database)
+    try:
+        with opened(file, "ro") as database:
+            return former_roots(database)
+    except sqlite3.Error:  # its tables are being made, or another process writes to it
+        return []
 
 
 def former_roots(database: sqlite3.Connection) -> list[str]:
