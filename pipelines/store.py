@@ -70,6 +70,8 @@ def check_sqlite(uri: str) -> None:
         raise UserError(f"MLFLOW_TRACKING_URI ({uri}): its folder {file.parent} does not exist; make it first.")
     if is_own(uri):
         check_path(home())
+    if file.is_dir():
+        raise UserError(f"MLFLOW_TRACKING_URI ({uri}) names no file; give sqlite:////ABSOLUTE/PATH/mlflow.db.")
     if not file.exists():
         return
     check_database(file)

@@ -46,6 +46,13 @@ def test_what_is_set_is_kept() -> None:
     assert environment.artifact_root() is None
 
 
+def test_an_empty_variable_is_an_unset_one(tmp_path: Path) -> None:
+    os.environ["MLFLOW_TRACKING_URI"] = os.environ["PREFECT_API_URL"] = ""
+    environment.configure()
+    environment.check_servers()
+    assert os.environ["MLFLOW_TRACKING_URI"] == f"sqlite:///{tmp_path}/mlflow.db"
+
+
 def test_local_defaults_need_no_server() -> None:
     environment.configure()
     environment.check_servers()
@@ -85,6 +92,7 @@ def test_a_server_that_accepts_and_never_answers_is_unreachable_soon() -> None:
         *(("MLFLOW_TRACKING_URI", uri) for uri in ("./mlruns", "file:mlruns", "sqlite:////no/such/folder/mlflow.db")),
         *(("MLFLOW_TRACKING_URI", uri) for uri in ("htp://x", "htp:/x", "localhost:5000", "http://", "http://[::1")),
         *(("MLFLOW_TRACKING_URI", uri) for uri in ("http://localhost:70000", "postgresql://h:70000/x", "127.0.0.1")),
+        *(("MLFLOW_TRACKING_URI", uri) for uri in ("sqlite://", "sqlite:////tmp", "databricks")),
         *(
             ("PREFECT_API_URL", uri)
             for uri in ("htp:/x", "localhost:4200", "http://", "http://h:70000/api", "http://[x")

@@ -124,9 +124,6 @@ def damage(database: Path, how: str) -> None:
     elif how == "empty":
         database.write_bytes(b"")
         (database.parent / "mlartifacts" / "model").mkdir(parents=True)
-    elif how == "folder":
-        database.unlink()
-        database.mkdir()
     else:
         with closing(sqlite3.connect(database)) as known, known:
             known.execute(f"DROP TABLE {how}")
@@ -139,7 +136,6 @@ def damage(database: Path, how: str) -> None:
         ("random", "cannot be read (file is not a database)"),
         ("middle", "cannot be read (database disk image is malformed)"),
         ("empty", "is empty, and its models and runs are gone"),
-        ("folder", "cannot be read ("),
         ("model_versions", "lacks model_versions: it is damaged, or of an older MLflow"),
         ("tags", "lacks tags"),
     ],
