@@ -15,6 +15,7 @@ from genlib.cli import add_configuration, configuration, report_user_errors, who
 from genlib.errors import UserError
 from genlib.interruption import leave, stop_signals
 from genlib.paths import output_path, user_path
+from genlib.training.run_folder import RunFolder
 from genlib.validation import parsed_override
 from pipelines import environment
 from pipelines.servers import MLFLOW_PORT, PREFECT_PORT, start_local_prefect
@@ -106,6 +107,8 @@ def run(options: argparse.Namespace) -> int:
     configuration(options)  # bad input is answered before any server is asked
     overrides = dict(map(parsed_override, options.set))
     file, folder = str(Path(options.config).absolute()), options.run_dir and str(options.run_dir.absolute())
+    if folder:
+        RunFolder(folder).make()
 
     def work() -> str:
         from pipelines.demo import report

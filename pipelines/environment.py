@@ -25,7 +25,7 @@ DATABASE_PORTS = {"postgresql": 5432, "mysql": 3306, "mssql": 1433}
 
 
 def configure(by_worker: bool = False) -> None:
-    """Set a default for each variable that is unset; UserError if GENLIB_HOME cannot be written to.
+    """Set a default for each variable that is unset or empty; UserError if GENLIB_HOME cannot be written to.
 
     A worker runs flows in a folder that it removes: there GENLIB_HOME is by default the project's.
     """
@@ -50,7 +50,7 @@ def configure(by_worker: bool = False) -> None:
         "MLFLOW_HTTP_REQUEST_TIMEOUT": "30",
     }
     for name, value in defaults.items():
-        os.environ.setdefault(name, value)
+        os.environ[name] = os.environ.get(name) or value
     database = sqlite_uri(Path(os.environ["PREFECT_HOME"]) / "prefect.db", "sqlite+aiosqlite")
     if database.endswith("?uri=true") and not any(os.environ.get(name) for name in PREFECT_DATABASE):
         os.environ[PREFECT_DATABASE[0]] = database  # the address that Prefect would make ends at a '?' in the path

@@ -70,6 +70,8 @@ def check_sqlite(uri: str) -> None:
         raise UserError(f"MLFLOW_TRACKING_URI ({uri}): its folder {file.parent} does not exist; make it first.")
     if is_own(uri):
         check_path(home())
+    if file.is_dir():
+        raise UserError(f"MLFLOW_TRACKING_URI ({uri}) names no file; give sqlite:////ABSOLUTE/PATH/mlflow.db.")
     if not file.exists():
         return
     check_database(file)
@@ -121,8 +123,11 @@ def opened(file: Path, mode: str) -> Iterator[sqlite3.Connection]:
 
 def former_artifacts(file: Path) -> list[str]:
     """URIs of the folders, other than our own, in which the pipeline's experiments have their artifacts."""
-    with opened(file, "ro") as database:
-        return former_roots(database)
+    try:
+        with opened(file, "ro") as database:
+            return former_roots(database)
+    except sqlite3.Error:  # its tables are being made, or another process writes to it
+        return []
 
 
 def former_roots(database: sqlite3.Connection) -> list[str]:

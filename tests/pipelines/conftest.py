@@ -175,9 +175,17 @@ def write_metrics(run_folder: RunFolder) -> Callable[..., None]:
 Registrar = Callable[..., "Registered"]
 
 
+@pytest.fixture(scope="session")
+def logged() -> list[Any]:
+    """The model that all versions share unless a test logs its own, since logging one takes seconds."""
+    return []
+
+
 @pytest.fixture
-def add(tracking: Path, config: RunConfig, sampler_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Registrar:
-    """Register a version with a value of fd_classifier; the model itself is logged once, to save time."""
+def add(
+    tracking: Path, config: RunConfig, sampler_folder: Path, logged: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> Registrar:
+    """Register a version with a value of fd_classifier."""
     from mlflow import MlflowClient
 
     from pipelines import registry
@@ -185,13 +193,12 @@ def add(tracking: Path, config: RunConfig, sampler_folder: Path, monkeypatch: py
 
     client = MlflowClient()
     experiment = experiment_of(client, config.registry.model)
-    log_sampler, logged = registry.log_sampler, []
+    log_sampler = registry.log_sampler
 
     def log_once(run_id: str, sampler: Path) -> Any:
-        logged.append(logged[0] if logged else log_sampler(run_id, sampler))
+        if not logged:
+            logged.append(log_sampler(run_id, sampler))
         return logged[0]
-
-    monkeypatch.setattr(registry, "log_sampler", log_once)
 
     def add(
         value: float,
@@ -208,8 +215,7 @@ def add(tracking: Path, config: RunConfig, sampler_folder: Path, monkeypatch: py
                 raise registry.NotJudged(again)
             return scores_of(evaluation_of(again, **evaluated))
 
-        if log_anew:
-            logged.clear()
+        monkeypatch.setattr(registry, "log_sampler", log_sampler if log_anew else log_once)
         run_id = run_id or client.create_run(experiment).info.run_id
         evaluation = evaluation_of(value, **evaluated)
         return registry.register(config.registry, run_id, sampler_folder, evaluation, TAGS, judge_again, remarks)

@@ -33,5 +33,6 @@ def test_the_closing_report_has_all_that_a_newcomer_wants_to_know(monkeypatch: p
     assert " ".join(second.split()) == "dcgan-digits 2 challenger fd_classifier 1.235 ± 0.0123 12,346 1.0 20.0 3.0 2.0"
     assert "samples of vae-digits: /runs/vae-digits/samples/step-00000010.png" in rest
     assert "report on dcgan-digits: /runs/dcgan-digits/report.html" in rest
+    assert " 3 none fd_classifier" in " ".join(report([summary("vae-digits", version="3", alias="")]).split())
     assert "make ui" in rest[-2]
     assert "https://mlflow.example" in rest[-1]

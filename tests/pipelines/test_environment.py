@@ -2,7 +2,10 @@ from __future__ import annotations
 
 import os
 import socket
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 
 import pytest
 
@@ -43,6 +46,13 @@ def test_what_is_set_is_kept() -> None:
     assert environment.artifact_root() is None
 
 
+def test_an_empty_variable_is_an_unset_one(tmp_path: Path) -> None:
+    os.environ["MLFLOW_TRACKING_URI"] = os.environ["PREFECT_API_URL"] = ""
+    environment.configure()
+    environment.check_servers()
+    assert os.environ["MLFLOW_TRACKING_URI"] == f"sqlite:///{tmp_path}/mlflow.db"
+
+
 def test_local_defaults_need_no_server() -> None:
     environment.configure()
     environment.check_servers()
@@ -76,12 +86,76 @@ def test_a_server_that_accepts_and_never_answers_is_unreachable_soon() -> None:
             environment.check_servers(timeout=0.2)
 
 
-@pytest.mark.parametrize("uri", ["./mlruns", "file:mlruns", "sqlite:////no/such/folder/mlflow.db"])
-def test_a_tracking_address_that_mlflow_cannot_use_is_refused(uri: str) -> None:
-    os.environ["MLFLOW_TRACKING_URI"] = uri
+@pytest.mark.parametrize(
+    ("variable", "address"),
+    [
+        *(("MLFLOW_TRACKING_URI", uri) for uri in ("./mlruns", "file:mlruns", "sqlite:////no/such/folder/mlflow.db")),
+        *(("MLFLOW_TRACKING_URI", uri) for uri in ("htp://x", "htp:/x", "localhost:5000", "http://", "http://[::1")),
+        *(("MLFLOW_TRACKING_URI", uri) for uri in ("http://localhost:70000", "postgresql://h:70000/x", "127.0.0.1")),
+        *(("MLFLOW_TRACKING_URI", uri) for uri in ("sqlite://", "sqlite:////tmp", "databricks")),
+        *(
+            ("PREFECT_API_URL", uri)
+            for uri in ("htp:/x", "localhost:4200", "http://", "http://h:70000/api", "http://[x")
+        ),
+    ],
+)
+def test_an_address_that_is_none_is_refused_in_one_line(variable: str, address: str) -> None:
+    os.environ[variable] = address
+    with pytest.raises(UserError, match=variable) as error:
+        environment.configure()
+        environment.check_servers(mlflow_may_be_away=True)
+    assert address in str(error.value) and "\n" not in str(error.value)
+
+
+class Page(BaseHTTPRequestHandler):
+    """Answers as Prefect's server does: its API under /api, and else its pages, whatever their address."""
+
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(b"true" if self.path == "/api/health" else b"<html>Prefect</html>")
+
+    def log_message(self, format: str, *args: object) -> None:
+        pass
+
+
+@pytest.fixture
+def prefect() -> Iterator[str]:
+    """The address of a stand-in for Prefect's server."""
+    with ThreadingHTTPServer(("127.0.0.1", 0), Page) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+def test_an_address_of_prefects_pages_is_answered_with_that_of_its_api(prefect: str) -> None:
+    os.environ["PREFECT_API_URL"] = f"{prefect}/api"
     environment.configure()
-    with pytest.raises(UserError, match="MLFLOW_TRACKING_URI"):
-        environment.check_servers()
+    environment.check_servers()
+    for address in (prefect, f"{prefect}/"):
+        os.environ["PREFECT_API_URL"] = address
+        with pytest.raises(UserError, match=f"answers, and not as Prefect's API does, which is at {prefect}/api where"):
+            environment.check_servers()
+
+
+def test_servers_of_this_machine_are_asked_without_a_proxy(prefect: str, closed_port: int) -> None:
+    proxy = f"http://127.0.0.1:{closed_port}"
+    os.environ |= {"http_proxy": proxy, "HTTP_PROXY": proxy, "NO_PROXY": "intern.example", "no_proxy": ""}
+    os.environ["PREFECT_API_URL"] = f"{prefect}/api"
+    environment.configure()
+    environment.configure()
+    assert os.environ["no_proxy"] == os.environ["NO_PROXY"] == "intern.example,127.0.0.1,localhost"
+    environment.check_servers()
+
+
+def test_prefects_database_is_under_the_home_whatever_its_path_has(tmp_path: Path) -> None:
+    environment.configure()
+    assert "PREFECT_SERVER_DATABASE_CONNECTION_URL" not in os.environ
+    os.environ["GENLIB_HOME"] = str(tmp_path / "#1?")
+    del os.environ["PREFECT_HOME"]
+    environment.configure()
+    address = f"sqlite+aiosqlite:///file:{tmp_path}/%231%3F/prefect/prefect.db?uri=true"
+    assert os.environ["PREFECT_SERVER_DATABASE_CONNECTION_URL"] == address
 
 
 def test_credentials_go_from_the_addresses_to_where_the_clients_look() -> None:

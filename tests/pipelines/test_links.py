@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from pipelines.links import run_page, version_page
@@ -19,7 +21,10 @@ def test_links_lead_to_the_address_that_browsers_know(monkeypatch: pytest.Monkey
     assert version_page("vae-digits", "3") == "https://mlflow.example.org/#/models/vae-digits/versions/3"
 
 
-def test_without_a_server_links_lead_to_where_the_interface_will_be(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_server_links_lead_to_where_the_interface_will_be(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("GENLIB_HOME", str(tmp_path))
     monkeypatch.delenv("GENLIB_MLFLOW_URL", raising=False)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "sqlite:////tmp/mlflow.db")
     assert run_page("1", "a") == "http://127.0.0.1:5000/#/experiments/1/runs/a"

@@ -34,9 +34,11 @@ def test_promote_and_rollback_move_the_alias_and_keep_the_history(add: Registrar
     model = config.registry.model
     for value in (1.0, 2.0, 3.0):
         add(value)
-    assert promote(model, "3") == f"{model}: champion is now version 3, was version 1"
-    assert aliases(config) == {"champion": "3"}
-    assert promote(model, "2") == f"{model}: champion is now version 2, was version 3"
+    former = "version 1, the former champion, takes the place of version 2 as challenger"
+    assert promote(model, "3").startswith(f"{model}: champion is now version 3, was version 1; {former}: ")
+    assert aliases(config) == {"champion": "3", "challenger": "1"}
+    assert promote(model, "2").startswith(f"{model}: champion is now version 2, was version 3; version 3, the former ")
+    assert aliases(config) == {"champion": "2", "challenger": "1"}
     assert rollback(model) == f"{model}: champion is now version 3, back from version 2"
     assert rollback(model, "3") == f"{model}: champion is now version 1, back from version 3"
     with pytest.raises(UserError, match="no former champion"):

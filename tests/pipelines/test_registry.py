@@ -14,6 +14,7 @@ from genlib.config import RunConfig
 from pipelines import registry
 from pipelines.comparison import compare
 from pipelines.packaging import copy_code, fetch_sampler, modules_needed, requirements
+from pipelines.promotion import promote
 from pipelines.queries import versions_of
 from pipelines.registry import Registered
 from pipelines.tracking import experiment_of
@@ -32,9 +33,84 @@ def test_versions_pass_the_gate_and_their_aliases_follow(add: Registrar, config:
     assert add(1.5)[:2] == ("2", "challenger")
     assert aliases(config) == {"champion": "1", "challenger": "2"}
     assert add(0.5)[:2] == ("3", "champion")
-    assert aliases(config) == {"champion": "3", "challenger": "2"}
-    assert add(float("nan")).alias == "challenger"
-    assert aliases(config)["champion"] == "3"
+    assert aliases(config) == {"champion": "3", "challenger": "1"}
+    broken = add(float("nan"))
+    assert broken.alias == "" and broken.reason.endswith("must be a finite number; it gets no alias")
+    assert aliases(config) == {"champion": "3", "challenger": "1"}
+
+
+def test_the_challenger_is_the_best_version_that_is_not_champion(add: Registrar, config: RunConfig) -> None:
+    for value in (1.0, 2.0):
+        add(value)
+    trial = add(9.0)
+    assert trial.alias == "" and trial.standing == "without an alias"
+    assert trial.reason == (
+        "fd_classifier 9 is not better than the champion's 1; it gets no alias, since version 2 stays challenger: "
+        "fd_classifier 9 is not better than the challenger's 2"
+    )
+    assert trial.decision.startswith("**no alias**: fd_classifier 9 is not better")
+    better = add(1.5)
+    assert better.alias == "challenger" and better.reason.endswith(
+        "it takes the place of version 2 as challenger: fd_classifier 1.5 is better than the challenger's 2"
+    )
+    assert aliases(config) == {"champion": "1", "challenger": "4"}
+    new = add(0.5)
+    assert new.alias == "champion" and "version 1, the former champion, takes the place of version 4" in new.reason
+    assert aliases(config) == {"champion": "5", "challenger": "1"}
+    assert "version 5, the former champion, takes the place of version 1" in add(0.25).reason
+
+
+def test_a_former_champion_that_is_worse_than_the_challenger_gets_no_alias(add: Registrar, config: RunConfig) -> None:
+    for value in (1.0, 2.0, 3.0):
+        add(value)
+    promote(config.registry.model, "3")
+    assert aliases(config) == {"champion": "3", "challenger": "1"}
+    new = add(0.5)
+    assert new.reason.endswith(
+        "version 3, the former champion, gets no alias, since version 1 stays challenger: fd_classifier 3 is not "
+        "better than the challenger's 1"
+    )
+    assert aliases(config) == {"champion": "4", "challenger": "1"}
+
+
+def test_a_challenger_that_was_evaluated_otherwise_is_evaluated_again_or_stays(
+    add: Registrar, config: RunConfig
+) -> None:
+    for value in (1.0, 2.0):
+        add(value)
+    stays = add(1.5, extractor="other")
+    assert stays.alias == "" and aliases(config)["challenger"] == "2"
+    assert stays.reason.endswith(
+        "the challenger cannot be evaluated again: the test does not want it; it gets no alias, since version 2 stays "
+        "challenger: not comparable: the challenger was evaluated with another extractor"
+    )
+    assert add(1.5, extractor="other", again=1.25).alias == ""  # champion and challenger are 1.25 in its way
+    taken = add(1.5, extractor="other", again=1.75)
+    assert (
+        taken.alias == "champion" and "version 1, the former champion, gets no alias, since version 2" in taken.reason
+    )
+
+
+def test_a_challenger_without_a_finite_value_makes_room(add: Registrar, config: RunConfig) -> None:
+    add(1.0), add(float("nan"))
+    MlflowClient().set_registered_model_alias(config.registry.model, "challenger", "2")
+    assert "as challenger, whose fd_classifier is no finite number" in add(3.0).reason
+    assert aliases(config) == {"champion": "1", "challenger": "3"}
+
+
+def test_a_registration_that_was_cut_off_after_the_alias_moved_leaves_the_same_aliases(
+    add: Registrar, config: RunConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise ConnectionError("the network is away")
+
+    add(1.0), add(2.0)
+    run_id = MlflowClient().create_run(experiment_of(MlflowClient(), config.registry.model)).info.run_id
+    with monkeypatch.context() as broken, pytest.raises(ConnectionError):
+        broken.setattr(registry, "write", fail)
+        add(0.5, run_id)
+    assert add(0.5, run_id)[:2] == ("3", "champion")
+    assert aliases(config) == {"champion": "3", "challenger": "1"}
 
 
 def test_a_champion_that_was_evaluated_otherwise_is_evaluated_again_and_compared_by_that(
@@ -134,7 +210,7 @@ def test_compare_lists_versions_with_metrics_spread_floors_parent_data_and_code(
 def test_a_versions_sampler_comes_back_and_one_that_is_gone_is_none(
     add: Registrar, config: RunConfig, sampler_folder: Path, tmp_path: Path
 ) -> None:
-    add(1.0)
+    add(1.0, log_anew=True)
     version = MlflowClient().get_model_version(config.registry.model, "1")
     fetched = fetch_sampler(version, tmp_path / "fetched")
     assert fetched is not None
@@ -170,7 +246,7 @@ def test_the_champion_draws_the_same_images_where_the_project_is_not_there(
     import genlib
     from genlib.sampling import load_sampler
 
-    add(1.0)
+    add(1.0, log_anew=True)
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
     uri, output = f"models:/{config.registry.model}@champion", elsewhere / "images.npy"

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+import shutil
 import signal
 from collections.abc import Callable
 from pathlib import Path
@@ -12,14 +13,14 @@ from mlflow.exceptions import MlflowException
 from PIL import Image
 from prefect.exceptions import TerminationSignal
 
-from genlib.config import RunConfig
+from genlib.config import RunConfig, to_yaml
 from genlib.data.folder import DatasetFolder
 from genlib.errors import UserError
-from genlib.files import write_json
+from genlib.files import read_json, write_json
 from genlib.training.run_folder import RunFolder
-from pipelines.ledger import Ledger, begin_ledger
+from pipelines.ledger import Ledger, begin_ledger, ledger_file
 from pipelines.sync import register_run, sync
-from pipelines.tracking import Mirror, experiment_of, open_run, tracked
+from pipelines.tracking import RUN_ID, Mirror, check_store, experiment_of, open_run, tracked
 from tests.pipelines.conftest import evaluation_of
 
 pytestmark = pytest.mark.usefixtures("tracking")
@@ -136,6 +137,101 @@ def test_a_run_that_was_not_registered_is_registered_by_sync(
     assert run_of(config).info.status == "FINISHED"
     tags = MlflowClient().get_model_version(config.registry.model, "1").tags
     assert tags["run_folder"] == str(run_folder.path) and tags["dataset_hash"] == dataset.manifest.content_hash
+
+
+def test_a_folder_at_a_path_that_was_used_before_is_a_run_of_its_own(
+    config: RunConfig, dataset: DatasetFolder, run_folder: RunFolder, write_metrics: Write
+) -> None:
+    known = {}
+    for steps in ((1, 2), (1,)):
+        write_metrics(*steps)
+        with tracked(config, dataset, run_folder, pytest.fail, {}) as mirror:
+            known[mirror.run_id] = [step for step, _ in values(mirror, "vae/total")]
+        shutil.rmtree(run_folder.path)
+        run_folder.samples.mkdir(parents=True)
+        run_folder.config_file.write_text(to_yaml(config))
+    assert list(known.values()) == [[1, 2], [1]]
+
+
+def test_a_folder_that_was_moved_or_that_lost_its_mlflow_run_id_goes_on_with_its_run(
+    config: RunConfig, dataset: DatasetFolder, run_folder: RunFolder, tmp_path: Path
+) -> None:
+    with tracked(config, dataset, run_folder, pytest.fail, {}) as mirror:
+        run_id = mirror.run_id
+    folder = RunFolder(run_folder.path.rename(tmp_path / "moved 'elsewhere'"))
+    ledger = read_json(ledger_file(folder))
+    write_json(ledger_file(folder), ledger | {"run_id": None})
+    with tracked(config, dataset, folder, pytest.fail, {}) as mirror:
+        assert mirror.run_id == run_id
+    assert run_of(config).data.tags["run_folder"] == str(folder.path)
+
+
+@pytest.mark.parametrize("lost", [("id",), ("id", "run_id")])
+def test_a_run_folder_from_before_runs_had_an_id_goes_on_with_its_run(
+    config: RunConfig, dataset: DatasetFolder, run_folder: RunFolder, lost: tuple[str, ...]
+) -> None:
+    with tracked(config, dataset, run_folder, pytest.fail, {}) as mirror:
+        run_id = mirror.run_id
+        mirror.connect().delete_tag(run_id, RUN_ID)
+    ledger = read_json(ledger_file(run_folder))
+    write_json(ledger_file(run_folder), {key: value for key, value in ledger.items() if key not in lost})
+    with tracked(config, dataset, run_folder, pytest.fail, {}) as mirror:
+        assert mirror.run_id == run_id
+    assert run_of(config).data.tags[RUN_ID] == read_json(ledger_file(run_folder))["id"]
+
+
+@pytest.mark.parametrize("deleted", [True, False])
+def test_a_run_that_mlflow_has_no_more_is_begun_anew(
+    config: RunConfig, dataset: DatasetFolder, run_folder: RunFolder, write_metrics: Write, deleted: bool
+) -> None:
+    write_metrics(1)
+    with tracked(config, dataset, run_folder, pytest.fail, {}) as mirror:
+        first = mirror.run_id
+    if deleted:
+        MlflowClient().delete_run(first)
+    else:  # the ledger is of another server
+        write_json(
+            ledger_file(run_folder), read_json(ledger_file(run_folder)) | {"id": "a", "run_id": 32 * "0", "started": 1}
+        )
+    with tracked(config, dataset, run_folder, pytest.fail, {}) as mirror:
+        assert mirror.run_id != first
+        assert values(mirror, "vae/total") == [(1, 1.5)]
+
+
+def test_an_experiment_that_was_deleted_is_named_with_its_restoring_and_sync_goes_on_after_it(
+    config: RunConfig, dataset: DatasetFolder, run_folder: RunFolder, warnings: list[str]
+) -> None:
+    client, model = MlflowClient(), config.registry.model
+    check_store(model)
+    experiment = experiment_of(client, model)
+    client.delete_experiment(experiment)
+    remedy = f"mlflow experiments restore -x {experiment}, or name another model: registry.model"
+    with pytest.raises(UserError, match=f"'{model}' was deleted in MLflow.*{remedy}"):
+        check_store(model)
+    with tracked(config, dataset, run_folder, warnings.append, {}):
+        pass
+    assert remedy in warnings[0]
+    assert sync([run_folder.path], warnings.append) == ["run: not all sent"]
+    client.restore_experiment(experiment)
+    assert sync([run_folder.path], pytest.fail) == ["run: sent"]
+
+
+def test_a_server_that_is_away_does_not_keep_a_run_from_beginning(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:1")
+    check_store("any")
+
+
+def test_a_damaged_ledger_is_named_and_other_runs_are_sent(
+    config: RunConfig, dataset: DatasetFolder, run_folder: RunFolder, tmp_path: Path
+) -> None:
+    begin_ledger(run_folder, dataset, config, {})
+    broken = RunFolder(tmp_path / "broken")
+    broken.make()
+    for content in ("{", "[1]", '{"mode": 1}'):
+        ledger_file(broken).write_text(content)
+        line, *others = sync([broken.path, run_folder.path], pytest.fail)
+        assert line.startswith(f"broken: not sent: {ledger_file(broken)} is damaged (")
+    assert not others and run_of(config).info.status == "KILLED"
 
 
 def test_a_run_folder_that_no_pipeline_has_tracked_is_named(run_folder: RunFolder) -> None:
