@@ -381,7 +381,8 @@ def load_sampler(folder: str | Path, device: str | torch.device = "cpu") -> Trai
         with torch.device("meta"):
             module = build_sampler(description.method, spec)
     except (ArithmeticError, ValueError, RuntimeError, TypeError, UserError) as error:
-        raise UserError(f"{file} describes no sampler ({error}); export it anew.") from error
+        reason = str(error).partition("\n")[0]  # torch's go on with their own stack
+        raise UserError(f"{file} describes no sampler ({reason}); export it anew.") from error
     take_weights(module, load_tensors(weights), weights)
     module.to(device).requires_grad_(False)
     return TrainedSampler(
