@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-import math
-
 import torch
 
 from genlib.conditions import Captions
 from genlib.conditions.words import LENGTH
 from genlib.config.methods import LEAST_TEMPERATURE
 from genlib.errors import UserError
+from genlib.limits import finite, whole
 from genlib.methods.vq_vae import CodeDecoder
 from genlib.networks.transformer import Drawing
 from genlib.randomness import generator_for
 from genlib.sampling import TrainedSampler
+
+MOST_TEMPERATURE, MOST_GUIDANCE = 1e3, 1e3  # far beyond use; beyond float32's range, logits would be no numbers
+MOST_CAPTIONS = 10_000  # that are completed at once: they are computed in one batch
 
 
 def draw_otherwise(
@@ -34,10 +36,12 @@ def draw_otherwise(
     if not isinstance(network, CodeDecoder):
         names = ", ".join(name.replace("_", "-") for name in given)
         raise UserError(f"{names}: of samplers that draw codes (vq_vae); this one takes --truncation.")
-    for name, least in (("temperature", LEAST_TEMPERATURE), ("top_k", 1), ("guidance", 0.0)):
-        value = given.get(name)
-        if value is not None and not least <= value < math.inf:
-            raise UserError(f"{name} ({value}) must be {least:g} or more, and finite.")
+    if temperature is not None:
+        given["temperature"] = finite(temperature, "temperature", LEAST_TEMPERATURE, MOST_TEMPERATURE)
+    if top_k is not None:
+        given["top_k"] = whole(top_k, "top_k", 1)
+    if guidance is not None:
+        given["guidance"] = finite(guidance, "guidance", 0, MOST_GUIDANCE)
     if guidance is not None and not isinstance(sampler.condition, Captions):
         raise UserError(f"guidance ({guidance}) is towards what a caption says, and this sampler takes none.")
     network.drawing = Drawing(**{**network.drawing._asdict(), **given})
@@ -46,13 +50,13 @@ def draw_otherwise(
 def completions(sampler: TrainedSampler, beginning: str, count: int, seed: int = 0) -> list[str]:
     """Captions that begin with these words, drawn by p(word | words before it), the same for the same seed.
 
-    "" begins nothing. UserError for a sampler without captions, a word that is not known, and a count below 1.
+    "" begins nothing. UserError for a sampler without captions, a word that is not known, and a count that is not 1 to
+    10,000.
     """
     condition, network = sampler.condition, sampler.module.network
     if not isinstance(condition, Captions) or not isinstance(network, CodeDecoder):
         raise UserError("this sampler knows no captions; train one as configs/captions_digits.yaml does.")
-    if count < 1:
-        raise UserError(f"count ({count}) must be at least 1.")
+    count, seed = whole(count, "count", 1, MOST_CAPTIONS), whole(seed, "seed")
     words = [number for number in condition.vocabulary.encode(beginning) if number] if beginning.strip() else []
     given = torch.tensor([words], dtype=torch.int64, device=sampler.device).expand(count, -1)
     uniforms = torch.rand(count, LENGTH - len(words), generator=generator_for("completions", seed)).to(sampler.device)

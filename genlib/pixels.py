@@ -13,12 +13,15 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from genlib.errors import UserError
 from genlib.files import write_bytes
 
 PALE_GREY, DARK_BLUE = (200, 200, 200), (0, 0, 139)
 SIDE = 512  # pixels of a picture of points
 CENTRAL = 0.99  # share of the samples that a picture without real points frames
 MARGIN = 1.1
+TILE, GAP = 32, 2  # pixels of a grid: the least side of an image, and between images
+MOST_PIXELS = 89_478_485  # of a grid: what Pillow opens without a warning
 
 
 def to_unit(images: Tensor) -> Tensor:
@@ -51,7 +54,7 @@ def picture(samples: Tensor, real: Tensor | None = None, columns: int | None = N
     return grid(samples, columns) if samples.ndim == 4 else scatter(samples, real)
 
 
-def grid(images: Tensor, columns: int | None = None, tile: int = 32, gap: int = 2) -> Tensor:
+def grid(images: Tensor, columns: int | None = None, tile: int = TILE, gap: int = GAP) -> Tensor:
     """uint8 (N, C, H, W) => one uint8 (3, height, width) picture, row by row.
 
     Small images are enlarged by whole factors, to at least `tile` pixels; `columns` defaults to a square grid.
@@ -59,7 +62,7 @@ def grid(images: Tensor, columns: int | None = None, tile: int = 32, gap: int = 
     count, _, height, width = images.shape
     columns = columns or max(1, round(count**0.5))
     rows = -(-count // columns)
-    scale = max(1, -(-tile // max(height, width)))
+    scale = enlargement(height, width, tile)
     images = images.expand(-1, 3, -1, -1).repeat_interleave(scale, 2).repeat_interleave(scale, 3)
     cell_height, cell_width = height * scale + gap, width * scale + gap
     picture = torch.full((3, rows * cell_height + gap, columns * cell_width + gap), 255, dtype=torch.uint8)
@@ -67,6 +70,24 @@ def grid(images: Tensor, columns: int | None = None, tile: int = 32, gap: int = 
         top, left = position // columns * cell_height + gap, position % columns * cell_width + gap
         picture[:, top : top + height * scale, left : left + width * scale] = image
     return picture
+
+
+def enlargement(height: int, width: int, tile: int = TILE) -> int:
+    return max(1, -(-tile // max(height, width)))
+
+
+def check_grid(count: int, shape: tuple[int, ...]) -> None:
+    """UserError where the grid of `count` images of this shape (C, H, W) would be too large for what opens pictures."""
+    if len(shape) == 1:
+        return
+    height, width = shape[1:]
+    scale = enlargement(height, width)
+    most = MOST_PIXELS // ((height * scale + GAP) * (width * scale + GAP))
+    if count > most:
+        raise UserError(
+            f"a grid of {count} images would have more than {MOST_PIXELS} pixels, which few programs open; ask for "
+            f"{most} at most, or name a .npz file."
+        )
 
 
 def scatter(samples: Tensor, real: Tensor | None = None) -> Tensor:

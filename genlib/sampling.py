@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -17,7 +18,10 @@ from genlib.conditions import Captions, build_condition
 from genlib.config import RunConfig
 from genlib.errors import UserError
 from genlib.files import read_json, rename_into_place, sha256_of_file, write_bytes, write_json
-from genlib.methods import Sampler, build_method
+from genlib.limits import check_memory, finite, shown, whole
+from genlib.methods import Sampler
+from genlib.methods.build import build_sampler
+from genlib.methods.vq_vae import CodeDecoder
 from genlib.networks.base import DataSpec, ImageShape
 from genlib.networks.batch_norm import reestimate_batch_norm
 from genlib.pixels import to_stored, to_uint8
@@ -27,13 +31,15 @@ from genlib.validation import did_you_mean, validated
 
 CHUNK = 256  # images whose latents come from one generator
 NORM_BATCHES = 16  # chunks of fixed latents that batch-norm statistics are estimated from
+LEAST_TRUNCATION, MOST_TRUNCATION = 1e-3, 10.0  # below, all latents are as good as 0; above, N(0, 1) has no values
 MOST_COLUMNS, POINTS_FOR_AN_IMAGE, SAMPLES_SHOWN = 10, 32, 6  # of what is shown; the last of one context
 
 
 def draw_latents(latent_size: int, seed: int, chunk: int, truncation: float | None = None) -> Tensor:
     """N(0, I), float (256, latent_size), from (seed, chunk) alone; on the CPU, so that every device draws the same.
 
-    With `truncation` t each value is from N(0, 1) restricted to [-t, t] (Brock et al. 2019, section 3.1).
+    With `truncation` t, 0.001 to 10, each value is from N(0, 1) restricted to [-t, t] (Brock et al. 2019, section
+    3.1).
     """
     generator = generator_for("latents", seed, chunk)
     if not truncation:
@@ -144,12 +150,13 @@ class TrainedSampler:
         """uint8 (count, C, H, W), or float32 (count, 2), on the CPU; of `labels`, int64 (count,), or `contexts`
         (count, *condition.shape), as stored, if they are given.
 
-        UserError where `count` or `truncation` is not positive, or what is given is not what the sampler takes.
+        UserError where `count` is not positive or more than memory holds, `seed` is not 0 to 2^63 - 1, `truncation` is
+        neither 0 (none) nor 0.001 to 10, or what is given is not what the sampler takes.
         """
-        if count < 1:
-            raise UserError(f"count ({count}) must be at least 1.")
-        if truncation is not None and truncation < 0:
-            raise UserError(f"truncation ({truncation}) must be positive, or 0 for none.")
+        count, seed = whole(count, "count", 1), whole(seed, "seed")
+        check_memory(count, self.image_shape)
+        if truncation is not None:
+            self.check_truncation(truncation)
         if labels is not None:
             self.check_labels(labels, count)
         if contexts is not None:
@@ -157,19 +164,24 @@ class TrainedSampler:
         given = (
             labels if contexts is None or not self.condition else self.condition.taken(self.condition.cleaned(contexts))
         )
-        starts = range(0, count, CHUNK)
-        return torch.cat(
-            [
-                self.chunk(
-                    start // CHUNK,
-                    seed,
-                    min(CHUNK, count - start),
-                    truncation,
-                    None if given is None else given[start : start + CHUNK],
-                )
-                for start in starts
-            ]
-        )
+        images = torch.empty(count, *self.image_shape, dtype=torch.uint8 if len(self.image_shape) == 3 else torch.float)
+        for start in range(0, count, CHUNK):
+            places = slice(start, min(start + CHUNK, count))
+            images[places] = self.chunk(
+                start // CHUNK, seed, places.stop - start, truncation, None if given is None else given[places]
+            )
+        return images
+
+    def check_truncation(self, truncation: float) -> None:
+        """UserError unless it is 0 (none), or a bound that latents of this sampler can be restricted to."""
+        if finite(truncation, "truncation", 0, MOST_TRUNCATION) == 0:
+            return
+        finite(truncation, "truncation", LEAST_TRUNCATION, MOST_TRUNCATION)
+        if isinstance(self.module.network, CodeDecoder):
+            raise UserError(
+                f"truncation ({truncation}) is of latents, and this sampler draws codes; give a temperature below 1 or "
+                "top_k instead (genlib sample --temperature, --top-k)."
+            )
 
     def check_contexts(self, contexts: Tensor, count: int) -> None:
         """UserError unless there is a context for each image, of the type and shape that the sampler takes."""
@@ -189,31 +201,58 @@ class TrainedSampler:
 
     def check_labels(self, labels: Tensor, count: int) -> None:
         """UserError unless there is a known label for each image."""
-        if not self.classes:
-            raise UserError("this sampler was trained without labels; ask for a count only.")
+        self.check_takes_labels()
         if len(labels) != count:
             raise UserError(f"{len(labels)} labels for {count} images; give one for each.")
+        if labels.is_floating_point() or labels.dtype == torch.bool:
+            raise UserError(f"labels are {str(labels.dtype)[6:]}; give int64.")
         wrong = labels[(labels < 0) | (labels >= self.classes)]
         if len(wrong):
-            raise UserError(f"label {int(wrong[0])} is unknown; use {self._known_labels()}.")
+            raise UserError(f"label {int(wrong[0])} is unknown; use 0 to {self.classes - 1}.")
 
-    def labels_named(self, names: Sequence[str | int], count: int) -> Tensor:
-        """The labels of these names or numbers, in turn, int64 (count,); UserError for others."""
-        known = {name: position for position, name in enumerate(self.label_names or [])}
-        numbers = [known.get(str(name).strip(), name) for name in names]
-        try:
-            labels = torch.tensor([int(number) for number in numbers])
-        except ValueError as error:
-            wrong = next(number for number in numbers if not str(number).strip().lstrip("-").isdigit())
-            raise UserError(
-                f"label '{wrong}' is unknown{did_you_mean(str(wrong), known)}; use {self._known_labels()}."
-            ) from error
+    def check_takes_labels(self) -> None:
+        if not self.classes:
+            raise UserError("this sampler was trained without labels; ask for a count only.")
+
+    def labels_named(self, given: Sequence[object], count: int) -> Tensor:
+        """The labels that these names stand for, in turn, int64 (count,).
+
+        Each is a name; where no name reads as a number it may also be an index from 0 to classes - 1. UserError for
+        others, and for more of them than images.
+        """
+        self.check_takes_labels()
+        if not given:
+            raise UserError(f"no label is named; use {self._known_labels()}.")
+        if len(given) > count:
+            raise UserError(f"{len(given)} labels for {count} images; ask for {len(given)} images at least.")
+        names = self.label_names or []
+        known = {name.strip(): label for label, name in enumerate(names)} | {
+            name: label for label, name in enumerate(names)
+        }
+        labels = torch.tensor([self._label_of(one, known) for one in given])
         return labels.repeat(-(-count // len(labels)))[:count]
 
+    def _label_of(self, given: object, known: dict[str, int]) -> int:
+        text = as_text(given)
+        for name in (text, text.strip()):
+            if name in known:
+                return known[name]
+        if self.takes_indices and INDEX.fullmatch(text.strip()) and int(text) < self.classes:
+            return int(text)
+        raise UserError(f"label {shown(given)} is unknown{did_you_mean(text, known)}; use {self._known_labels()}.")
+
+    @property
+    def takes_indices(self) -> bool:
+        """Whether an index can stand for a label's name: not where a name could be mistaken for one."""
+        return not any(reads_as_number(name) for name in self.label_names or [])
+
     def _known_labels(self) -> str:
-        last = self.classes - 1
-        named = ", ".join((self.label_names or [])[:MOST_COLUMNS])
-        return f"0 to {last}" + (f", or a name such as {named}" if named else "")
+        names = self.label_names or []
+        more = len(names) - MOST_COLUMNS
+        listed = ", ".join(names[:MOST_COLUMNS]) + (f" (and {more} more)" if more > 0 else "")
+        if not self.takes_indices:
+            return f"a name: {listed}"
+        return f"0 to {self.classes - 1}" + (f", or a name such as {listed}" if names else "")
 
     def exhibit(self, count: int, seed: int = 0) -> Exhibit:
         """Samples that show what the sampler can do: of a conditional one a column for each of up to ten labels; many
@@ -240,8 +279,8 @@ class TrainedSampler:
         """Rows of a context (n, *condition.shape), if it is a picture, and `each` samples of it; and the samples alone,
         uint8 (n * each, C, H, W), those of a context one after another. UserError as of `images`.
         """
-        if each < 1:
-            raise UserError(f"count ({each}) must be at least 1.")
+        each = whole(each, "count", 1)
+        check_memory(len(contexts) * each, self.image_shape)
         repeated = contexts.repeat_interleave(each, 0)
         samples = self.images(len(repeated), seed, truncation, contexts=repeated)
         assert self.condition
@@ -250,6 +289,24 @@ class TrainedSampler:
             return Exhibit(samples, each), samples
         rows = torch.cat([to_uint8(shown)[:, None], samples.unflatten(0, (-1, each))], dim=1)
         return Exhibit(rows.flatten(0, 1), 1 + each), samples
+
+
+INDEX = re.compile("[0-9]{1,9}")
+
+
+def as_text(label: object) -> str:
+    """A label as a name is written: text as it is, 3 and 3.0 as '3', 0.5 as '0.5'; others as Python shows them."""
+    if isinstance(label, float) and label.is_integer():
+        return str(int(label))
+    return str(label)
+
+
+def reads_as_number(name: str) -> bool:
+    try:
+        float(name)
+    except ValueError:
+        return False
+    return True
 
 
 def export_sampler(
@@ -318,14 +375,37 @@ def load_sampler(folder: str | Path, device: str | torch.device = "cpu") -> Trai
         )
     shape, shares = description.image_shape, description.label_shares
     try:
-        with torch.random.fork_rng(devices=[]):
-            condition = build_condition(description.condition, shape, description.scene_names)
-            spec = DataSpec(shape, len(shares or ()), condition=condition)
-            module = build_method(description.method, spec).model.sampler
-    except (ValueError, RuntimeError, UserError) as error:
-        raise UserError(f"{file} describes no sampler ({error}); export it anew.") from error
-    load_weights(module, weights)
+        condition = build_condition(description.condition, shape, description.scene_names)
+        spec = DataSpec(shape, len(shares or ()), condition=condition)
+        # On the meta device nothing is allocated: what a stranger's config.json asks for may be more than memory holds.
+        with torch.device("meta"):
+            module = build_sampler(description.method, spec)
+    except (ArithmeticError, ValueError, RuntimeError, TypeError, UserError) as error:
+        reason = str(error).partition("\n")[0]  # torch's go on with their own stack
+        raise UserError(f"{file} describes no sampler ({reason}); export it anew.") from error
+    take_weights(module, load_tensors(weights), weights)
     module.to(device).requires_grad_(False)
     return TrainedSampler(
         module, shape, shares, description.label_names, description.info.model_dump(exclude_unset=True)
     )
+
+
+def take_weights(module: nn.Module, tensors: dict[str, Tensor], file: Path) -> None:
+    """Make these tensors the parameters and buffers of a module on the meta device.
+
+    UserError, before anything is allocated, where names, shapes or types are those of another module.
+    """
+    expected = module.state_dict()
+    for name in expected | tensors:
+        needed, found = (form_of(state.get(name)) for state in (expected, tensors))
+        if needed != found:
+            raise UserError(
+                f"{file} does not fit the config.json beside it: of {shown(name)} there is {found}, and the method "
+                f"needs {needed}; restore both, or export the run anew with genlib train."
+            )
+    # Copies, since safetensors' own tensors are views of the file, which may go away.
+    module.load_state_dict({name: tensor.clone() for name, tensor in tensors.items()}, assign=True)
+
+
+def form_of(tensor: Tensor | None) -> str:
+    return "none" if tensor is None else f"{str(tensor.dtype)[6:]} of shape {tuple(tensor.shape)}"

@@ -14,7 +14,7 @@ import pandas as pd
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.models import ModelSignature
 from mlflow.models.model import ModelInfo
-from mlflow.types import ColSpec, ParamSchema, ParamSpec, Schema, TensorSpec
+from mlflow.types import ParamSchema, ParamSpec, Schema, TensorSpec
 
 import genlib
 from genlib.conditions import Captions
@@ -39,6 +39,7 @@ def log_sampler(run_id: str, sampler: Path) -> ModelInfo:
             signature=signature_for(loaded),
             input_example=(example(loaded), {"seed": 0, "truncation": 0.0}),
             pip_requirements=requirements(),
+            metadata={"input": input_form(loaded)},
         )
 
 
@@ -59,23 +60,29 @@ def example(sampler: TrainedSampler) -> pd.DataFrame | np.ndarray:
     return pd.DataFrame({"count": [4], **({"label": ["0"]} if sampler.classes else {})})
 
 
+def input_form(sampler: TrainedSampler) -> str:
+    """What the model takes, for readers of its MLmodel file."""
+    if isinstance(sampler.condition, Captions):
+        return "rows with a caption"
+    if sampler.condition:
+        return f"an array of whole numbers from 0 to 255 (n, {', '.join(map(str, sampler.condition.shape))})"
+    return "rows with a count" + (", and a label (its name) or none" if sampler.classes else "")
+
+
 def signature_for(sampler: TrainedSampler) -> ModelSignature:
-    """A count, a label (name or number) if there are any, and the parameters seed and truncation (0: none) in; uint8
-    (n, C, H, W) or float32 (n, 2) out. Where images are given: uint8 (n, K, h, w) in, where captions: a caption;
-    and `samples` of each out.
+    """The parameters seed and truncation (0: none) in, and `samples` where images or captions are given; uint8
+    (n, C, H, W) or float32 (n, 2) out.
+
+    Input columns are left out: MLflow would convert what comes to their types before the model sees it (3.7 to 3, true
+    to 1), and refuse a label that is a number. The model checks what it takes, and `input_form` says it.
     """
     shape = sampler.image_shape
     params = [ParamSpec("seed", "long", 0), ParamSpec("truncation", "double", 0.0)]
     if sampler.condition:
-        array = TensorSpec(np.dtype(np.uint8), (-1, *sampler.condition.shape))
-        inputs = Schema([ColSpec("string", "caption") if isinstance(sampler.condition, Captions) else array])
         params.append(ParamSpec("samples", "long", 1))
-    else:
-        label = [ColSpec("string", "label", required=False)] if sampler.classes else []
-        inputs = Schema([ColSpec("long", "count"), *label])
     kind = np.uint8 if len(shape) == 3 else np.float32
     outputs = Schema([TensorSpec(np.dtype(kind), (-1, *shape))])
-    return ModelSignature(inputs=inputs, outputs=outputs, params=ParamSchema(params))
+    return ModelSignature(outputs=outputs, params=ParamSchema(params))
 
 
 def requirements() -> list[str]:

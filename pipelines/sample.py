@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import TemporaryDirectory, TemporaryFile
 
 import torch
 from mlflow import MlflowClient
@@ -17,6 +17,7 @@ from genlib.data.context_files import read_contexts
 from genlib.errors import UserError
 from genlib.files import rename_into_place, sha256_of_json, write_json
 from genlib.home import home
+from genlib.limits import whole
 from genlib.pixels import write_npz
 from genlib.sampling import load_sampler
 from pipelines import environment
@@ -34,29 +35,35 @@ def sample(
     version: str = CHAMPION,
     output: str | None = None,
     condition: str | None = None,
+    resize: bool = False,
 ) -> str:
     """Write images drawn from a registered model into a folder: PNG files, or points.npz; returns the folder.
 
     Args:
         model: Name of a registered model, such as vae-digits.
         count: How many.
-        labels: Of a conditional model: names or numbers, in turn.
+        labels: Of a conditional model: names, in turn; or indices from 0, where no name is a number.
         seed: The same seed gives the same images.
         version: A version's number or its alias.
         output: A folder that is not there yet (default: one under GENLIB_HOME/samples).
         condition: Of a model that images or captions are given to: a file or folder of these, or a caption; count
             samples are drawn of each.
+        resize: Whether images of another size that condition gives are cut to their centre and scaled.
     """
+    count, seed = whole(count, "count", 1), whole(seed, "seed")
     environment.configure(by_worker=bool(runtime.deployment.id))
     chosen = version_of(model, version)
     if condition is not None and labels is not None:
         raise UserError("labels and condition do not go together; give the one that the model takes.")
-    given = {"labels": labels, "condition": condition}
+    if resize and condition is None:
+        raise UserError("resize scales the images that condition gives; leave it out.")
+    given = {"labels": labels, "condition": condition} | ({"resize": True} if resize else {})
     of_given = f"-{sha256_of_json(given)[:8]}" if any(given.values()) else ""
     name = f"{model}-{chosen.version}-seed-{seed}-{count}{of_given}"
     folder = Path(output or home() / "samples" / name).absolute()
     if output and folder.exists():
         raise UserError(f"output {folder} exists; name another folder.")
+    make_parent(folder)
     with TemporaryDirectory() as scratch:
         fetched = fetch_sampler(chosen, Path(scratch))
         if fetched is None:
@@ -70,7 +77,7 @@ def sample(
     elif sampler.condition is None:
         raise UserError(f"{model} version {chosen.version} makes images of nothing that is given; leave out condition.")
     else:
-        samples = sampler.of_contexts(read_contexts(condition, sampler.condition), count, seed)[1]
+        samples = sampler.of_contexts(read_contexts(condition, sampler.condition, resize), count, seed)[1]
     provenance: dict[str, object] = {"model": model, "version": str(chosen.version), "mlflow_run": chosen.run_id}
     asked = {"seed": seed, "labels": None if named is None else named.tolist(), "condition": condition}
     write_folder(folder, samples, provenance | asked)
@@ -87,6 +94,16 @@ def version_of(model: str, version: str) -> ModelVersion:
     client = MlflowClient()
     aliases = existing_model(client, model).aliases
     return existing_version(client, model, str(aliases.get(version, version)))
+
+
+def make_parent(folder: Path) -> None:
+    """UserError, before anything is drawn, where the folder could not be made."""
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with TemporaryFile(dir=folder.parent):  # it leaves nothing behind
+            pass
+    except OSError as error:
+        raise UserError(f"output {folder} cannot be written ({error.strerror}); name another folder.") from error
 
 
 def write_folder(folder: Path, samples: torch.Tensor, provenance: dict[str, object]) -> None:

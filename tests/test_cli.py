@@ -5,6 +5,7 @@ import sys
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from genlib.cli import main
@@ -32,6 +33,8 @@ def test_samples_are_written_as_a_grid_or_an_array_and_the_same_seed_gives_the_s
     grid, first, second = tmp_path / "grid.png", tmp_path / "a.npz", tmp_path / "b.npz"
     assert main(["sample", str(run_dir), "--count", "9", "--output", str(grid)]) == 0
     assert Image.open(grid).size == (3 * 34 + 2, 3 * 34 + 2)
+    assert main(["sample", str(run_dir), "--count", "9", "--output", str(tmp_path / "again.PNG")]) == 0
+    assert (tmp_path / "again.PNG").read_bytes() == grid.read_bytes()
     for output in (first, second):
         assert main(["sample", str(run_dir), "--count", "9", "--seed", "3", "--output", str(output)]) == 0
     images = np.load(first)["images"]
@@ -52,8 +55,17 @@ def test_a_folder_that_is_no_run_is_refused(capsys, tmp_path):
 
 
 def test_an_output_of_unknown_kind_or_place_is_refused(capsys, tmp_path):
+    (tmp_path / "file").write_text("")
+    (tmp_path / "folder.png").mkdir()
     assert "must end in .png" in refused(capsys, "sample", tmp_path, "--output", "grid.jpg")
-    assert "does not exist" in refused(capsys, "sample", tmp_path, "--output", tmp_path / "nowhere" / "grid.png")
+    for output, message in (
+        (tmp_path / "nowhere" / "grid.png", "its folder does not exist"),
+        (tmp_path / "file" / "grid.png", "is no folder"),
+        (tmp_path / "folder.png", "is a folder; name a file in it"),
+        ("/proc/grid.png", "cannot be written"),
+        (f"{'x' * 300}.png", "cannot be used (File name too long)"),
+    ):
+        assert message in refused(capsys, "sample", tmp_path, "--output", output)
 
 
 def test_a_batch_larger_than_the_data_is_refused(capsys, tiny, genlib_home):
@@ -193,10 +205,35 @@ def test_a_condition_that_does_not_fit_is_refused(given_run, run_dir, capsys, tm
         ([run_dir, "--condition", ""], "was trained without a condition that is an image"),
         ([given_run, "--condition", tmp_path / "cut.npz"], "cut.npz cannot be read as an array"),
         ([run_dir, "--guidance", "2"], "guidance: of samplers that draw codes (vq_vae)"),
-        ([run_dir, "--complete", "a"], "this sampler knows no captions"),
+        ([run_dir, "--complete", "a"], "--complete writes captions, and takes no --output"),
+        ([run_dir, "--labels", "3"], "was trained without labels"),
+        ([run_dir, "--labels", ""], "was trained without labels"),
+        ([run_dir, "--resize"], "--resize scales what --condition gives"),
+        ([run_dir, "--count", "0"], "count (0) must be at least 1"),
+        ([run_dir, "--count", "100000"], "a grid of 100000 images would have more than"),
+        ([run_dir, "--count", str(10**30)], "a grid of"),
+        ([run_dir, "--seed", "-1"], "seed (-1) must be at least 0"),
+        ([run_dir, "--seed", str(2**63)], "seed (9223372036854775808) must be at most 9223372036854775807"),
+        ([run_dir, "--truncation", "nan"], "truncation (nan) must be a number from 0 to 10"),
+        ([run_dir, "--truncation", "1e-300"], "truncation (1e-300) must be a number from 0.001 to 10"),
     ):
         assert message in refused(capsys, "sample", *asked, *output)
-    assert not (tmp_path / "grid.png").exists()
+    assert "knows no captions" in refused(capsys, "sample", run_dir, "--complete", "a")
+    array = ["--output", tmp_path / "all.npz"]
+    for count in (2**40, 10**18):
+        assert "GiB of memory; ask for" in refused(capsys, "sample", run_dir, "--count", count, *array)
+    assert not list(tmp_path.glob("*grid*")) and not (tmp_path / "all.npz").exists()
+
+
+def test_images_of_another_size_are_taken_where_that_is_asked_for(given_run, capsys, tmp_path):
+    (tmp_path / "folder").mkdir()
+    Image.fromarray(np.full((64, 64), 9, np.uint8)).save(tmp_path / "folder" / "large.JPEG")
+    (tmp_path / "folder" / "notes.txt").write_text("")
+    asked = ["sample", given_run, "--condition", tmp_path / "folder", "--output", tmp_path / "all.npz"]
+    assert "is 64x64 pixels, and condition low_resolution takes 4x4; give --resize" in refused(capsys, *asked)
+    assert main([str(argument) for argument in [*asked, "--resize"]]) == 0
+    images = np.load(tmp_path / "all.npz")["images"]
+    assert np.abs(images.reshape(-1, 4, 2, 4, 2).mean((2, 4)) - 9.0).max() < 1
 
 
 @pytest.fixture
@@ -237,9 +274,54 @@ def test_captions_that_cannot_be_drawn_are_refused(caption_run, capsys):
         (["--complete", "a sevn"], "did you mean 'seven'?"),
         (["--complete", "a", "--count", "0"], "count (0) must be at least 1"),
         (["--complete", "a", "--condition", "a one", "--top-k", "2"], "takes no --condition and no --top-k"),
-        (["--condition", "a one", "--temperature", "0"], "temperature (0.0) must be 0.001 or more, and finite"),
-        (["--condition", "a one", "--temperature", "nan"], "temperature (nan) must be 0.001 or more, and finite"),
-        (["--condition", "a one", "--top-k", "0"], "top_k (0) must be 1 or more"),
-        (["--condition", "a one", "--guidance", "-1"], "guidance (-1.0) must be 0 or more"),
+        (["--condition", "a one", "--temperature", "0"], "temperature (0.0) must be a number from 0.001 to 1000"),
+        (["--condition", "a one", "--temperature", "nan"], "temperature (nan) must be a number from 0.001 to 1000"),
+        (["--condition", "a one", "--top-k", "0"], "top_k (0) must be at least 1"),
+        (["--condition", "a one", "--guidance", "-1"], "guidance (-1.0) must be a number from 0 to 1000"),
     ):
         assert message in refused(capsys, "sample", caption_run, *asked)
+
+
+@pytest.fixture
+def labelled_run(tmp_path):
+    """A run folder with nothing but the exported sampler of a conditional model of three classes."""
+    from genlib.config import GANConfig, MLPConfig, RegistryConfig, RunConfig
+    from genlib.methods import build_method
+    from genlib.networks.base import DataSpec
+    from genlib.sampling import TrainedSampler, export_sampler
+
+    method = GANConfig(network=MLPConfig(hidden_sizes=[8]), latent_size=3, conditioning="concat")
+    config = RunConfig(method=method, registry=RegistryConfig(model="tiny"))
+    torch.manual_seed(0)
+    sampler = TrainedSampler(build_method(method, DataSpec((1, 8, 8), 3)).model.sampler, (1, 8, 8), [0.2, 0.6, 0.2])
+
+    def named(*names):
+        (tmp_path / "labelled").mkdir(exist_ok=True)
+        export_sampler(tmp_path / "labelled" / "sampler", sampler, config, list(names), {})
+        return tmp_path / "labelled"
+
+    return named, sampler
+
+
+def test_labels_are_names_before_they_are_indices_and_may_hold_commas(labelled_run, capsys, tmp_path):
+    named, sampler = labelled_run
+    output = ["--output", str(tmp_path / "all.npz"), "--count", "4"]
+
+    def drawn(run, *lists):
+        labels = [argument for given in lists for argument in ("--labels", given)]
+        assert main(["sample", str(run), *labels, *output]) == 0
+        return np.load(tmp_path / "all.npz")["images"]
+
+    def expected(*labels):
+        return sampler.images(4, labels=torch.tensor(labels)).numpy()
+
+    run = named("red, ripe", "red", "ripe")
+    assert np.array_equal(drawn(run, "red, ripe"), expected(0, 0, 0, 0))
+    assert np.array_equal(drawn(run, "red,ripe", "red, ripe"), expected(1, 2, 0, 1))
+    assert np.array_equal(drawn(run, "2,0"), expected(2, 0, 2, 0))
+    assert "5 labels for 4 images" in refused(capsys, "sample", run, "--labels", "0,1,2,0,1", *output)
+    for label in ("", "red,", "--5", "²", "１", str(10**26), "3", "1.0"):
+        assert "is unknown" in refused(capsys, "sample", run, f"--labels={label}", *output)
+    run = named("1", "10", "2")
+    assert np.array_equal(drawn(run, "1,2"), expected(0, 2, 0, 2))
+    assert "; use a name: 1, 10, 2." in refused(capsys, "sample", run, "--labels", "0", *output)

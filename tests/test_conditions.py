@@ -155,7 +155,7 @@ def save(path, array, mode=None):
     ("name", "made", "match"),
     [
         ("low_resolution", np.zeros((9, 8, 3), np.uint8), "is 8x9 pixels, and condition low_resolution takes 8x8"),
-        ("greyscale", np.zeros((16, 16, 3), np.uint8), "is in colour"),
+        ("greyscale", np.full((16, 16, 3), (0, 0, 1), np.uint8), "is in colour"),
         ("box", np.zeros((16, 16, 3), np.uint8), "has no transparent pixels"),
         ("box", np.full((16, 16, 4), 255, np.uint8), "hides nothing"),
         ("box", np.zeros((16, 16, 4), np.uint8), "hides all"),
@@ -187,3 +187,109 @@ def test_files_that_are_nothing_are_refused(tmp_path):
     for file in ("empty", "text.png", "text.npy", "absent.png", "absent.npy"):
         with pytest.raises(UserError, match=file):
             read_contexts(tmp_path / file, condition_of("box"))
+
+
+GREY_SHAPE = (1, 8, 8)
+GREY = np.arange(64, dtype=np.uint8).reshape(8, 8) * 3
+EXIF = Image.Exif()
+EXIF[0x0112] = 6  # turn clockwise by 90 degrees to see it upright
+
+
+def with_hole(grey, hole, high=255):
+    alpha = np.full(grey.shape, high, np.uint8)
+    alpha[hole] = 0
+    return alpha
+
+
+def grey_pictures():
+    """Of the same grey image: the picture, and what it is saved with."""
+    rgb = np.repeat(GREY[..., None], 3, 2)
+    return {
+        "grey.png": (Image.fromarray(GREY), {}),
+        "equal_channels.png": (Image.fromarray(rgb), {}),
+        "opaque.png": (Image.fromarray(np.dstack([rgb, np.full_like(GREY, 255)])), {}),
+        "palette.gif": (Image.fromarray(GREY).convert("P"), {}),
+        "sixteen_bit.png": (Image.fromarray(GREY.astype(np.uint16) * 257), {}),
+        "turned.png": (Image.fromarray(np.rot90(GREY).copy()), {"exif": EXIF}),
+        "upper.TIFF": (Image.fromarray(GREY), {}),
+        "grey.jfif": (Image.fromarray(GREY), {"format": "BMP"}),
+    }
+
+
+@pytest.mark.parametrize("name", grey_pictures())
+def test_grey_pictures_are_read_as_prepare_reads_them(name, tmp_path):
+    from genlib.data.decode import decode
+
+    image, options = grey_pictures()[name]
+    image.save(tmp_path / name, **options)
+    condition = build_condition(LowResolutionCondition(factor=2), (1, 16, 16))
+    found = read_contexts(tmp_path / name, condition)
+    assert np.array_equal(found[0, 0], GREY)
+    assert np.array_equal(found[0], decode(str(tmp_path / name), 8, 1))
+
+
+def test_a_jpeg_that_needs_no_conversion_is_read(tmp_path):
+    Image.fromarray(np.full((8, 8, 3), 50, np.uint8)).save(tmp_path / "exact.jpg", quality=95)
+    found = read_contexts(tmp_path / "exact.jpg", condition_of("low_resolution"))
+    assert found.shape == (1, 3, 8, 8) and (found.int() - 50).abs().max() <= 1
+
+
+@pytest.mark.parametrize("form", ["LA", "RGBA", "transparent grey", "transparent palette"])
+def test_holes_of_every_form_are_found(form, tmp_path):
+    hole = np.s_[2:6, 3:5]
+    grey = GREY + 1
+    file = tmp_path / "hole.png"
+    if form in ("LA", "RGBA"):
+        planes = [grey] * (3 if form == "RGBA" else 1)
+        Image.fromarray(np.dstack([*planes, with_hole(grey, hole)])).save(file)
+    else:
+        grey[hole] = 0
+        image = Image.fromarray(grey)
+        (image if form == "transparent grey" else image.convert("P")).save(file, transparency=0)
+    condition = build_condition(MaskedCondition(kind="box"), GREY_SHAPE)
+    pixels, known = read_contexts(file, condition)[0].numpy()
+    assert np.array_equal(known, with_hole(grey, hole))
+    assert np.array_equal(pixels, np.where(known > 0, grey, 0))
+
+
+def test_a_hole_keeps_its_place_at_another_size_and_hides_its_colours(tmp_path):
+    planes = np.full((64, 96, 4), (100, 100, 100, 255), np.uint8)
+    planes[16:48, 32:64] = (255, 0, 0, 0)  # of the centred square the middle, under which there is a colour
+    planes[63, 79] = (255, 0, 0, 0)  # a pixel of the last of the 64 cells
+    Image.fromarray(planes).save(tmp_path / "wide.png")
+    condition = build_condition(MaskedCondition(kind="box"), GREY_SHAPE)
+    with pytest.raises(UserError, match="is 96x64 pixels, and condition masked takes 8x8; give --resize"):
+        read_contexts(tmp_path / "wide.png", condition)
+    pixels, known = read_contexts(tmp_path / "wide.png", condition, resize=True)[0].numpy()
+    expected = with_hole(np.empty((8, 8)), np.s_[2:6, 2:6])
+    expected[7, 7] = 0
+    assert np.array_equal(known, expected)
+    assert np.array_equal(pixels, np.where(known > 0, 100, 0))
+
+
+def test_a_picture_of_another_size_is_scaled_as_prepare_scales_it(tmp_path):
+    from genlib.data.decode import decode
+
+    save(tmp_path / "wide.png", np.random.default_rng(0).integers(0, 256, (40, 60), dtype=np.uint8))
+    condition = build_condition(LowResolutionCondition(factor=2), (1, 16, 16))
+    found = read_contexts(tmp_path / "wide.png", condition, resize=True)
+    assert np.array_equal(found[0], decode(str(tmp_path / "wide.png"), 8, 1))
+
+
+def test_what_is_no_image_in_a_folder_is_counted_and_named(tmp_path, caplog):
+    save(tmp_path / "a.png", GREY)
+    for name in ("notes.txt", "b.xcf"):
+        (tmp_path / name).write_text("")
+    (tmp_path / "more").mkdir()
+    condition = build_condition(LowResolutionCondition(factor=2), (1, 16, 16))
+    assert len(read_contexts(tmp_path, condition)) == 1
+    assert "3 of 4 are no image files and are left out: b.xcf, more, notes.txt" in caplog.text
+
+
+def test_of_several_arrays_the_one_called_images_is_read(tmp_path):
+    condition = build_condition(LowResolutionCondition(factor=2), (1, 16, 16))
+    np.savez(tmp_path / "two.npz", labels=np.zeros(2), images=GREY[None, None])
+    assert np.array_equal(read_contexts(tmp_path / "two.npz", condition)[0, 0], GREY)
+    np.savez(tmp_path / "others.npz", a=GREY, b=GREY)
+    with pytest.raises(UserError, match="holds the arrays a, b; call the one that is given 'images'"):
+        read_contexts(tmp_path / "others.npz", condition)

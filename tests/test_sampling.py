@@ -1,10 +1,15 @@
+import json
+
 import pytest
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from torch.testing import assert_close
 
+from genlib.conditions import build_condition
 from genlib.config import DCGANConfig, GANConfig, MLPConfig, RegistryConfig, RunConfig
 from genlib.errors import UserError
+from genlib.files import sha256_of_file
+from genlib.limits import memory
 from genlib.methods import build_method
 from genlib.networks.base import DataSpec
 from genlib.sampling import (
@@ -17,6 +22,7 @@ from genlib.sampling import (
     load_sampler,
     load_weights,
 )
+from tests.family import NAMES, tiny_config
 
 CONFIG = RunConfig(method=GANConfig(network=DCGANConfig(width=4), latent_size=3), registry=RegistryConfig(model="tiny"))
 SHAPE = (1, 8, 8)
@@ -94,7 +100,12 @@ def test_a_second_export_replaces_the_first(exported):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "message"), [({"count": 0}, "count"), ({"count": 1, "truncation": -1.0}, "trunc")]
+    ("arguments", "message"),
+    [
+        *(({"count": count}, "count") for count in (0, -1, 1.5, True, "1", None, float("nan"), 2**63)),
+        *(({"count": 1, "truncation": t}, "trunc") for t in (-1.0, float("nan"), float("inf"), 1e30, 1e-300, True)),
+        *(({"count": 1, "seed": seed}, "seed") for seed in (-1, 2**63, 0.5, True, "1")),
+    ],
 )
 def test_impossible_requests_are_refused(exported, arguments, message):
     with pytest.raises(UserError, match=message):
@@ -136,7 +147,7 @@ def test_images_without_a_wish_are_those_of_the_labels_drawn(conditional):
 
 def test_labels_may_be_names_or_numbers_and_are_taken_in_turn(conditional):
     assert conditional.labels_named(["owl", "0"], 5).tolist() == [2, 0, 2, 0, 2]
-    for names, message in ((["dgo"], "did you mean 'dog'"), (["-2"], "label -2 is unknown; use 0 to 2, or a name")):
+    for names, message in ((["dgo"], "did you mean 'dog'"), (["-2"], "label '-2' is unknown; use 0 to 2, or a name")):
         with pytest.raises(UserError, match=message):
             conditional.images(2, labels=conditional.labels_named(names, 2))
     with pytest.raises(UserError, match="3 labels for 2 images"):
@@ -154,3 +165,125 @@ def test_a_sampler_of_points_gives_points_and_shows_many():
     points = TrainedSampler(sampler, (2,))
     assert points.images(300).shape == (300, 2) and points.images(3).dtype == torch.float32
     assert len(points.exhibit(64).images) == 2048
+
+
+def test_more_images_than_memory_holds_are_refused_before_any_is_drawn(exported, monkeypatch):
+    monkeypatch.setattr("genlib.limits.memory", lambda: 2 * 64 * 10)
+    sampler = load_sampler(exported[0])
+    assert len(sampler.images(10)) == 10
+    with pytest.raises(UserError, match=r"count \(11\): so many images of 1x8x8 .* ask for 10 at most"):
+        sampler.images(11)
+
+
+def test_a_container_s_limit_counts_as_memory(monkeypatch, tmp_path):
+    monkeypatch.setattr("genlib.limits.CONTAINER_LIMIT", tmp_path / "max")
+    whole_machine = memory()
+    for written, expected in (("4096\n", 4096), ("max\n", whole_machine), (f"{2**62}\n", whole_machine)):
+        (tmp_path / "max").write_text(written)
+        assert memory() == expected
+
+
+def test_seeds_that_differ_only_in_their_high_bits_give_other_latents():
+    drawn = {draw_latents(2, seed, 0)[0, 0].item() for seed in (1, 1 + 2**32, 1 + 2**62)}
+    assert len(drawn) == 3
+
+
+def test_labels_are_indices_only_where_no_name_reads_as_a_number(conditional):
+    for names in (["1", "2", "10"], ["1.0", "2.0", "3.0"], ["cat", "dog", "7"]):
+        conditional.label_names = names
+        with pytest.raises(UserError, match=f"label '0' is unknown.*; use a name: {', '.join(names)}"):
+            conditional.labels_named(["0"], 1)
+        assert conditional.labels_named(names, 3).tolist() == [0, 1, 2]
+    assert conditional.labels_named([7, 7.0, "cat"], 3).tolist() == [2, 2, 0]
+    conditional.label_names = None
+    assert conditional.labels_named([2, "1"], 2).tolist() == [2, 1]
+    with pytest.raises(UserError, match="label 3 is unknown; use 0 to 2"):
+        conditional.labels_named([3], 1)
+    conditional.label_names = [f"<{label}>" for label in range(12)]
+    with pytest.raises(UserError, match=r"<0>, .*, <9> \(and 2 more\)"):
+        conditional.labels_named(["x"], 1)
+
+
+def described(folder, **changes):
+    """Write an export's config.json anew, with some keys changed."""
+    file = folder / "config.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | changes))
+
+
+def test_an_old_export_whose_names_are_numbers_loads(conditional, tmp_path):
+    described(tmp_path / "sampler", label_names=[1, 2, 10])
+    sampler = load_sampler(tmp_path / "sampler")
+    assert sampler.label_names == ["1", "2", "10"] and sampler.labels_named(["10"], 1).tolist() == [2]
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"label_names": ["cat", "dog"]}, "2 label_names stand beside 3 label_shares"),
+        ({"label_names": [["cat"], "dog", "owl"]}, "label_names"),
+        ({"label_names": [True, "dog", "owl"]}, "label_names"),
+        ({"label_shares": [0.2, 0.2, 0.2]}, "label_shares add up to 0.6, not to 1"),
+        ({"label_shares": [0.5, float("nan"), 0.5]}, "label_shares"),
+        ({"label_shares": [-1.0, 1.0, 1.0]}, "label_shares"),
+        ({"label_shares": None}, "needs labels"),
+        ({"image_shape": [1, 2**40, 2**40]}, "image_shape"),
+        ({"image_shape": [1, 0, 8]}, "image_shape"),
+        ({"image_shape": [7, 8, 8]}, "image_shape"),
+        ({"image_shape": "8x8"}, "image_shape"),
+        ({"image_shape": [1, 9, 9]}, "describes no sampler"),
+        ({"method": []}, "method"),
+        ({"method": {"name": "gann"}}, "did you mean 'gan'"),
+        ({"info": {"weights_sha256": 3}}, "weights_sha256"),
+        ({"condition": {"name": "masked"}}, "does not fit|describes no sampler"),
+        ({"condition": {"name": "caption"}, "scene_names": ["cat"]}, "describes no sampler"),
+    ],
+)
+def test_a_description_that_cannot_be_is_refused_in_a_line(conditional, tmp_path, changes, message):
+    described(tmp_path / "sampler", **changes)
+    with pytest.raises(UserError, match=message) as error:
+        load_sampler(tmp_path / "sampler")
+    assert "\n" not in str(error.value) and len(str(error.value)) < 600
+
+
+def test_weights_are_compared_with_the_description_before_anything_is_allocated(exported):
+    """The generator would have 70 TB of weights, and the discriminator as many."""
+    method = json.loads((exported[0] / "config.json").read_text())["method"]
+    method["network"] |= {"width": 2**16}
+    method["latent_size"] = 2**16
+    described(exported[0], method=method)
+    with pytest.raises(UserError, match="does not fit the config.json beside it: of .* there is float32 of shape"):
+        load_sampler(exported[0])
+
+
+def test_weights_of_another_type_or_with_others_beside_are_refused(exported):
+    folder = exported[0]
+    tensors = load_file(folder / "weights.safetensors")
+    first = next(name for name, tensor in tensors.items() if tensor.is_floating_point())
+    for changed in (tensors | {first: tensors[first].double()}, tensors | {"more": torch.zeros(1)}):
+        save_file(changed, folder / "weights.safetensors")
+        described(folder, info={"weights_sha256": sha256_of_file(folder / "weights.safetensors")})
+        with pytest.raises(UserError, match="does not fit the config.json beside it"):
+            load_sampler(folder)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_sampler_loads_without_the_rest_of_its_method_and_draws_the_same(name, tmp_path):
+    config = tiny_config(name)
+    shape = (2,) if config.data.is_points else (config.data.channels, config.data.image_size, config.data.image_size)
+    condition = build_condition(config.condition, shape, ["cat", "dog"])
+    torch.manual_seed(0)
+    module = build_method(config.method, DataSpec(shape, 2, condition=condition)).model.sampler
+    sampler = TrainedSampler(module, shape, [0.5, 0.5])
+    export_sampler(tmp_path / "sampler", sampler, config, None, {})
+    noise = draw_latents(module.latent_size, 0, 0)[:2]
+    given = condition.taken(condition.example()).expand(2, *condition.shape) if condition else torch.arange(2)
+    with torch.no_grad():
+        assert torch.equal(load_sampler(tmp_path / "sampler").module(noise, given), module(noise, given))
+
+
+def test_a_sampler_of_codes_takes_no_truncation(tmp_path):
+    config = tiny_config("vq_vae_digits")
+    sampler = TrainedSampler(build_method(config.method, DataSpec(SHAPE)).model.sampler, SHAPE)
+    with pytest.raises(UserError, match="this sampler draws codes; give a temperature below 1"):
+        sampler.images(1, truncation=0.5)
+    assert len(sampler.images(1, truncation=0)) == 1

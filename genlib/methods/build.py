@@ -53,15 +53,7 @@ def build_method(config: MethodConfig, data: DataSpec) -> Method:
 
     ValueError for a conditional method on data without labels, and for one that takes no images where some are given.
     """
-    classes = 0
-    if conditional(config):
-        classes = data.classes
-        if not classes:
-            raise ValueError("method.conditioning needs labels, which the data has not; set it to none.")
-    if isinstance(data.condition, PartOfImage) and not isinstance(config, VAEConfig | IWAEConfig | GANConfig):
-        raise ValueError(f"{config.name} takes no images that are given; use vae, iwae or gan.")
-    if isinstance(data.condition, Captions) and not isinstance(config, VQVAEConfig):
-        raise ValueError(f"{config.name} takes no captions; use vq_vae.")
+    classes = classes_taken(config, data)
     match config:
         case AutoencoderConfig():
             return Autoencoder(
@@ -95,6 +87,30 @@ def build_method(config: MethodConfig, data: DataSpec) -> Method:
             return build_vae_gan(config, data, classes)
         case GANConfig():
             return build_gan(config, data, classes)
+
+
+def build_sampler(config: MethodConfig, data: DataSpec) -> Sampler:
+    """The sampler of `build_method`, for one whose weights are loaded: a GAN's without its discriminator.
+
+    ValueError as of `build_method`.
+    """
+    if isinstance(config, GANConfig):
+        return gan_sampler(config, data, classes_taken(config, data))
+    return build_method(config, data).model.sampler
+
+
+def classes_taken(config: MethodConfig, data: DataSpec) -> int:
+    """How many labels the method's networks take, 0 for none; ValueError where method and data do not go together."""
+    classes = 0
+    if conditional(config):
+        classes = data.classes
+        if not classes:
+            raise ValueError("method.conditioning needs labels, which the data has not; set it to none.")
+    if isinstance(data.condition, PartOfImage) and not isinstance(config, VAEConfig | IWAEConfig | GANConfig):
+        raise ValueError(f"{config.name} takes no images that are given; use vae, iwae or gan.")
+    if isinstance(data.condition, Captions) and not isinstance(config, VQVAEConfig):
+        raise ValueError(f"{config.name} takes no captions; use vq_vae.")
+    return classes
 
 
 def conditional(config: MethodConfig) -> bool:
@@ -216,11 +232,8 @@ def discriminator_of_features(
 
 def build_gan(config: GANConfig, data: DataSpec, classes: int) -> GAN:
     given, penalty = given_of(data, classes), config.penalty
-    generator = build_generator(
-        config.network, config.latent_size, data.shape, given, "concat" if data.condition else config.conditioning
-    )
     return GAN(
-        generator=Sampler(generator, config.latent_size, unbounded(data), classes, condition=data.condition),
+        generator=gan_sampler(config, data, classes),
         discriminator=build_discriminator(
             config.judging_network,
             data.shape,
@@ -240,6 +253,17 @@ def build_gan(config: GANConfig, data: DataSpec, classes: int) -> GAN:
         augmentation=build_augmentation(config),
         reconstruction_weight=config.reconstruction_weight,
     )
+
+
+def gan_sampler(config: GANConfig, data: DataSpec, classes: int) -> Sampler:
+    generator = build_generator(
+        config.network,
+        config.latent_size,
+        data.shape,
+        given_of(data, classes),
+        "concat" if data.condition else config.conditioning,
+    )
+    return Sampler(generator, config.latent_size, unbounded(data), classes, condition=data.condition)
 
 
 def build_augmentation(config: GANConfig) -> nn.Module | None:

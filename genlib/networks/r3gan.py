@@ -54,7 +54,8 @@ class Resample(nn.Module):
     def __init__(self, inputs: int, outputs: int, up: bool) -> None:
         super().__init__()
         self.up = up
-        smooth = torch.tensor([1.0, 3.0, 3.0, 1.0]) / 8
+        # On the CPU even where a module is built on the meta device: no file of weights holds the kernel.
+        smooth = torch.tensor([1.0, 3.0, 3.0, 1.0], device="cpu") / 8
         self.register_buffer("kernel", torch.outer(smooth, smooth)[None, None], persistent=False)
         self.kernel: Tensor
         self.change = scaled(nn.Conv2d(inputs, outputs, 1, bias=False), 1.0) if inputs != outputs else nn.Identity()
