@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
+import tempfile
 from pathlib import Path
 
 from genlib.errors import UserError
@@ -72,5 +73,11 @@ def check_writable(path: Path) -> None:
         there = there.parent
     if there != path.absolute() and not there.is_dir():
         raise UserError(f"{path} cannot be written ({there} is no folder); name another place.")
-    if not os.access(there, os.W_OK | (os.X_OK if there.is_dir() else 0)):
-        raise UserError(f"{path} cannot be written ({there} is read-only for this user); name another place.")
+    try:
+        if there.is_dir():
+            with tempfile.TemporaryFile(dir=there):  # it leaves nothing behind
+                pass
+        elif not os.access(there, os.W_OK):
+            raise PermissionError(errno.EACCES, "it is read-only for this user")
+    except OSError as error:
+        raise UserError(f"{path} cannot be written ({there}: {error.strerror}); name another place.") from error

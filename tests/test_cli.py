@@ -1,3 +1,4 @@
+import errno
 import os
 import re
 import subprocess
@@ -156,14 +157,18 @@ def test_a_launchers_variable_that_is_no_number_is_refused(capsys, tiny, monkeyp
 
 
 def test_a_place_that_cannot_be_written_to_is_refused_before_any_work(capsys, tiny, tmp_path, monkeypatch):
-    monkeypatch.setattr("genlib.paths.os.access", lambda *_: False)
+    monkeypatch.setattr("genlib.paths.tempfile.TemporaryFile", read_only)
     monkeypatch.setattr("genlib.cli.load_config", None)
     for arguments in (
         ["train", *tiny("vae"), "--run-dir", tmp_path / "run"],
         ["evaluate", "--images", tmp_path, "--data", "a.yaml", "--output", tmp_path / "report"],
         ["sample", tmp_path, "--output", tmp_path / "grid.png"],
     ):
-        assert "is read-only for this user" in refused(capsys, *arguments)
+        assert f"cannot be written ({tmp_path}: Read-only file system)" in refused(capsys, *arguments)
+
+
+def read_only(dir):
+    raise OSError(errno.EROFS, os.strerror(errno.EROFS))
 
 
 @pytest.fixture
