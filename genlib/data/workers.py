@@ -64,8 +64,10 @@ class Workers:
         except OSError as error:  # too little memory, or too many processes
             log.warning("%d of %d decoding processes started (%s)", len(self.workers), self.count, error.strerror)
         self.alive = len(self.workers)
-        for worker in self.workers or [None]:
+        for worker in self.workers:
             self.idle.put(worker)
+        if not self.workers:
+            self.idle.put(None)
 
     @property
     def started(self) -> bool:
