@@ -56,13 +56,18 @@ class Workers:
         # One thread each: the cores are shared out already.
         environment = os.environ | {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
         command = [sys.executable, "-c", COMMAND.format(path=sys.path)]
-        self.workers = [
-            subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment)
-            for _ in range(self.count)
-        ]
-        self.alive = self.count
+        try:
+            while len(self.workers) < self.count:
+                self.workers.append(
+                    subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment)
+                )
+        except OSError as error:  # too little memory, or too many processes
+            log.warning("%d of %d decoding processes started (%s)", len(self.workers), self.count, error.strerror)
+        self.alive = len(self.workers)
         for worker in self.workers:
             self.idle.put(worker)
+        if not self.workers:
+            self.idle.put(None)
 
     @property
     def started(self) -> bool:

@@ -1,5 +1,7 @@
 """Worker processes, calls at the same time, and calls that are killed."""
 
+import errno
+import io
 import json
 import os
 import pickle
@@ -10,6 +12,7 @@ import sys
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from genlib.data import build, workers
 from genlib.data.decode import Job
@@ -112,6 +115,34 @@ def test_without_any_worker_left_this_process_decodes(jobs, caplog):
         assert [result.rows for result in pool.fill(todo)] == [1] * len(todo)
     np.testing.assert_array_equal(np.load(file)[:, 0], images)
     assert len(caplog.messages) == 2 and "this process decodes its images" in caplog.messages[1]
+
+
+@pytest.mark.parametrize("possible", [0, 1])
+def test_workers_that_cannot_be_started_are_done_without(jobs, caplog, monkeypatch, possible):
+    todo, images, file = jobs
+    popen, started = workers.subprocess.Popen, []
+
+    def start(*arguments, **options):
+        if len(started) == possible:
+            raise OSError(errno.ENOMEM, os.strerror(errno.ENOMEM))
+        started.append(popen(*arguments, **options))
+        return started[-1]
+
+    monkeypatch.setattr(workers.subprocess, "Popen", start)
+    with workers.Workers(2) as pool:
+        assert [result.rows for result in pool.fill(todo)] == [1] * len(todo)
+    np.testing.assert_array_equal(np.load(file)[:, 0], images)
+    assert caplog.messages == [f"{possible} of 2 decoding processes started (Cannot allocate memory)"]
+
+
+def test_what_libraries_print_of_a_damaged_image_stays_in_the_worker(tmp_path, capfd):
+    file, whole = tmp_path / "images.npy", io.BytesIO()
+    np.save(file, np.zeros((1, 1, 8, 8), np.uint8))
+    Image.fromarray(pictures(1, 64)[0]).save(whole, "TIFF", compression="tiff_lzw")
+    damaged = whole.getvalue()[:200] + b"\xff" * 400 + whole.getvalue()[600:]
+    with workers.Workers(1) as pool:
+        (result,) = pool.fill([Job(file, 0, [damaged])])
+    assert set(result.failures) == {0} and capfd.readouterr().err == ""
 
 
 def test_an_image_that_ends_every_worker_is_a_corrupt_row_in_the_end(tmp_path, caplog):
