@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from genlib.data.workers import cores
 from genlib.errors import UserError
@@ -60,11 +60,20 @@ def state_of(name: str, stat: os.stat_result) -> FileState:
 
 
 def with_beside(listing: Listing, images: Iterable[Path]) -> Listing:
-    """The listing with those of these files that are not in it."""
+    """The listing with those of these files that exist and are not in it."""
     folder = listing.folder
     listed = {folder / file.name for file in listing.files}
-    states = [state_of(os.path.relpath(image, folder), image.stat()) for image in set(images) - listed]
-    return replace(listing, beside=tuple(sorted(states)))
+    found = filter(is_there, set(images) - listed)
+    return replace(
+        listing, beside=tuple(sorted(state_of(os.path.relpath(file, folder), file.stat()) for file in found))
+    )
+
+
+def is_there(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except (OSError, ValueError):  # a name that no file can have
+        return False
 
 
 def walk(folder: str, prefix: str, above: tuple[tuple[int, int], ...]) -> Iterator[tuple[str, os.stat_result]]:
@@ -84,16 +93,24 @@ def walk(folder: str, prefix: str, above: tuple[tuple[int, int], ...]) -> Iterat
 
 
 def content_hash(listing: Listing, cache: Path, progress: bool = True) -> str:
-    """SHA-256 over the names, sizes and contents of the files, wherever the source lies.
-
-    `cache` holds one small file for each state of a source that was hashed before, named by the hash of its root and of
-    its files' names, sizes and times, so that a second call reads no contents.
-    """
+    """SHA-256 over the names, sizes and contents of the files, wherever the source lies; remembered in `cache`."""
     states = [*listing.files, *listing.beside]
-    known = cache / sha256_of_json([str(listing.root), states])
+
+    def hashed() -> str:
+        return sha256_of_json([[file.name, file.size, digest] for file, digest in read(listing, progress)])
+
+    return remembered(cache, [str(listing.root), states], states, hashed)
+
+
+def remembered(cache: Path, key: Any, states: Iterable[FileState], read_them: Callable[[], str]) -> str:
+    """What `read_them` finds in files in these states, which `key` names.
+
+    `cache` holds one small file for each key, named by its hash, so that a second call reads no contents.
+    """
+    known = cache / sha256_of_json(key)
     if known.exists():
         return known.read_text()
-    content = sha256_of_json([[file.name, file.size, digest] for file, digest in read(listing, progress)])
+    content = read_them()
     newest = max((file.modified for file in states), default=0)
     if newest < time.time_ns() - SETTLED_NANOSECONDS:
         cache.mkdir(exist_ok=True)

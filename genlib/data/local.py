@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path, PurePosixPath
 
 import numpy as np
@@ -9,7 +10,7 @@ import numpy as np
 from genlib.config import DataConfig
 from genlib.data.classes import class_order
 from genlib.data.columns import Table, read_tables
-from genlib.data.fingerprint import Listing, content_hash, list_files, with_beside
+from genlib.data.fingerprint import Listing, content_hash, list_files, remembered, with_beside
 from genlib.data.sources import ImageSource, RawDataset, Rows, choose
 from genlib.errors import UserError
 
@@ -26,7 +27,7 @@ class LocalSource(ImageSource):
 
     def __init__(self, path: Path, cache: Path, progress: bool) -> None:
         self.path, self.name = path, path.stem if path.is_file() else path.name
-        self.listing = content_of(path)
+        self.cache, self.listing = cache, content_of(path, cache)
         if not self.listing.files:
             raise UserError(f"data.source {path} is an empty folder; name one with images or Parquet files.")
         if path.is_file() and path.suffix != ".parquet":
@@ -37,7 +38,7 @@ class LocalSource(ImageSource):
             self.identity["class_order"] = "numbers"
 
     def check_unchanged(self) -> None:
-        if content_of(self.path) != self.listing:
+        if content_of(self.path, self.cache) != self.listing:
             raise UserError(f"data.source {self.path} changed while it was read; call again when it is complete.")
 
     def read(self, config: DataConfig, scratch: Path) -> RawDataset:
@@ -58,14 +59,20 @@ class LocalSource(ImageSource):
         return local_tables(self.path, config.subset, scratch)
 
 
-def content_of(path: Path) -> Listing:
+def content_of(path: Path, cache: Path) -> Listing:
     """The files of a source, and those that its tables name; UserError for what cannot be read."""
     listing = list_files(path)
-    if not any(file.name.endswith(".parquet") for file in listing.files):
+    tables = [file for file in listing.files if file.name.endswith(".parquet")]
+    if not tables:
         return listing
-    from genlib.data.parquet import named_images
 
-    return with_beside(listing, named_images(listing))
+    def named() -> str:
+        from genlib.data.parquet import named_images
+
+        return json.dumps(sorted(map(str, named_images(listing))))
+
+    images = json.loads(remembered(cache, ["images named by", str(path), tables], tables, named))
+    return with_beside(listing, map(Path, images))
 
 
 def image_folder(listing: Listing, config: DataConfig) -> RawDataset | None:

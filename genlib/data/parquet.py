@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 
 from genlib.data.columns import IMAGES, Column, Kind, Table, encoded, reading
 from genlib.data.decode import Encoded
-from genlib.data.fingerprint import FileState, Listing
+from genlib.data.fingerprint import FileState, Listing, is_there
 from genlib.errors import UserError
 
 log = logging.getLogger(__name__)
@@ -39,7 +39,7 @@ def parquet_tables(listing: Listing) -> dict[str, Table] | None:
     """
     if listing.root.is_file():
         return {"train": ParquetTable([listing.root])}
-    named = named_images(listing)
+    named = set(filter(is_there, named_images(listing)))
     others = [file.name for file in listing.files if not is_parquet(file) and listing.path(file) not in named]
     if others and not named:
         return None
@@ -67,10 +67,8 @@ def is_parquet(file: FileState) -> bool:
 
 
 def named_images(listing: Listing) -> set[Path]:
-    """The files, as far as they exist, that cells without bytes name in the image columns of a source's tables."""
-    return {
-        image for file in listing.files if is_parquet(file) for image in named_in(listing.path(file)) if is_there(image)
-    }
+    """The files, there or not, that cells without bytes name in the image columns of a source's tables."""
+    return {image for file in listing.files if is_parquet(file) for image in named_in(listing.path(file))}
 
 
 def named_in(file: Path) -> set[Path]:
@@ -96,13 +94,6 @@ def may_hold_nulls(group: pq.RowGroupMetaData, leaf: str) -> bool:
     leaves = [group.column(index) for index in range(group.num_columns)]
     statistics = next((column.statistics for column in leaves if column.path_in_schema == leaf), None)
     return statistics is None or not statistics.has_null_count or statistics.null_count > 0
-
-
-def is_there(path: Path) -> bool:
-    try:
-        return path.is_file()
-    except (OSError, ValueError):  # a name that no file can have
-        return False
 
 
 class ParquetTable(Table):
