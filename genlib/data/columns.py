@@ -47,6 +47,9 @@ class Column:
         return (self.kind, self.names) == (other.kind, other.names)
 
 
+ABSENT = Column("other", "absent")
+
+
 class Table(ABC):
     """One split."""
 
@@ -85,10 +88,13 @@ def read_tables(tables: Mapping[str, Table], config: DataConfig) -> RawDataset:
     chosen = [train, test] if test else [train]
     for name, table in chosen:
         for column in filter(None, (image, label)):
-            if column not in table.columns or not columns[column].agrees_with(table.columns[column]):
+            ours, theirs = columns[column], table.columns.get(column, ABSENT)
+            if not ours.agrees_with(theirs):
+                types = f"{ours.type} in split '{train[0]}', but {theirs.type} in split '{name}'"
+                if ours.type == theirs.type:
+                    types = f"of other names in split '{train[0]}' than in split '{name}'"
                 raise UserError(
-                    f"column '{column}' of {config.source} differs between its splits '{train[0]}' and '{name}'; "
-                    "name splits that are alike."
+                    f"column '{column}' of {config.source} is {types}; name splits that are alike, or mend the files."
                 )
     names: list[str] | None = None
     labels: list[np.ndarray | None] = [None] * len(chosen)

@@ -73,8 +73,10 @@ def with_beside(listing: Listing, images: Iterable[str]) -> Listing:
     listed = {file.name for file in listing.files}
     states = []
     for name in set(images) - listed:
-        with suppress(OSError, ValueError):  # it is absent, or has a name that no file can have
-            states.append(state_of(name, (listing.folder / name).stat()))
+        file = listing.folder / name
+        with suppress(OSError, ValueError):  # it has a name that no file can have
+            if file.is_file():
+                states.append(state_of(name, file.stat()))
     return replace(listing, beside=tuple(sorted(states)))
 
 

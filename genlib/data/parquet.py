@@ -13,7 +13,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from genlib.data.columns import IMAGES, Column, Kind, Table, encoded, reading
+from genlib.data.columns import ABSENT, IMAGES, Column, Kind, Table, encoded, reading
 from genlib.data.decode import Encoded
 from genlib.data.fingerprint import FileState, Listing
 from genlib.errors import UserError
@@ -61,20 +61,24 @@ def named_images(listing: Listing) -> list[str]:
 
 
 def named_in(file: Path) -> set[Path]:
-    """What cells {bytes: null, path: ...} name, relative to the table's folder; read where there are such cells."""
+    """What image cells {bytes: null, path: ...}, or of text alone, name relative to the table's folder."""
     found: set[str | None] = set()
     with reading(file), pq.ParquetFile(file) as table:
+        groups = range(table.metadata.num_row_groups)
         for name, column in columns_of(table.schema_arrow).items():
             arrow = table.schema_arrow.field(name).type
-            if column.kind not in IMAGES or not pa.types.is_struct(arrow) or arrow.get_field_index("path") < 0:
+            is_text = any(is_type(arrow) for is_type in TYPES["words"])
+            has_path = pa.types.is_struct(arrow) and arrow.get_field_index("path") >= 0
+            if column.kind not in IMAGES or not (is_text or has_path):
                 continue
-            groups = range(table.metadata.num_row_groups)
-            open_groups = [
-                group for group in groups if may_hold_nulls(table.metadata.row_group(group), f"{name}.bytes")
+            leaf = name if is_text else f"{name}.path"
+            to_read = [
+                group for group in groups if is_text or may_hold_nulls(table.metadata.row_group(group), f"{name}.bytes")
             ]
-            if open_groups:
-                for batch in table.iter_batches(columns=[f"{name}.path"], row_groups=open_groups):
-                    found.update(cell["path"] for cell in batch.column(0).to_pylist() if cell)
+            if to_read:  # an empty list would mean all of them
+                for batch in table.iter_batches(columns=[leaf], row_groups=to_read):
+                    cells = batch.column(0).to_pylist()
+                    found.update(cell["path"] if isinstance(cell, dict) else cell for cell in cells)
     return {Path(os.path.normpath(file.parent / path)) for path in found if path}
 
 
@@ -132,8 +136,7 @@ def common_columns(of_files: Mapping[Path, Mapping[str, Column]]) -> dict[str, C
     """
     common: dict[str, Column] = {}
     for name in dict.fromkeys(name for columns in of_files.values() for name in columns):
-        absent = Column("other", "absent")
-        columns = {file: columns.get(name, absent) for file, columns in of_files.items()}
+        columns = {file: columns.get(name, ABSENT) for file, columns in of_files.items()}
         known = next((column for column in columns.values() if column.kind != "nothing"), columns[next(iter(columns))])
         other = next((file for file, column in columns.items() if not known.agrees_with(column)), None)
         if other is None:

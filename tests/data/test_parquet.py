@@ -145,6 +145,25 @@ def test_one_parquet_file_of_any_name_in_a_folder_is_read_like_the_file_alone(ho
         assert found.manifest.label_names == ["x", "y"] and found.labels("train").tolist() == [1, 0, 1, 0, 0, 1]
 
 
+@pytest.mark.parametrize(
+    ("test_kinds", "test_notes", "message"),
+    [
+        (["a"] * COUNT, None, "'kind' of .* is int64 in split 'train', but string in split 'test'"),
+        ([0, 1] * 3, names_of(["b", "a"]), "'kind' of .* is int64 in split 'train', but ClassLabel in split 'test'"),
+        (None, None, "'kind' of .* is int64 in split 'train', but absent in split 'test'"),
+    ],
+)
+def test_a_label_column_that_differs_between_splits_is_told_with_both_types(
+    home, config, tmp_path, test_kinds, test_notes, message
+):
+    written(tmp_path / "table" / "train.parquet", [0, 1] * 3)
+    test = written(tmp_path / "table" / "test.parquet", test_kinds or [0, 1] * 3, notes=test_notes)
+    if test_kinds is None:
+        pq.write_table(pq.read_table(test).drop_columns("kind"), test)
+    with pytest.raises(UserError, match=message):
+        prepare(config(tmp_path / "table", image_column="jpg", label_column="kind"))
+
+
 def beside(folder, names):
     """A table whose images lie in files, which it names relative to itself."""
     images = pictures(COUNT)
@@ -174,6 +193,16 @@ def test_images_that_a_table_names_are_read_relative_to_it(home, config, tmp_pat
 def test_images_that_a_table_names_by_absolute_paths_are_read_too(home, config, tmp_path):
     table, images = beside(tmp_path / "source", [tmp_path / "far" / f"{number}.png" for number in range(COUNT)])
     np.testing.assert_array_equal(prepare(config(table, test_split="train")).images("train"), images)
+
+
+def test_images_that_a_column_of_text_names_are_read_and_belong_to_the_content(home, config, tmp_path):
+    _, images = beside(tmp_path, [f"images/{number}.png" for number in range(COUNT)])
+    cells = [f"images/{number}.png" for number in range(COUNT)]
+    settings = config(written(tmp_path / "texts.parquet", [0, 1] * 3, cells, names_of(["a", "b"])), test_split="train")
+    first = prepare(settings)
+    np.testing.assert_array_equal(first.images("train"), images)
+    (tmp_path / "images" / "0.png").write_bytes(png(255 - images[0, 0]))
+    assert prepare(settings).path != first.path
 
 
 @pytest.mark.parametrize("as_folder", [True, False])
