@@ -269,6 +269,17 @@ def test_weights_of_another_type_or_with_others_beside_are_refused(exported):
             load_sampler(folder)
 
 
+def test_weights_that_are_no_numbers_are_refused(exported):
+    weights = exported[0] / "weights.safetensors"
+    tensors = load_file(weights)
+    name = next(name for name, _ in exported[1].module.named_parameters())
+    tensors[name].view(-1)[-1] = float("nan")
+    save_file(tensors, weights)
+    described(exported[0], info={"weights_sha256": sha256_of_file(weights)})
+    with pytest.raises(UserError, match=f"holds NaN or infinity in {name}"):
+        load_sampler(exported[0])
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_a_sampler_loads_without_the_rest_of_its_method_and_draws_the_same(name, tmp_path):
     config = tiny_config(name)
