@@ -393,7 +393,8 @@ def load_sampler(folder: str | Path, device: str | torch.device = "cpu") -> Trai
 def take_weights(module: nn.Module, tensors: dict[str, Tensor], file: Path) -> None:
     """Make these tensors the parameters and buffers of a module on the meta device.
 
-    UserError, before anything is allocated, where names, shapes or types are those of another module.
+    UserError, before anything is allocated, where names, shapes or types are those of another module, and where a
+    parameter is not finite: all images would be black.
     """
     expected = module.state_dict()
     for name in expected | tensors:
@@ -403,6 +404,9 @@ def take_weights(module: nn.Module, tensors: dict[str, Tensor], file: Path) -> N
                 f"{file} does not fit the config.json beside it: of {shown(name)} there is {found}, and the method "
                 f"needs {needed}; restore both, or export the run anew with genlib train."
             )
+    for name, _ in module.named_parameters():
+        if not tensors[name].isfinite().all():
+            raise UserError(f"{file} holds NaN or infinity in {name}; restore an earlier export, or train anew.")
     # Copies, since safetensors' own tensors are views of the file, which may go away.
     module.load_state_dict({name: tensor.clone() for name, tensor in tensors.items()}, assign=True)
 

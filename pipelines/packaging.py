@@ -57,7 +57,8 @@ def example(sampler: TrainedSampler) -> pd.DataFrame | np.ndarray:
         return pd.DataFrame({"caption": [sampler.condition.sentence()]})
     if sampler.condition:
         return sampler.condition.example().numpy()
-    return pd.DataFrame({"count": [4], **({"label": ["0"]} if sampler.classes else {})})
+    label = {"label": [(sampler.label_names or ["0"])[0]]} if sampler.classes else {}
+    return pd.DataFrame({"count": [4], **label})
 
 
 def input_form(sampler: TrainedSampler) -> str:

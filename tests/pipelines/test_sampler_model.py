@@ -69,8 +69,6 @@ def test_without_labels_they_are_the_seeds(served):
         ({"count": np.array([], int)}, "no rows"),
         ({"label": ["owl"]}, "or none with a count; give rows with count and label"),
         ({"count": [1], "lable": ["owl"]}, "takes no lable; give rows with count and label"),
-        *(({"count": [count]}, r"count \(.*\) must be") for count in NO_COUNTS),
-        *(({"count": [1], "label": [label]}, "label .* is unknown.*; use 0 to 2, or a name") for label in NO_LABELS),
     ],
 )
 def test_what_cannot_be_drawn_is_refused_as_a_bad_request(served, rows, message):
@@ -79,27 +77,30 @@ def test_what_cannot_be_drawn_is_refused_as_a_bad_request(served, rows, message)
     assert error.value.get_http_status_code() == 400
 
 
-@pytest.mark.parametrize(
-    "params",
-    [
-        *({"truncation": truncation} for truncation in (-1.0, float("nan"), float("inf"), 1e30, 1e-300, "1", True)),
-        *({"seed": seed} for seed in (-1, 2**63, 1.5, float("nan"), None, True, "1")),
-    ],
-)
-def test_seeds_and_truncations_that_are_none_are_refused_as_bad_requests(served, params):
-    with pytest.raises(MlflowException, match=next(iter(params))) as error:
-        served[0].predict(None, pd.DataFrame({"count": [1]}), params)
-    assert error.value.get_http_status_code() == 400
+def test_numbers_that_are_none_are_refused_as_bad_requests(served):
+    truncations = (-1.0, float("nan"), float("inf"), 1e30, 1e-300, "1", True)
+    bad = [
+        *(({"count": [count]}, {}, r"count \(.*\) must be") for count in NO_COUNTS),
+        *(({"count": [1], "label": [label]}, {}, "label .* is unknown.*; use 0 to 2") for label in NO_LABELS),
+        *(({"count": [1]}, {"truncation": truncation}, "truncation") for truncation in truncations),
+        *(({"count": [1]}, {"seed": seed}, "seed") for seed in (-1, 2**63, 1.5, float("nan"), None, True, "1")),
+    ]
+    for rows, params, message in bad:
+        with pytest.raises(MlflowException, match=message) as error:
+            served[0].predict(None, pd.DataFrame(rows), params)
+        assert error.value.get_http_status_code() == 400
 
 
 def test_the_signature_says_nothing_of_the_input_that_mlflow_would_convert():
-    labelled = SimpleNamespace(image_shape=(1, 8, 8), classes=3, condition=None)
+    labelled = SimpleNamespace(image_shape=(1, 8, 8), classes=3, condition=None, label_names=None)
     plain = SimpleNamespace(image_shape=(2,), classes=0, condition=None)
     assert signature_for(labelled).inputs is None and signature_for(plain).inputs is None
     assert [param.name for param in signature_for(plain).params.params] == ["seed", "truncation"]
     points = signature_for(plain).outputs.inputs[0]
     assert points.type == np.float32 and points.shape == (-1, 2)
-    assert list(example(labelled)) == ["count", "label"] and list(example(plain)) == ["count"]
+    assert example(labelled).to_dict("list") == {"count": [4], "label": ["0"]} and list(example(plain)) == ["count"]
+    labelled.label_names = ["1", "2", "10"]
+    assert example(labelled)["label"].tolist() == ["1"]
     assert input_form(labelled) == "rows with a count, and a label (its name) or none"
     assert input_form(plain) == "rows with a count"
 
