@@ -54,7 +54,9 @@ def parsed_override(override: str) -> tuple[str, Any]:
         return checked_key(key.strip()), read_yaml(value)
     except NOT_YAML as error:
         raise UserError(
-            one_line(f"--set {shortened(key)}: {quoted(value)} is no YAML value: {shortened(str(error))}.")
+            one_line(
+                f"--set {shortened(key)}: {quoted(value)} cannot be read as a YAML value: {shortened(str(error))}."
+            )
         ) from error
 
 
@@ -134,6 +136,10 @@ def describe(model: type[BaseModel], problem: Any) -> str:
     message = problem["msg"].removeprefix("Value error, ")
     if kind == "value_error":
         return message if not key or key in message else f"{key}: {message}"
+    if kind in ("model_type", "model_attributes_type"):
+        choices = [choice.model_fields["name"].default for choice in choices_of(section.model_fields.get(keys[-1]))]
+        how = f"write one such as {{name: {choices[0]}}}" if choices else "write its keys, or leave it out"
+        return f"{key} is {given}, but it must be a section; {how}"
     remedy = f"; {REMEDIES[kind]}" if kind in REMEDIES else ""
     if kind == "string_type" and isinstance(problem["input"], bool | int | float):
         remedy = "; write it in quotes"

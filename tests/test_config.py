@@ -1,6 +1,7 @@
 from pathlib import Path
 
 import pytest
+import yaml
 
 from genlib.config import RunConfig, load_config, to_yaml
 from genlib.errors import UserError
@@ -20,6 +21,13 @@ def test_a_shipped_configuration_loads_and_opens_with_the_command_that_runs_it(p
 def test_a_configuration_written_out_reads_back_the_same(path, tmp_path):
     config = load_config(path)
     (tmp_path / "config.yaml").write_text(to_yaml(config))
+    assert load_config(tmp_path / "config.yaml") == config
+
+
+@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
+def test_a_configuration_that_was_saved_as_yaml_1_1_is_read_the_same(path, tmp_path):
+    config = load_config(path)
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False))
     assert load_config(tmp_path / "config.yaml") == config
 
 
@@ -79,7 +87,11 @@ BAD = {
         "registry.metric (bits_per_dim) needs a density over pixels",
     ),
     "inception without its file": (["evaluation.features=inception", "registry.metric=fid"], "inception_weights"),
-    "section that is a value": (["data=4"], "data is 4"),
+    "section that is a value": (["data=4"], "data is 4, but it must be a section; write its keys, or leave it out"),
+    "choice that is a value": (
+        ["method.network=dcgan"],
+        "'dcgan', but it must be a section; write one such as {name: m",
+    ),
     "override without a value": (["training.steps"], "must look like key=value"),
     "override below a value": (["training.steps=1", "training.steps.x=2"], "training.steps is a value, not a section"),
     "override that undoes another": (

@@ -20,6 +20,26 @@ BAD = {
     "halvings_divide_the_image_size": [
         ("vq_vae_digits", ["data.image_size=9"], "divisible by 2 to the power of method.downsamplings (1); use 8"),
     ],
+    "heads_share_the_width": [
+        (
+            "vq_vae_digits",
+            ["method.prior.heads=6"],
+            "must divide method.prior.width (64); use 2, or a width of 66",
+        ),
+        ("captions_digits", ["method.prior.heads=3"], "(3) must divide method.prior.width (128); use 1, or"),
+    ],
+    "patches_fit_the_image_size": [
+        (
+            "inpainting_gan_digits",
+            ["method.network.discriminator_layers=4"],
+            "method.network.discriminator_layers (4) cannot halve data.image_size (8) so often; use 3 or fewer",
+        ),
+        (
+            "inpainting_gan_digits",
+            ["method.discriminator_network={name: unet, discriminator_layers: 7}"],
+            "method.discriminator_network.discriminator_layers (7) cannot halve data.image_size (8) so often; use 3",
+        ),
+    ],
     "points_take_networks_for_vectors": [
         ("r3gan_ring8", ["method.network={name: dcgan}"], "is made of convolutions; use method.network={name: mlp}"),
         ("vq_vae_digits", ["data.source=ring8"], "vq_vae's convolutions need images"),

@@ -159,7 +159,7 @@ def load_config(path: str | Path, overrides: Sequence[str] | Mapping[str, Any] =
             one_line(f"configuration {name}: {reason}; name a YAML file, such as configs/vae_digits.yaml.")
         ) from error
     except NOT_YAML as error:
-        raise UserError(one_line(f"configuration {path} is no YAML: {shortened(str(error), 400)}.")) from error
+        raise UserError(one_line(f"configuration {path} cannot be read: {shortened(str(error), 400)}.")) from error
     if not isinstance(content, dict):
         given = f"configuration {path} must hold sections such as data and method, not {quoted(content)}."
         raise UserError(one_line(given))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from math import gcd
 from typing import TYPE_CHECKING
 
 from genlib.config.launcher import nodes_share_the_processes
@@ -15,7 +16,7 @@ from genlib.config.methods import (
     VQVAEConfig,
 )
 from genlib.config.metric_rules import metric_is_measured
-from genlib.config.networks import STRIDED, DCGANConfig, NetworkConfig
+from genlib.config.networks import STRIDED, DCGANConfig, NetworkConfig, UNetConfig
 from genlib.sizes import doublings, nearest_sizes
 
 if TYPE_CHECKING:
@@ -52,6 +53,34 @@ def halvings_divide_the_image_size(config: RunConfig) -> str | None:
     return (
         f"data.image_size ({size}) must be divisible by 2 to the power of method.downsamplings "
         f"({method.downsamplings}); use {size // 2**method.downsamplings * 2**method.downsamplings}, or halve less."
+    )
+
+
+def heads_share_the_width(config: RunConfig) -> str | None:
+    """vq_vae's prior.heads divide prior.width."""
+    if not isinstance(config.method, VQVAEConfig):
+        return None
+    width, heads = config.method.prior.width, config.method.prior.heads
+    if width % heads == 0:
+        return None
+    return (
+        f"method.prior.heads ({heads}) must divide method.prior.width ({width}); use {gcd(heads, width)}, or a "
+        f"width of {-(-width // heads) * heads}."
+    )
+
+
+def patches_fit_the_image_size(config: RunConfig) -> str | None:
+    """unet's discriminator_layers halve the image, which must be 2 pixels or more before each."""
+    method, size = config.method, config.data.image_size
+    if not isinstance(method, GANConfig) or not isinstance(method.judging_network, UNetConfig):
+        return None
+    layers, most = method.judging_network.discriminator_layers, size.bit_length() - 1
+    if layers <= most:
+        return None
+    where = "network" if method.discriminator_network is None else "discriminator_network"
+    return (
+        f"method.{where}.discriminator_layers ({layers}) cannot halve data.image_size ({size}) so often; use {most} or "
+        "fewer."
     )
 
 
@@ -280,6 +309,8 @@ Rule = Callable[["RunConfig"], str | None]
 RULES: tuple[Rule, ...] = (
     strides_reach_the_image_size,
     halvings_divide_the_image_size,
+    heads_share_the_width,
+    patches_fit_the_image_size,
     points_take_networks_for_vectors,
     points_take_gaussian_likelihoods,
     only_images_are_stacked_or_binarized,

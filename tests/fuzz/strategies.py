@@ -9,10 +9,15 @@ import os
 from collections.abc import Iterator
 from copy import deepcopy
 from datetime import date, datetime
-from typing import Any
+from typing import Annotated, Any, Literal, get_args, get_origin
 
+from annotated_types import Ge, Le, Lt
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
+from pydantic import BaseModel
+
+from genlib.config import RunConfig
+from genlib.validation import choices_of, section_of
 
 TIMES = float(os.environ.get("GENLIB_FUZZ", "1"))
 LARGEST = 64  # of a size: what is tested is whether networks fit together, not whether memory suffices
@@ -103,6 +108,84 @@ def mutated(draw: st.DrawFn, original: Any, values: st.SearchStrategy[Any], keys
             case _ if holder:
                 holder[key] = draw(values)
     return content
+
+
+# Whole configurations, drawn from the types of their keys
+
+SMALL_SIZES = st.sampled_from([1, 2, 3, 4, 5, 6, 7, 8, 12, 16])
+IMAGE_SIZES = st.sampled_from([8, 9, 10, 12, 14, 16, 20, 24, 27, 28, 30, 32])
+# Keys whose values cost time or memory, and nothing else.
+SETTLED = {"steps", "latents", "compile", "cuda_graphs", "processes", "every", "mixture_components", "checkpoint"}
+
+
+@st.composite
+def drawn_section(draw: st.DrawFn, section: type[BaseModel]) -> dict[str, Any]:
+    """A section whose keys are left out, or have small values that their types allow."""
+    content: dict[str, Any] = {}
+    for name, field in section.model_fields.items():
+        if name == "name":
+            content[name] = field.default
+        elif name in SETTLED or (not field.is_required() and draw(st.integers(0, 9)) < 5):
+            continue
+        elif choices_of(field):
+            content[name] = draw(drawn_section(draw(st.sampled_from(choices_of(field)))))
+        elif section_of(field):
+            content[name] = draw(drawn_section(section_of(field)))
+        else:
+            least = next((limit.ge for limit in field.metadata if isinstance(limit, Ge)), 0)
+            is_share = any(
+                isinstance(limit, Lt | Le) and getattr(limit, "lt", 1) == 1 == getattr(limit, "le", 1)
+                for limit in field.metadata
+            )
+            if (value := draw(values_of(field.annotation, least, 0.5 if is_share else 2.0))) is not None:
+                content[name] = value
+    return content
+
+
+def values_of(annotation: Any, least: float, most: float = 2.0) -> st.SearchStrategy[Any]:
+    """Small values of a key's type; None to leave it out."""
+    kinds = [kind for kind in get_args(annotation) if kind is not type(None)]
+    if get_origin(annotation) is Annotated:
+        return values_of(kinds[0], 1)
+    if get_origin(annotation) is Literal:
+        return st.sampled_from(kinds)
+    if get_origin(annotation) is list:
+        return st.lists(values_of(kinds[0], 1), min_size=1, max_size=3)
+    if kinds:
+        return values_of(kinds[0], least, most)
+    if annotation is bool:
+        return st.booleans()
+    if annotation is int:
+        return SMALL_SIZES.map(lambda size: max(size, int(least)))
+    if annotation is float:
+        return st.sampled_from([0.0, 0.25, 0.5, 2.0]).map(lambda number: min(max(number, least), most) or None)
+    return st.none()
+
+
+@st.composite
+def drawn_run(draw: st.DrawFn) -> dict[str, Any]:
+    """A configuration of any method, networks, condition and data; many go together, and the rest is refused."""
+    data = {"source": draw(st.sampled_from(["digits", "digits", "digits", "ring8"])), "image_size": draw(IMAGE_SIZES)}
+    data["channels"] = draw(st.sampled_from([1, 3]))
+    points = data["source"] == "ring8"
+    if not points:
+        data["binarize"] = draw(st.sampled_from(["none", "none", "none", "draw"]))
+    content = {
+        name: draw(drawn_section(draw(st.sampled_from(choices_of(RunConfig.model_fields[name])))))
+        for name in ("method", "condition")
+        if name == "method" or draw(st.booleans())
+    }
+    if content.get("condition", {}).get("name") == "caption":
+        data |= {"scenes": 20, "image_size": draw(st.sampled_from([27, 28, 30, 32, 48]))}
+    parts = draw(st.sampled_from([None, 1, 2, 4]))
+    training = {"batch_size": draw(SMALL_SIZES) * (parts or 1), "micro_batches": parts}
+    training["channels_last"] = draw(st.booleans())
+    return content | {
+        "data": data,
+        "training": training,
+        "evaluation": {"features": "points" if points else "random"},
+        "registry": {"model": "m", "metric": "fd_points" if points else "fd_random"},
+    }
 
 
 def is_small(content: Any) -> bool:

@@ -8,22 +8,34 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 import yaml
 from hypothesis import example, given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
-from genlib.conditions import build_condition
+from genlib.conditions import Captions, PartOfImage, build_condition
 from genlib.config import RegistryConfig, RunConfig, load_config
 from genlib.errors import UserError
 from genlib.home import runs_folder
-from genlib.methods import Method, build_method
+from genlib.methods import Batch, Method, build_method
 from genlib.networks.base import DataSpec
 from genlib.training.run_folder import new_run_name
 from tests.conftest import CONFIGS
 from tests.family import NAMES, tiny_config
 from tests.fuzz.command import called, is_one_line
-from tests.fuzz.strategies import ANYTHING, JSON_LEAVES, KEYS, TEXTS, corrupted, examples, is_small, mutated, places
+from tests.fuzz.strategies import (
+    ANYTHING,
+    JSON_LEAVES,
+    KEYS,
+    TEXTS,
+    corrupted,
+    drawn_run,
+    examples,
+    is_small,
+    mutated,
+    places,
+)
 
 VALID = (CONFIGS / "vae_digits.yaml").read_bytes()
 BROKEN = [
@@ -120,6 +132,40 @@ def test_a_configuration_that_is_taken_can_be_built(content: dict[str, Any]) -> 
     shape = (2,) if config.data.is_points else (config.data.channels, size, size)
     spec = DataSpec(shape, classes=3, rows=100, condition=build_condition(config.condition, shape))
     assert isinstance(build_method(config.method, spec), Method)
+
+
+@given(drawn_run())
+@examples(60)
+def test_a_configuration_of_anything_that_is_taken_can_be_built_and_trained(content: dict[str, Any]) -> None:
+    try:
+        config = RunConfig.model_validate(content)
+    except ValidationError:
+        return
+    begin_training(config)
+
+
+def begin_training(config: RunConfig) -> None:
+    """A forward and a backward pass of every phase, on a micro-batch of noise; and samples."""
+    shape = (2,) if config.data.is_points else (config.data.channels, *2 * [config.data.image_size])
+    condition = build_condition(config.condition, shape, ["a", "b", "c"])
+    torch.manual_seed(0)
+    method = build_method(config.method, DataSpec(shape, 3, 100, condition)).train()
+    layout = torch.channels_last if config.training.channels_last else torch.contiguous_format
+    method.to(memory_format=layout)
+    images = config.training.batch_size // config.training.parts
+    batch = Batch(2 * torch.rand(images, *shape) - 1, torch.randint(3, (images,)))
+    if isinstance(condition, Captions):
+        batch = batch._replace(labels=condition.example().expand(images, -1))
+    elif isinstance(condition, PartOfImage):
+        batch = batch._replace(context=condition.context(batch.images, torch.Generator().manual_seed(0)))
+    method.begin_step(0)
+    for phase in method.phases:
+        losses = method.loss(phase.name, batch)
+        losses["total"].backward()
+        method.after_update(phase.name, {key: value for key, value in losses.items() if value.dim()})
+    sampler = method.model.sampler.eval()
+    with torch.no_grad():
+        assert sampler(torch.randn(images, sampler.latent_size), batch.given).shape == batch.images.shape
 
 
 # Names of files
