@@ -35,10 +35,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     def run() -> int:
         options = parser().parse_args(arguments)
+        if options.command is train:  # it has its own answer to signals, and its result is its run folder
+            return train(options)
         remark = "interrupted: nothing was written; evaluate again." if options.command is evaluate else "interrupted."
         with leaving_on_signals(remark):
             code: int = options.command(options)
-        return code if options.command is train else whole_output(code)  # a training's result is its run folder
+        return whole_output(code)
 
     return report_user_errors(run)
 

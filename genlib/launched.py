@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from genlib.errors import UserError
 
@@ -27,6 +29,18 @@ def check_launcher() -> None:
         )
     if "WORLD_SIZE" in os.environ and rank >= processes:
         raise UserError(f"RANK ({rank}) must be less than WORLD_SIZE ({processes}); {REMEDY}.")
+
+
+@contextmanager
+def launchers_environment() -> Iterator[None]:
+    """Inside, Accelerate reads the rest of the environment; UserError for a value that it does not understand."""
+    try:
+        yield
+    except ValueError as error:
+        raise UserError(
+            f"Accelerate does not understand the environment ({error}); mend or unset the variables ACCELERATE_* and "
+            "those of the launcher, such as OMPI_* and PMI_*."
+        ) from error
 
 
 def is_first_process() -> bool:

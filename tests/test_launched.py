@@ -3,7 +3,7 @@ import os
 import pytest
 
 from genlib.errors import UserError
-from genlib.launched import NUMBERS, TOGETHER, check_launcher, is_first_process
+from genlib.launched import NUMBERS, TOGETHER, check_launcher, is_first_process, launchers_environment
 
 WHOLE = {"RANK": "1", "LOCAL_RANK": "1", "WORLD_SIZE": "2", "MASTER_ADDR": "localhost", "MASTER_PORT": "29500"}
 
@@ -46,3 +46,9 @@ def test_variables_that_no_launcher_sets_are_refused_and_whoever_finds_them_spea
     with pytest.raises(UserError, match=message):
         check_launcher()
     assert is_first_process()
+
+
+def test_a_value_that_accelerate_does_not_understand_is_refused():
+    message = r"\(invalid truth value banana\); mend or unset the variables ACCELERATE_"
+    with pytest.raises(UserError, match=message), launchers_environment():
+        raise ValueError("invalid truth value banana")

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import re
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from genlib.errors import UserError
+from genlib.files import read_json
 
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
 WHAT_IT_TAKES = (
@@ -45,7 +45,7 @@ def read_config(folder: Path, weights: str) -> dict[str, Any]:
     if missing:
         raise UserError(f"the DINOv2 weights '{weights}' lack {' and '.join(missing)}; {WHAT_IT_TAKES}.")
     try:
-        config = json.loads((folder / CONFIG).read_text())
+        config = read_json(folder / CONFIG)
         kind, size = config["model_type"], config["hidden_size"]
     except (ValueError, KeyError, TypeError) as error:  # no JSON, or JSON of something else
         raise UserError(f"{folder / CONFIG} does not describe a DINOv2 model; {WHAT_IT_TAKES}.") from error

@@ -15,6 +15,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from genlib.host import keep_freed_memory
+from genlib.launched import launchers_environment
 from genlib.sampling import CHUNK
 from genlib.training.signals import Interrupted
 
@@ -26,7 +27,8 @@ def joined(cpu: bool) -> Iterator[tuple[Processes, torch.device]]:
     """Join the processes of torchrun or accelerate launch, if there are others, and leave what was joined here."""
     member = dist.is_available() and dist.is_initialized()
     # Process 0 may have a classifier to train while the others wait.
-    state = PartialState(cpu=cpu or not torch.accelerator.is_available(), timeout=timedelta(minutes=30))
+    with launchers_environment():
+        state = PartialState(cpu=cpu or not torch.accelerator.is_available(), timeout=timedelta(minutes=30))
     if state.device.type == "cpu":
         keep_freed_memory()
     try:

@@ -26,6 +26,8 @@ from genlib.data.prepare import prepare
 from genlib.errors import UserError
 from genlib.home import runs_folder
 from genlib.host import denormals_flushed, keep_freed_memory
+from genlib.interruption import leaving_on_signals
+from genlib.launched import launchers_environment
 from genlib.locks import held
 from genlib.methods.build import conditional
 from genlib.output import lost_lines
@@ -62,7 +64,8 @@ def train(
     if "TORCHELASTIC_RUN_ID" in os.environ:
         stop_with_parent()
     with denormals_flushed(), ExitStack() as stack:
-        dataset = prepare(config.data)
+        with leaving_on_signals("interrupted."):  # a dataset that is being made is cleaned up
+            dataset = prepare(config.data)
         refuse_impossible(config, dataset)
         if check:
             check(config, dataset)
@@ -123,15 +126,16 @@ def make_accelerator(config: RunConfig) -> Accelerator:
     """UserError where the machine has not what the configuration asks for."""
     # Accelerate has no name yet for the successor of this argument of DistributedDataParallel.
     warnings.filterwarnings("ignore", "`broadcast_buffers` is deprecated", FutureWarning)
-    accelerator = Accelerator(
-        cpu=config.training.device == "cpu" or not torch.accelerator.is_available(),
-        mixed_precision="bf16" if config.training.precision == "bf16" else "no",
-        kwargs_handlers=[
-            # Batch-norm statistics differ between processes and are not used: sending them around would be wasted.
-            DistributedDataParallelKwargs(broadcast_buffers=False, gradient_as_bucket_view=True),
-            InitProcessGroupKwargs(timeout=timedelta(seconds=config.training.timeout)),
-        ],
-    )
+    with launchers_environment():
+        accelerator = Accelerator(
+            cpu=config.training.device == "cpu" or not torch.accelerator.is_available(),
+            mixed_precision="bf16" if config.training.precision == "bf16" else "no",
+            kwargs_handlers=[
+                # Batch-norm statistics differ between processes and are not used: sending them around would be wasted.
+                DistributedDataParallelKwargs(broadcast_buffers=False, gradient_as_bucket_view=True),
+                InitProcessGroupKwargs(timeout=timedelta(seconds=config.training.timeout)),
+            ],
+        )
     kind, processes = accelerator.device.type, accelerator.num_processes
     if kind == "cpu":
         keep_freed_memory()

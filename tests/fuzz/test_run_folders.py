@@ -98,7 +98,7 @@ def damaged_content(draw: st.DrawFn, file: Path) -> bytes | None:
     content, share = file.read_bytes(), st.floats(0, 1, exclude_max=True)
     kinds = ["cut", "flip", "empty", "folder", "json", "junk", "flip"]
     if file.suffix in (".json", ".jsonl", ".yaml"):
-        kinds += ["altered"] * 10
+        kinds += ["altered"] * 10 + ["deep"]
     match draw(st.sampled_from(kinds)):
         case "cut":
             return content[: int(draw(share) * len(content))]
@@ -106,6 +106,9 @@ def damaged_content(draw: st.DrawFn, file: Path) -> bytes | None:
             return flip(content, draw(share), draw(st.integers(0, 7)))
         case "folder":
             return None
+        case "deep":  # more than Python's recursion can follow, or as much as it just can
+            depth = draw(st.sampled_from([100_000, 900]))
+            return b"[" * depth + b"]" * depth + b"\n"
         case "json":
             return json.dumps(draw(JSON)).encode() + b"\n"
         case "junk":
