@@ -48,6 +48,7 @@ def sample(
             samples are drawn of each.
     """
     environment.configure(by_worker=bool(runtime.deployment.id))
+    environment.check_mlflow_address()
     chosen = version_of(model, version)
     if condition is not None and labels is not None:
         raise UserError("labels and condition do not go together; give the one that the model takes.")
