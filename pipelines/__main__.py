@@ -20,12 +20,12 @@ from genlib.validation import parsed_override
 from pipelines import environment
 from pipelines.servers import MLFLOW_PORT, PREFECT_PORT, start_local_prefect
 
-SERVICES = {  # by the package whose exceptions tell of them
-    "mlflow": "MLflow",
-    "sqlalchemy": "MLflow's database",
-    "requests": "MLflow's server",
-    "prefect": "Prefect",
-    "httpx": "Prefect's server",
+SERVICES = {  # by the package whose exceptions tell of them, and the variable that has their address
+    "mlflow": ("MLflow", "MLFLOW_TRACKING_URI"),
+    "sqlalchemy": ("MLflow's database", "MLFLOW_TRACKING_URI"),
+    "requests": ("MLflow's server", "MLFLOW_TRACKING_URI"),
+    "prefect": ("Prefect", "PREFECT_API_URL"),
+    "httpx": ("Prefect's server", "PREFECT_API_URL"),
 }
 
 
@@ -48,7 +48,9 @@ def with_services(command: Callable[[], int]) -> int:
         package = type(error).__module__.partition(".")[0]
         if package not in SERVICES:
             raise
-        print(f"error: {SERVICES[package]} failed: {environment.reason_of(error)}", file=sys.stderr)
+        name, variable = SERVICES[package]
+        where = environment.redacted(os.environ.get(variable, ""))
+        print(f"error: {name} ({where}) failed: {environment.reason_of(error)}", file=sys.stderr)
         return 1
 
 

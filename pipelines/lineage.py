@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from shlex import quote
 
 from mlflow import MlflowClient
 from mlflow.entities.model_registry import ModelVersion
@@ -41,7 +42,7 @@ def lineage(name: str, number: str | None = None) -> str:
         "MLflow run": f"{run.run_id}: {page}",
         "flow run": tag("prefect.flow_run_id"),
         "run folder": folder_of(tag("run_folder")),
-        "again": f"python -m pipelines reproduce {name} {version.version}",
+        "again": f"python -m pipelines reproduce {quote(name)} {version.version}",
     }
     return "\n".join(f"{heading:<{WIDTH}}{text}" for heading, text in block.items())
 

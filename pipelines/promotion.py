@@ -7,6 +7,7 @@ import json
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from datetime import UTC, datetime
+from shlex import quote
 from typing import NamedTuple
 
 from filelock import FileLock
@@ -102,13 +103,13 @@ def rollback(name: str, leave: str | None = None) -> str:
         elif history and history[-1]["how"] == "rollback" and history[-1]["version"] == current:
             return (
                 f"{name}: champion is version {current} since {history[-1]['at']}, back from version "
-                f"{history[-1]['previous']}; nothing was changed. To leave it too: python -m pipelines rollback {name} "
-                f"--from {current}"
+                f"{history[-1]['previous']}; nothing was changed. To leave it too: python -m pipelines rollback "
+                f"{quote(name)} --from {current}"
             )
         target = former_champion(history, current, {str(version.version) for version in versions_of(client, name)})
         if target is None:
             raise UserError(
-                f"{name} has no former champion to go back to; use: python -m pipelines promote {name} VERSION"
+                f"{name} has no former champion to go back to; use: python -m pipelines promote {quote(name)} VERSION"
             )
         move = make_champion(client, model, target, "rollback")
     move.announce()
@@ -137,7 +138,7 @@ def make_champion(client: MlflowClient, model: RegisteredModel, version: str, ho
     if champion_of(after) != version or history_of(after) != history:
         raise UserError(
             f"another process changed the champion of {model.name} at the same time, without the lock (it is version "
-            f"{champion_of(after)} now): look at python -m pipelines compare {model.name}, and do it again."
+            f"{champion_of(after)} now): look at python -m pipelines compare {quote(model.name)}, and do it again."
         )
     return move
 

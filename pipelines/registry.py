@@ -12,7 +12,7 @@ from mlflow.exceptions import MlflowException
 
 from genlib.config import RegistryConfig
 from pipelines.decision import Decision
-from pipelines.gate import CHALLENGER, CHAMPION, challenge, differing, judge
+from pipelines.gate import CHALLENGER, CHAMPION, challenge, differing, has, judge
 from pipelines.packaging import log_sampler
 from pipelines.promotion import Move, make_champion, registry_lock
 from pipelines.queries import versions_of
@@ -156,9 +156,12 @@ def decide(
 
 
 def known_rival(client: MlflowClient, config: RegistryConfig, name: str, candidate: Scores) -> Rival | None:
-    """As it was judged when it was registered; None where that was in another way than the candidate."""
+    """As it was judged when it was registered; None where that was in another way than the candidate, which matters
+    only if the candidate has a value to compare.
+    """
     scores = from_tags(client.get_model_version(config.model, name).tags)
-    return None if differing(config.metric, candidate, scores) else Rival(scores)
+    differs = has(candidate, config.metric) and differing(config.metric, candidate, scores)
+    return None if differs else Rival(scores)
 
 
 def rival_judged_again(

@@ -9,6 +9,7 @@ import tempfile
 from collections.abc import Callable
 from importlib.metadata import version as installed
 from pathlib import Path
+from shlex import quote
 
 import mlflow
 import torch
@@ -61,7 +62,8 @@ def reproduce(name: str, number: str, run_dir: Path | None, say: Callable[[str],
         status = folder.result().get("status", "failed")
         if ended.code != 0 or status != "finished":
             last = ended.blamed or (ended.tail or [""])[-1]
-            raise UserError(f"the training {status} (exit code {ended.code}: {last}); go on: --run-dir {folder.path}")
+            go_on = f"--run-dir {quote(str(folder.path))}"
+            raise UserError(f"the training {status} (exit code {ended.code}: {last}); go on: {go_on}")
         again = sampler_of(config, folder)
         verdict, same = compared(original / WEIGHTS, again / WEIGHTS)
     there, here = version.tags.get("device", "unknown"), device_of(folder.result())

@@ -52,6 +52,7 @@ def sample(
     """
     count, seed = whole(count, "count", 1), whole(seed, "seed")
     environment.configure(by_worker=bool(runtime.deployment.id))
+    environment.check_mlflow_address()
     chosen = version_of(model, version)
     if condition is not None and labels is not None:
         raise UserError("labels and condition do not go together; give the one that the model takes.")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from logging import Logger, LoggerAdapter
+from shlex import quote
 from typing import Any
 
 from prefect import get_run_logger, task
@@ -23,7 +24,7 @@ from pipelines import launchers, registry
 from pipelines.environment import reason_of
 from pipelines.launch import Ended, evaluate_command, run_process
 from pipelines.sync import register_run
-from pipelines.tracking import Mirror
+from pipelines.tracking import Mirror, sync_command
 
 
 class StageFailed(Exception):
@@ -98,7 +99,7 @@ def train(config: RunConfig, folder: RunFolder, mirror: Mirror, devices: dict[st
     if status == "preempted":
         raise Preempted(
             f"training was told to stop at step {result['step']} and saved a checkpoint; "
-            f"go on from it with --run-dir {folder.path}"
+            f"go on from it with --run-dir {quote(str(folder.path))}"
         )
     if ended.code != 0 or status != "finished":
         where = f" at step {result['step']}" if "step" in result else ""
@@ -145,8 +146,7 @@ def register(config: RunConfig, folder: RunFolder, mirror: Mirror, devices: dict
         raise
     except Exception as error:
         raise StageFailed(
-            f"MLflow did not take the model ({reason_of(error)}); once it is back, python -m pipelines sync "
-            f"{folder.path} registers it."
+            f"MLflow did not take the model ({reason_of(error)}); once it is back, {sync_command(folder)} registers it."
         ) from None
     get_run_logger().info(
         "%s version %s is %s: %s", config.registry.model, registered.version, registered.standing, registered.reason

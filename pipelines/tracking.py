@@ -115,7 +115,7 @@ class Mirror:
         self.ledger.complete = self._attempt("all of the run", send) and self.ledger.to_register is None
         self.ledger.write(self.folder)
         if not self.ledger.complete:
-            self.warn(f"once MLflow is back, send what is missing: python -m pipelines sync {self.folder.path}")
+            self.warn(f"once MLflow is back, send what is missing: {sync_command(self.folder)}")
         return self.ledger.complete
 
     def _attempt(self, what: str, send: Callable[[], None], silent: bool = False) -> bool:
@@ -192,6 +192,10 @@ class Mirror:
         finite = [metric for metric in metrics if math.isfinite(metric.value)]  # SQL stores would alter the others
         for first in range(0, len(finite), METRICS_PER_BATCH):
             self.connect().log_batch(self.run_id, metrics=finite[first : first + METRICS_PER_BATCH])
+
+
+def sync_command(folder: RunFolder) -> str:
+    return f"python -m pipelines sync {shlex.quote(str(folder.path))}"
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from shlex import quote
 
 from mlflow import MlflowClient
 from mlflow.entities.model_registry import ModelVersion, RegisteredModel
@@ -78,5 +79,7 @@ def version_or_champion(client: MlflowClient, name: str, version: str | None) ->
     model = existing_model(client, name)
     chosen = version or champion_of(model)
     if chosen is None:
-        raise UserError(f"{name} has no champion; name a version: python -m pipelines compare {name} lists them.")
+        raise UserError(
+            f"{name} has no champion; name a version: python -m pipelines compare {quote(name)} lists them."
+        )
     return existing_version(client, name, chosen)

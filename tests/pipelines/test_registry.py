@@ -178,6 +178,13 @@ def test_the_decision_is_kept_in_tags_and_in_the_description_with_both_tables(
     assert first.tags["parent_version"] == "none" and "the first version" in first.description
 
 
+def test_a_model_that_was_deleted_begins_anew(add: Registrar, config: RunConfig) -> None:
+    add(1.0), add(2.0)
+    MlflowClient().delete_registered_model(config.registry.model)
+    assert registry.champion_version(config.registry.model) is None
+    assert add(3.0)[:2] == ("1", "champion")
+
+
 def test_a_report_is_given_the_champion_and_its_metrics_once_there_is_one(add: Registrar, config: RunConfig) -> None:
     assert registry.champion_for_report(config.registry.model) is None
     add(1.0)
