@@ -33,7 +33,7 @@ OF_POINTS: dict[str, Literal["lower", "higher"]] = {
     "reverse_kl_high_quality": "lower",
 }
 OF_MIXTURES = ("high_quality", "reverse_kl", "reverse_kl_high_quality")  # only where the data is one of Gaussians
-# Of samples of what is given of an image of the test split, beside that image.
+# Of samples for the condition of a held-out image, compared with that image.
 OF_CONDITIONS: dict[str, Literal["lower", "higher"]] = {
     "condition_psnr": "higher",
     "condition_ssim": "higher",

@@ -75,7 +75,7 @@ class Judge:
         images = dataset.manifest.counts
         self.neighbour_count = min(asked.samples, *(kept_of(images[part], panel.main.num_features) for part in PARTS))
         if thorough:
-            assert self.held_out  # which all processes compute together, and not the first alone where it is needed
+            _ = self.held_out  # all processes compute it together, before the first alone needs it
         labels = dataset.labels("train")
         self.data_shares: Tensor | None = None
         if thorough and panel.classify is not None and labels is not None:

@@ -136,6 +136,13 @@ def test_a_copy_of_a_training_image_that_occurs_twice_is_a_copy() -> None:
     assert authpct(torch.ones(9, 3), torch.zeros(4, 3)) == 0  # one image alone has no neighbour to be compared with
 
 
+def test_a_sample_as_far_from_a_training_image_as_that_one_is_from_its_neighbour_is_a_copy() -> None:
+    """dgm-eval: authentic only if the training image's neighbour is strictly nearer to it."""
+    train = torch.tensor([[0.0], [2.0], [10.0]])  # their mean is 4: no rounding
+    assert authpct(train, torch.tensor([[-2.0]])) == 0
+    assert authpct(train, torch.tensor([[-2.5]])) == 100
+
+
 def test_copies_of_training_images_are_found_and_honest_samples_are_not() -> None:
     train, held_out, fresh = points(0, 400, 8), points(1, 400, 8), points(2, 400, 8)
     honest, copied = memorization(train, held_out, fresh), memorization(train, held_out, train + 1e-3)

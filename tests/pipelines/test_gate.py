@@ -4,6 +4,8 @@ import statistics
 import pytest
 from scipy.stats import ttest_ind
 
+from pipelines.comparison import cell
+from pipelines.decision import Decision
 from pipelines.gate import Scores, judge, spread_of_seeds
 from pipelines.scores import as_tags, from_tags, is_current, scores_of
 
@@ -133,6 +135,15 @@ def test_an_evaluation_names_the_definitions_of_its_metrics_and_tags_keep_them()
     assert kept == found and kept.basis["definition of psnr"] == "2" and "definition of elbo" not in kept.basis
     assert is_current(kept, "elbo") and is_current(kept, "psnr")
     assert not is_current(kept._replace(basis={}), "psnr") and is_current(kept._replace(basis={}), "elbo")
+
+
+def test_tables_leave_out_or_mark_what_was_computed_under_an_earlier_definition() -> None:
+    former, now = scores(BASIS, psnr=30.0, elbo=-9.0), scores(BASIS | {"definition of psnr": "2"}, psnr=20.0, elbo=-8.0)
+    assert cell(former, "psnr") == "30 (earlier definition)" and cell(now, "psnr") == "20"
+    assert cell(former, "elbo") == "-9"
+    rows = Decision("elbo", 0.0, judge("elbo", 0.0, now, former), now, former, "1").markdown().splitlines()
+    assert [row for row in rows if row.startswith("| psnr")] == ["| psnr | 20 |  |  |  |  |"]
+    assert [row for row in rows if row.startswith("| elbo")] == ["| elbo | -8 |  | -9 |  |  |"]
 
 
 @pytest.mark.parametrize(
