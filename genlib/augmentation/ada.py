@@ -84,7 +84,7 @@ def moved(images: Tensor, p: Tensor) -> Tensor:
         @ translation(*(2 * fine_shift))
     )
     where = F.affine_grid(back[:, :2], [count, 1, height, width], align_corners=False)
-    # A penalty on the slope at `images` needs its second derivative, which torch has from 2.13 on.
+    # A penalty on the slope at `images` needs its second derivative, which torch 2.13 has and 2.10 has not.
     return F.grid_sample(images, where, "bilinear", "reflection", align_corners=False)
 
 
