@@ -155,10 +155,10 @@ class RunFolder:
 
     def _dataset_hash(self) -> str | None:
         """Of the data that the run began with, if that is known."""
-        if not self.dataset_file.exists():
-            return None
-        content = read_json(self.dataset_file)
-        return str(content["content_hash"]) if isinstance(content, dict) and "content_hash" in content else None
+        found = read_section(self.dataset_file).get("content_hash")
+        if found is not None and not isinstance(found, str):
+            raise Damaged(f"{self.dataset_file} is damaged (its content_hash is {found!r:.50}); restore it.")
+        return found
 
     def _is_ours(self, path: Path) -> bool:
         """What a run that was killed while it began may have left."""

@@ -10,9 +10,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from genlib.config import RunConfig
+from genlib.data.local import LocalSource
 from genlib.data.prepare import prepare
 from genlib.errors import UserError
+from genlib.sampling import load_sampler
+from genlib.training.train import train
 from tests.data.sources import hub_folder, pictures, png
+from tests.family import tiny_config
 
 COUNT = 6
 
@@ -227,8 +232,6 @@ def test_what_a_table_names_belongs_to_the_content(home, config, tmp_path, where
 
 
 def test_a_named_image_that_changes_while_it_is_read_is_noticed(home, config, tmp_path, monkeypatch):
-    from genlib.data.local import LocalSource
-
     table, images = beside(tmp_path / "source", [f"../elsewhere/{number}.png" for number in range(COUNT)])
     read = LocalSource.read
 
@@ -343,3 +346,14 @@ def test_types_that_a_readme_gives_are_those_that_datasets_reads(home, config, t
     assert found.manifest.label_names == ["7", "8", "9"]
     np.testing.assert_array_equal(found.images("train"), truth["train"][0])
     np.testing.assert_array_equal(found.labels("test"), truth["test"][1])
+
+
+def test_a_sampler_of_classes_whose_names_are_numbers_is_read_back(home, tmp_path):
+    folder = tmp_path / "table"
+    for split in ("train", "test"):
+        cells = [{"bytes": png(image), "path": None} for image in pictures(24)]
+        written(folder / f"{split}.parquet", [0, 1, 2] * 8, cells, names_of([7, 8, 9]))
+    content = tiny_config("cvae_digits").model_dump(mode="json")
+    content["data"]["source"] = str(folder)
+    assert train(RunConfig.model_validate(content), tmp_path / "run") == 0
+    assert load_sampler(tmp_path / "run" / "sampler").label_names == ["7", "8", "9"]
