@@ -21,6 +21,7 @@ from pipelines.store import check_sqlite, is_own, own_artifacts, own_database, s
 HEARTBEAT = 30  # seconds, Prefect's least; a flow run that is silent for three times as long counts as crashed
 NO_PROXY, LOOPBACK = ("no_proxy", "NO_PROXY"), ("127.0.0.1", "localhost")
 PREFECT_DATABASE = ("PREFECT_SERVER_DATABASE_CONNECTION_URL", "PREFECT_API_DATABASE_CONNECTION_URL")
+ENOUGH = 100  # bytes of an answer that tell whose it is
 DATABASE_PORTS = {"postgresql": 5432, "mysql": 3306, "mssql": 1433}
 
 
@@ -126,6 +127,8 @@ def check_servers(timeout: float = 5.0, mlflow_may_be_away: bool = False) -> Non
         if not mlflow_may_be_away:
             raise
         print(f"warning: {error} The run goes on meanwhile, and MLflow is told once it answers.", file=sys.stderr)
+        return
+    check_answers_as_mlflow(timeout)
 
 
 def check_mlflow_address() -> None:
@@ -152,6 +155,23 @@ def reach_mlflow(timeout: float = 5.0) -> None:
         check_database(str(address.hostname), address.port or DATABASE_PORTS[kind], timeout)
 
 
+def check_answers_as_mlflow(timeout: float = 5.0) -> None:
+    """UserError where the server that answers is another one than MLflow's."""
+    uri = os.environ["MLFLOW_TRACKING_URI"]
+    if not uri.startswith("http"):
+        return
+    question = f"{uri.rstrip('/')}/api/2.0/mlflow/experiments/get?experiment_id=0"
+    try:
+        answer = ask("MLFLOW_TRACKING_URI", uri, "start `mlflow server`", timeout, question)
+    except UserError:  # it has just gone away, and nobody knows whose server it was
+        return
+    if answer is not None and b'"experiment"' not in answer and b'"error_code"' not in answer:
+        raise UserError(
+            f"MLFLOW_TRACKING_URI ({redacted(uri)}) answers, and not as MLflow does; give the address of an "
+            "`mlflow server`, http://HOST:PORT, or unset it to work locally."
+        )
+
+
 def check_prefect(address: str, timeout: float) -> None:
     """UserError where no server answers, and where it answers as something else than Prefect's API."""
     parts = split("PREFECT_API_URL", address)
@@ -166,16 +186,17 @@ def check_prefect(address: str, timeout: float) -> None:
     )
 
 
-def ask(variable: str, address: str, remedy: str, timeout: float) -> bytes | None:
-    """The beginning of what a server answers when it is asked for its health; None for a refusal.
+def ask(variable: str, address: str, remedy: str, timeout: float, question: str | None = None) -> bytes | None:
+    """The beginning of what a server answers to a question, by default for its health; None for a refusal.
 
     Any answer will do: what is asked is whether a server is there, so that only one that is not is a UserError.
     """
     try:
-        with urllib.request.urlopen(f"{address.rstrip('/')}/health", timeout=timeout) as answer:  # noqa: S310 - http
-            return answer.read(100)
+        question = question or f"{address.rstrip('/')}/health"
+        with urllib.request.urlopen(question, timeout=timeout) as answer:  # noqa: S310 - http, as was checked
+            return answer.read(ENOUGH)
     except urllib.error.HTTPError as error:
-        return b"" if error.code == HTTPStatus.NOT_FOUND else None
+        return error.read(ENOUGH) if error.code == HTTPStatus.NOT_FOUND else None
     except (OSError, ValueError, HTTPException) as error:
         reason = getattr(error, "reason", error)
         raise UserError(

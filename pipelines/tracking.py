@@ -25,7 +25,14 @@ from genlib.data.folder import DatasetFolder
 from genlib.errors import UserError
 from genlib.evaluation.measures import deviations_of, floors_of, values_of
 from genlib.training.run_folder import RunFolder
-from pipelines.environment import artifact_root, check_mlflow_address, reach_mlflow, reason_of, redacted
+from pipelines.environment import (
+    artifact_root,
+    check_answers_as_mlflow,
+    check_mlflow_address,
+    reach_mlflow,
+    reason_of,
+    redacted,
+)
 from pipelines.ledger import Ledger, Status, begin_ledger
 from pipelines.provenance import processor_name
 from pipelines.queries import runs_tagged
@@ -248,6 +255,7 @@ def check_store(model: str) -> None:
         reach_mlflow()
     except UserError:
         return
+    check_answers_as_mlflow()
     try:
         existing_experiment(MlflowClient(), model)
     except UserError:

@@ -249,7 +249,7 @@ def test_a_description_that_cannot_be_is_refused_in_a_line(conditional, tmp_path
 
 
 def test_weights_are_compared_with_the_description_before_anything_is_allocated(exported):
-    """The generator would have terabytes of weights, and the discriminator as many."""
+    """The generator would have 70 TB of weights, and the discriminator as many."""
     method = json.loads((exported[0] / "config.json").read_text())["method"]
     method["network"] |= {"width": 2**16}
     method["latent_size"] = 2**16

@@ -138,6 +138,14 @@ def test_an_address_of_prefects_pages_is_answered_with_that_of_its_api(prefect: 
             environment.check_servers()
 
 
+def test_a_server_that_is_not_mlflow_is_refused_though_mlflow_may_be_away(prefect: str) -> None:
+    for address in (prefect, f"{prefect}/api/"):
+        os.environ["MLFLOW_TRACKING_URI"] = address
+        environment.configure()
+        with pytest.raises(UserError, match=f"{address}.* answers, and not as MLflow does"):
+            environment.check_servers(mlflow_may_be_away=True)
+
+
 def test_servers_of_this_machine_are_asked_without_a_proxy(prefect: str, closed_port: int) -> None:
     proxy = f"http://127.0.0.1:{closed_port}"
     os.environ |= {"http_proxy": proxy, "HTTP_PROXY": proxy, "NO_PROXY": "intern.example", "no_proxy": ""}
