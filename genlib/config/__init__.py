@@ -140,8 +140,12 @@ class RunConfig(Section):
         """Share of the train split that training leaves out, to choose the best checkpoint by; 0 where a checkpoint is
         chosen by samples alone, or none is.
         """
-        chosen = self.evaluation.every is not None and self.registry.metric in OF_HELD_OUT
-        return self.data.validation_fraction if chosen else 0.0
+        return self.data.validation_fraction if self.evaluation.every and self.chooses_by_held_out_images else 0.0
+
+    @property
+    def chooses_by_held_out_images(self) -> bool:
+        """Whether the gate's metric is computed on held-out images, or on samples that have them as conditions."""
+        return self.registry.metric in OF_HELD_OUT or self.condition.name not in ("none", "label")
 
 
 def load_config(path: str | Path, overrides: Sequence[str] | Mapping[str, Any] = ()) -> RunConfig:

@@ -64,7 +64,7 @@ class DataConfig(Section):
         ge=0,
         lt=1,
         description="Share of the train split that is not trained on but chooses the best checkpoint, where "
-        "evaluation.every is set and registry.metric is of held-out images; 0: the test split chooses",
+        "evaluation.every is set and registry.metric needs held-out images or a condition; 0: the test split chooses",
     )
 
     @property

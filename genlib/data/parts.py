@@ -9,7 +9,6 @@ import torch
 from torch import Tensor
 
 from genlib.config import RunConfig
-from genlib.config.metrics import OF_HELD_OUT
 from genlib.data.folder import DatasetFolder, Part
 from genlib.randomness import generator_for
 
@@ -51,7 +50,7 @@ def parts_of_train(config: RunConfig, rows: int) -> tuple[Tensor, Tensor]:
 
 def chosen_on(config: RunConfig, dataset: DatasetFolder) -> dict[str, Any]:
     """Which images choose the best checkpoint, as result.json names them; nothing where samples alone do."""
-    if config.registry.metric not in OF_HELD_OUT:
+    if not config.chooses_by_held_out_images:
         return {}
     part = choosing_part(config, dataset)
     used = min(config.evaluation.every_samples, len(part.rows))

@@ -9,7 +9,7 @@ from importlib.metadata import version
 from typing import Any
 
 from genlib.config import AutoencoderConfig, EvaluationConfig
-from genlib.config.metrics import DEFINITIONS, OF_HELD_OUT
+from genlib.config.metrics import DEFINITIONS
 from genlib.evaluation.held_out import HeldOut
 from genlib.evaluation.jury import Jury
 from genlib.evaluation.measures import Estimate, Findings, measured, numbers_only
@@ -149,13 +149,14 @@ def pixels_of(model: LatentVariableModel, test: HeldOut) -> str:
 
 def notes_of(run: RunFolder, asked: EvaluationConfig) -> list[str]:
     """What training found, or the method is, that a reader of the evaluation must know."""
-    method, result = run.config().method, run.result()
+    config, result = run.config(), run.result()
+    method = config.method
     note, best = result.get("note"), result.get("best", {})
     notes = [f"{note[0].upper()}{note[1:]}"] if note and asked.checkpoint == "last" else []
-    if asked.checkpoint == "best" and best.get("metric") in OF_HELD_OUT and best.get("split") != "validation":
+    if asked.checkpoint == "best" and config.chooses_by_held_out_images and best.get("split") != "validation":
         notes.append(
-            f"The checkpoint was chosen by {best['metric']} of test images, which judge it here too, so these figures "
-            "are optimistic; train anew with data.validation_fraction above 0."
+            f"The checkpoint was chosen by {best.get('metric')} with test images, which judge it here too, so these "
+            "figures are optimistic; train anew with data.validation_fraction above 0."
         )
     if isinstance(method, AutoencoderConfig) and method.latents == "normal":
         notes.append(
