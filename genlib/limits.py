@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import math
-import os
 import reprlib
 from numbers import Integral
-from pathlib import Path
 
+from genlib.capacity import free_memory, size
 from genlib.errors import UserError
 
 MOST_WHOLE = 2**63 - 1  # of a seed or a count: MLflow's type for them has 64 bits, with a sign
-CONTAINER_LIMIT = Path("/sys/fs/cgroup/memory.max")  # bytes, or "max"; Linux, cgroup v2
 
 
 def whole(value: object, name: str, least: int = 0, most: int = MOST_WHOLE) -> int:
@@ -43,21 +41,12 @@ def shown(value: object) -> str:
 
 
 def check_memory(count: int, shape: tuple[int, ...], name: str = "count") -> None:
-    """UserError where `count` samples of this shape, and a copy to be written, do not fit into the machine's memory."""
-    one = math.prod(shape) * (4 if len(shape) == 1 else 1)  # points are float32, pixels uint8
-    need, have = 2 * count * one, memory()
-    if need > have:
+    """UserError where `count` samples of this shape, and a copy to be written, do not fit into the free memory."""
+    one = 2 * math.prod(shape) * (4 if len(shape) == 1 else 1)  # points are float32, pixels uint8
+    free = free_memory()
+    if count * one > free:
         what = "points" if len(shape) == 1 else f"images of {'x'.join(map(str, shape))}"
         raise UserError(
-            f"{name} ({count}): so many {what} and a copy to be written need {need / 2**30:,.0f} GiB, and there are "
-            f"{have / 2**30:,.0f} GiB of memory; ask for {have // (2 * one)} at most, and again with another seed."
+            f"{name} ({count}): so many {what} and a copy to be written need {size(count * one)} of memory, and "
+            f"{size(free)} are free; ask for {free // one} at most, and again with another seed."
         )
-
-
-def memory() -> int:
-    """Bytes that this process may use at most: the machine's, or its container's."""
-    physical = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    try:
-        return min(physical, int(CONTAINER_LIMIT.read_text()))
-    except (OSError, ValueError):  # another system, or no limit
-        return physical

@@ -226,7 +226,7 @@ def test_a_condition_that_does_not_fit_is_refused(given_run, run_dir, capsys, tm
     assert "knows no captions" in refused(capsys, "sample", run_dir, "--complete", "a")
     array = ["--output", tmp_path / "all.npz"]
     for count in (2**40, 10**18):
-        assert "GiB of memory; ask for" in refused(capsys, "sample", run_dir, "--count", count, *array)
+        assert "are free; ask for" in refused(capsys, "sample", run_dir, "--count", count, *array)
     assert not list(tmp_path.glob("*grid*")) and not (tmp_path / "all.npz").exists()
 
 

@@ -9,7 +9,6 @@ from genlib.conditions import build_condition
 from genlib.config import DCGANConfig, GANConfig, MLPConfig, RegistryConfig, RunConfig
 from genlib.errors import UserError
 from genlib.files import sha256_of_file
-from genlib.limits import memory
 from genlib.methods import build_method
 from genlib.networks.base import DataSpec
 from genlib.sampling import (
@@ -170,19 +169,11 @@ def test_a_sampler_of_points_gives_points_and_shows_many():
 
 
 def test_more_images_than_memory_holds_are_refused_before_any_is_drawn(exported, monkeypatch):
-    monkeypatch.setattr("genlib.limits.memory", lambda: 2 * 64 * 10)
+    monkeypatch.setattr("genlib.limits.free_memory", lambda: 2 * 64 * 10)
     sampler = load_sampler(exported[0])
     assert len(sampler.images(10)) == 10
     with pytest.raises(UserError, match=r"count \(11\): so many images of 1x8x8 .* ask for 10 at most"):
         sampler.images(11)
-
-
-def test_a_container_s_limit_counts_as_memory(monkeypatch, tmp_path):
-    monkeypatch.setattr("genlib.limits.CONTAINER_LIMIT", tmp_path / "max")
-    whole_machine = memory()
-    for written, expected in (("4096\n", 4096), ("max\n", whole_machine), (f"{2**62}\n", whole_machine)):
-        (tmp_path / "max").write_text(written)
-        assert memory() == expected
 
 
 def test_seeds_that_differ_only_in_their_high_bits_give_other_latents():
