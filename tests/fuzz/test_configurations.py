@@ -135,7 +135,7 @@ def test_a_configuration_that_is_taken_can_be_built(content: dict[str, Any]) -> 
 
 
 @given(drawn_run())
-@examples(60)
+@examples(40)
 def test_a_configuration_of_anything_that_is_taken_can_be_built_and_trained(content: dict[str, Any]) -> None:
     try:
         config = RunConfig.model_validate(content)
