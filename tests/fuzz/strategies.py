@@ -180,7 +180,7 @@ def drawn_run(draw: st.DrawFn) -> dict[str, Any]:
         data["binarize"] = draw(st.sampled_from(["none", "none", "none", "draw"]))
     content = {
         name: draw(drawn_section(draw(st.sampled_from(choices_of(RunConfig.model_fields[name])))))
-        for name in ("method", "condition")
+        for name in ("condition", "method")
         if name == "method" or draw(st.booleans())
     }
     if content.get("condition", {}).get("name") == "caption":
