@@ -15,6 +15,7 @@ from annotated_types import Ge, Le, Lt
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from pydantic import BaseModel
+from pydantic.fields import FieldInfo
 
 from genlib.config import RunConfig
 from genlib.validation import choices_of, section_of
@@ -112,7 +113,7 @@ def mutated(draw: st.DrawFn, original: Any, values: st.SearchStrategy[Any], keys
 
 # Whole configurations, drawn from the types of their keys
 
-SMALL_SIZES = st.sampled_from([1, 2, 3, 4, 5, 6, 7, 8, 12, 16])
+SMALL_SIZES = st.sampled_from([1, 2, 3, 4, 5, 6, 8])
 IMAGE_SIZES = st.sampled_from([8, 9, 10, 12, 14, 16, 20, 24, 27, 28, 30, 32])
 # Keys whose values cost time or memory, and nothing else.
 SETTLED = {"steps", "latents", "compile", "cuda_graphs", "processes", "every", "mixture_components", "checkpoint"}
@@ -125,24 +126,31 @@ def drawn_section(draw: st.DrawFn, section: type[BaseModel]) -> dict[str, Any]:
     for name, field in section.model_fields.items():
         if name == "name":
             content[name] = field.default
-        elif name in SETTLED or (not field.is_required() and draw(st.integers(0, 9)) < 5):
+        elif name in SETTLED:
             continue
         elif choices_of(field):
             content[name] = draw(drawn_section(draw(st.sampled_from(choices_of(field)))))
         elif section_of(field):
             content[name] = draw(drawn_section(section_of(field)))
-        else:
-            least = next((limit.ge for limit in field.metadata if isinstance(limit, Ge)), 0)
-            is_share = any(
-                isinstance(limit, Lt | Le) and getattr(limit, "lt", 1) == 1 == getattr(limit, "le", 1)
-                for limit in field.metadata
-            )
-            if (value := draw(values_of(field.annotation, least, 0.5 if is_share else 2.0))) is not None:
-                content[name] = value
-    return content
+        elif is_size(field.annotation) or draw(st.booleans()):  # defaults of sizes are large
+            content[name] = draw(values_of(field.annotation, *limits_of(field)))
+    return {key: value for key, value in content.items() if value is not None}
 
 
-def values_of(annotation: Any, least: float, most: float = 2.0) -> st.SearchStrategy[Any]:
+def is_size(annotation: Any) -> bool:
+    return annotation is int or (get_origin(annotation) is list and get_args(annotation)[0] is not str)
+
+
+def limits_of(field: FieldInfo) -> tuple[float, float]:
+    """The least and the largest of the small values of a number."""
+    least = next((limit.ge for limit in field.metadata if isinstance(limit, Ge)), 0)
+    below = [
+        limit.le if isinstance(limit, Le) else limit.lt - 0.5 for limit in field.metadata if isinstance(limit, Le | Lt)
+    ]
+    return least, min(below, default=2.0)
+
+
+def values_of(annotation: Any, least: float, most: float = 16) -> st.SearchStrategy[Any]:
     """Small values of a key's type; None to leave it out."""
     kinds = [kind for kind in get_args(annotation) if kind is not type(None)]
     if get_origin(annotation) is Annotated:
@@ -156,7 +164,7 @@ def values_of(annotation: Any, least: float, most: float = 2.0) -> st.SearchStra
     if annotation is bool:
         return st.booleans()
     if annotation is int:
-        return SMALL_SIZES.map(lambda size: max(size, int(least)))
+        return SMALL_SIZES.map(lambda size: int(min(max(size, least), most)))
     if annotation is float:
         return st.sampled_from([0.0, 0.25, 0.5, 2.0]).map(lambda number: min(max(number, least), most) or None)
     return st.none()
@@ -172,7 +180,7 @@ def drawn_run(draw: st.DrawFn) -> dict[str, Any]:
         data["binarize"] = draw(st.sampled_from(["none", "none", "none", "draw"]))
     content = {
         name: draw(drawn_section(draw(st.sampled_from(choices_of(RunConfig.model_fields[name])))))
-        for name in ("method", "condition")
+        for name in ("condition", "method")
         if name == "method" or draw(st.booleans())
     }
     if content.get("condition", {}).get("name") == "caption":

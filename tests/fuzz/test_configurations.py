@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import torch
 import yaml
-from hypothesis import example, given
+from hypothesis import example, given, reject
 from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
@@ -134,13 +134,33 @@ def test_a_configuration_that_is_taken_can_be_built(content: dict[str, Any]) -> 
     assert isinstance(build_method(config.method, spec), Method)
 
 
+def run_with(data: dict[str, Any], condition: str, method: dict[str, Any]) -> dict[str, Any]:
+    judged = {"evaluation": {"features": "random"}, "registry": {"model": "m", "metric": "fd_random"}}
+    return judged | {
+        "data": data,
+        "condition": condition,
+        "method": method,
+        "training": {"batch_size": 2},
+    }
+
+
+SMALL_DIGITS = {"source": "digits", "image_size": 8, "channels": 1}
+SMALL_CODES = {"width": 4, "codes": 4, "code_size": 4, "downsamplings": 1}
+
+
 @given(drawn_run())
-@examples(60)
+@example(run_with(SMALL_DIGITS, "none", {"name": "vq_vae", **SMALL_CODES, "prior": {"width": 4, "heads": 3}}))
+@example(
+    run_with(
+        SMALL_DIGITS, "masked", {"name": "gan", "network": {"name": "unet", "width": 4, "discriminator_layers": 4}}
+    )
+)
+@examples(25)
 def test_a_configuration_of_anything_that_is_taken_can_be_built_and_trained(content: dict[str, Any]) -> None:
     try:
         config = RunConfig.model_validate(content)
     except ValidationError:
-        return
+        reject()  # and draw another
     begin_training(config)
 
 
