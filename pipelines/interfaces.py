@@ -14,6 +14,7 @@ import psutil
 
 from genlib.errors import UserError
 from genlib.files import write_json
+from pipelines.environment import redacted
 from pipelines.servers import (
     HOST,
     Ports,
@@ -108,7 +109,7 @@ def listener(port: int) -> str:
         for connection in psutil.net_connections("tcp"):
             if connection.status == psutil.CONN_LISTEN and connection.laddr.port == port and connection.pid:
                 command = " ".join(psutil.Process(connection.pid).cmdline())
-                return f" by process {connection.pid} ({textwrap.shorten(command, COMMAND_LENGTH)})"
+                return f" by process {connection.pid} ({textwrap.shorten(redacted(command), COMMAND_LENGTH)})"
     return ""
 
 

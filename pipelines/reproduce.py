@@ -46,7 +46,7 @@ def reproduce(name: str, number: str, run_dir: Path | None, say: Callable[[str],
     existing_model(client, name)
     version = existing_version(client, name, number)
     folder = RunFolder(run_dir or runs_folder() / f"reproduced-{new_run_name(name)}")
-    if ledger_file(folder).exists() or str(folder.path) == version.tags.get("run_folder"):
+    if ledger_file(folder).exists():
         raise UserError(f"{folder.path} is the folder of a run of the pipeline; name another --run-dir, or none.")
     with tempfile.TemporaryDirectory() as scratch:
         config_file = configuration_of(version, Path(scratch))

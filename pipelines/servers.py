@@ -79,8 +79,9 @@ class Ports(NamedTuple):
 
 def ui_ports() -> Ports:
     """The ports that `make ui` was given last in this GENLIB_HOME: links lead there."""
-    with suppress(OSError, ValueError, TypeError):
-        return Ports(**read_json(ports_file()))
+    with suppress(OSError, ValueError, TypeError, KeyError):
+        last = read_json(ports_file())
+        return Ports(int(last["mlflow"]), int(last["prefect"]))
     return Ports()
 
 

@@ -13,7 +13,7 @@ from genlib.errors import UserError
 from pipelines import interfaces
 from pipelines.interfaces import check_free
 from pipelines.links import version_page
-from pipelines.servers import HOST, Server, answers, free_port
+from pipelines.servers import HOST, Server, answers, free_port, ports_file, ui_ports
 
 
 @pytest.fixture
@@ -86,6 +86,8 @@ def test_links_and_the_next_time_have_the_ports_that_the_interfaces_were_given(
     assert version_page("m", "1").startswith(f"http://127.0.0.1:{port}/")
     interfaces.serve()
     assert served == [port, port]
+    ports_file().write_text('{"mlflow": "none"}')
+    assert ui_ports() == (5000, 4200)
 
 
 def test_servers_that_the_environment_names_are_shown_and_not_started(
