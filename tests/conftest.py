@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -12,6 +13,7 @@ import pytest
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")  # no test reaches for the network
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # tiny networks are faster so, also beside other work
+signal.signal(signal.SIGHUP, signal.SIG_DFL)  # else trainings under a suite that nohup started would ignore it too
 
 PROJECT = Path(__file__).parents[1]
 CONFIGS = PROJECT / "configs"
