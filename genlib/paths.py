@@ -25,6 +25,8 @@ def user_path(given: str) -> Path:
         path.lstat()
     except (FileNotFoundError, NotADirectoryError):
         pass
+    except ValueError as error:  # characters that no encoding has
+        raise UserError(f"the path {given!r} cannot be the name of a file ({error}); name another.") from error
     except OSError as error:
         remedy = "use a shorter name" if error.errno == errno.ENAMETOOLONG else "name another"
         shown = given if len(given) <= 100 else f"{given[:100]}..."

@@ -137,9 +137,10 @@ def describe(model: type[BaseModel], problem: Any) -> str:
     if kind == "value_error":
         return message if not key or key in message else f"{key}: {message}"
     if kind in ("model_type", "model_attributes_type"):
-        choices = [choice.model_fields["name"].default for choice in choices_of(section.model_fields.get(keys[-1]))]
+        field = section.model_fields.get(keys[-1]) if keys else None
+        choices = [choice.model_fields["name"].default for choice in choices_of(field)]
         how = f"write one such as {{name: {choices[0]}}}" if choices else "write its keys, or leave it out"
-        return f"{key} is {given}, but it must be a section; {how}"
+        return f"{key or 'the whole'} is {given}, but it must be a section; {how}"
     remedy = f"; {REMEDIES[kind]}" if kind in REMEDIES else ""
     if kind == "string_type" and isinstance(problem["input"], bool | int | float):
         remedy = "; write it in quotes"

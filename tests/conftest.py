@@ -49,7 +49,9 @@ def tiny() -> Callable[..., list[str]]:
 
     def arguments(method: str, *overrides: str) -> list[str]:
         quick = ["training.batch_size=16", "training.steps=10", "evaluation.every=null"]
-        settings = [*TINY[method], *quick, *overrides]
+        whole = any(override.startswith("method.network=") for override in overrides)
+        small = [setting for setting in TINY[method] if not (whole and setting.startswith("method.network."))]
+        settings = [*small, *quick, *overrides]
         return [str(FILES[method]), *(argument for setting in settings for argument in ("--set", setting))]
 
     return arguments

@@ -112,7 +112,6 @@ BAD = {
     "model with a colon": (["registry.model='a:b'"], "which MLflow and file systems take"),
     "model with a line break": (['registry.model="a\\nb"'], "which MLflow and file systems take"),
     "model of a long name": ([f"registry.model={'a' * 1000}"], "but string should have at most 100 characters"),
-    "source of no name": (["data.source=''"], "data.source is '', but string should have at least 1 character"),
 }
 
 

@@ -22,7 +22,6 @@ class DataConfig(Section):
 
     source: str = Field(
         "digits",
-        min_length=1,
         description=f"{', '.join(BUILT_IN)}, a Hugging Face hub name, or a local folder or Parquet file",
     )
     revision: str | None = Field(None, description="Commit, tag or branch of a hub dataset")

@@ -141,7 +141,7 @@ def test_tables_leave_out_or_mark_what_was_computed_under_an_earlier_definition(
     former, now = scores(BASIS, psnr=30.0, elbo=-9.0), scores(BASIS | {"definition of psnr": "2"}, psnr=20.0, elbo=-8.0)
     assert cell(former, "psnr") == "30 (earlier definition)" and cell(now, "psnr") == "20"
     assert cell(former, "elbo") == "-9"
-    rows = Decision("elbo", 0.0, judge("elbo", 0.0, now, former), now, former, "1").markdown().splitlines()
+    rows = Decision("elbo", 0.0, judge("elbo", 0.0, now, former), now, former, "1", "champion").markdown().splitlines()
     assert [row for row in rows if row.startswith("| psnr")] == ["| psnr | 20 |  |  |  |  |"]
     assert [row for row in rows if row.startswith("| elbo")] == ["| elbo | -8 |  | -9 |  |  |"]
 

@@ -74,8 +74,8 @@ def test_auto_that_does_not_share_out_the_batch_is_refused_in_one_line(gpus) -> 
 @pytest.mark.parametrize(
     ("override", "message"),
     [
-        ("training.processes=several", "'several' must be a whole number from 1 on, or auto"),
-        ("training.processes=0", "0 must be a whole number from 1 on, or auto"),
+        ("training.processes=several", "'several' must be a whole number from 1 to 100000, or auto"),
+        ("training.processes=0", "0 must be a whole number from 1 to 100000, or auto"),
         ("launcher.name=slrm", "did you mean 'slurm'?"),
         ("launcher={name: slurm, image: x}", "'launcher.image', which is one of kubernetes and not of slurm"),
         ("launcher={name: process, nodes: 2}", "'launcher.nodes', which is one of torchrun, slurm, kubernetes and not"),

@@ -112,6 +112,7 @@ def test_a_metric_that_the_data_cannot_give_is_refused_when_they_are_prepared(
 ) -> None:
     monkeypatch.setattr(tasks, "prepare_data", lambda *_, **__: dataset)
     monkeypatch.setattr(tasks, "check_counts", lambda *_: None)  # they are few
+    monkeypatch.setattr(tasks, "get_run_logger", lambda: logging.getLogger("test"))
     with pytest.raises(UserError, match=r"registry.metric \(fd_classifier\) needs a classifier of two classes"):
         tasks.prepare.fn(config)
 
