@@ -51,9 +51,11 @@ class DataConfig(Section):
     binarize: Literal["none", "fixed", "draw"] = Field(
         "none", description="Pixels become 0 or 1 with their grey value as probability: once, or at every draw"
     )
-    on_corrupt: Literal["error", "skip"] = Field("error", description="What an image that cannot be read leads to")
+    on_corrupt: Literal["error", "skip"] = Field(
+        "error", description="An image that cannot be read ends the preparation, or is left out"
+    )
     folders: Literal["splits", "classes", "ignored"] | None = Field(
-        None, description="What an image folder's top folders are; null: told by their names, refused where unclear"
+        None, description="Meaning of an image folder's top folders; null: by their names, refused where unclear"
     )
     max_pixels: int = Field(
         MAX_PIXELS, ge=64, le=2**31 - 1, description="Width times height of a source's image; a larger one is corrupt"
@@ -72,7 +74,7 @@ class DataConfig(Section):
 
     @property
     def request(self) -> dict[str, Any]:
-        """What the prepared folder depends on: training draws the validation part from the same folder."""
+        """The settings that the prepared folder depends on: training draws the validation part from the same folder."""
         return self.model_dump(mode="json", exclude={"validation_fraction"})
 
     @field_validator("channels", mode="before")

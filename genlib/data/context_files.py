@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import logging
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 import torch
@@ -12,13 +11,12 @@ from torch import Tensor
 
 from genlib.conditions import Captions, Condition, Masked
 from genlib.data.decode import FILTER, reason, upright_eight_bit
+from genlib.data.image_folder import without_others
 from genlib.data.local import IMAGE_SUFFIXES
 from genlib.errors import UserError
 
-log = logging.getLogger(__name__)
 ARRAY_SUFFIXES = {".npy", ".npz"}
 ARRAY = "images"  # the name of the array in an .npz with several
-MOST_NAMED = 5  # files that are left out
 OPAQUE = 128  # the least alpha of a pixel that counts as known
 
 
@@ -88,14 +86,9 @@ def pictures_of(path: Path, condition: Condition, resize: bool) -> np.ndarray:
 
 def images_in(folder: Path) -> list[Path]:
     """The images directly in a folder, by name; a warning counts and names what else there is."""
-    there = sorted(folder.iterdir())
-    files = [file for file in there if file.suffix.lower() in IMAGE_SUFFIXES and file.is_file()]
+    files = without_others((PurePosixPath(file.name) for file in folder.iterdir()), folder)
     if not files:
         raise UserError(f"{folder} holds no images ({', '.join(sorted(IMAGE_SUFFIXES))}); name another, or a file.")
-    if others := [file.name for file in there if file not in files]:
-        more = f" and {len(others) - MOST_NAMED} more" if len(others) > MOST_NAMED else ""
-        named = ", ".join(others[:MOST_NAMED]) + more
-        log.warning("%s: %d of %d are no image files and are left out: %s", folder, len(others), len(there), named)
     return files
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path, PurePosixPath
@@ -26,7 +27,9 @@ from genlib.data.sources import (
 )
 from genlib.errors import UserError
 
+log = logging.getLogger(__name__)
 NAMED = 5  # folders in a message
+NO_IMAGES = "files that are no images"
 
 
 def image_folder(listing: Listing, config: DataConfig) -> RawDataset:
@@ -41,15 +44,13 @@ def image_folder(listing: Listing, config: DataConfig) -> RawDataset:
             raise UserError(
                 f"data.{key} is '{column}', but {root} is a folder of images and has no columns; set data.{key}=null."
             )
-    names = names_of(listing)
-    images = [name for name in names if has_image_suffix(name) or is_image(root / name)]
-    others = sorted(set(names) - set(images))
+    images, others = images_and_others(names_of(listing), root)
     if not images:
         raise UserError(
             f"data.source {root} holds neither an image nor a table of images, but {counted(map(kind_of, others))} "
             f"(the first: {others[0]}); name a folder with images or Parquet files."
         )
-    beside = [left_out("files that are no images", others, kind_of)]
+    beside = [left_out(NO_IMAGES, others, kind_of)]
     nested = config.folders == "splits" or are_splits(images, config, root)
     splits = in_splits(images, root, beside) if nested else {"train": images}
     train, test = choose({name: (name, members) for name, members in splits.items()}, config)
@@ -75,6 +76,23 @@ def image_folder(listing: Listing, config: DataConfig) -> RawDataset:
         for name, members, classes in found
     ]
     return RawDataset(rows[0], rows[1] if test else None, label_names, [group for group in beside if group.count])
+
+
+def images_and_others(names: Iterable[PurePosixPath], root: Path) -> tuple[list[PurePosixPath], list[PurePosixPath]]:
+    """The files of a folder that are images by their suffix, or else by their contents, and the others, both sorted."""
+    images: list[PurePosixPath] = []
+    others: list[PurePosixPath] = []
+    for name in sorted(names):
+        (images if has_image_suffix(name) or is_image(root / name) else others).append(name)
+    return images, others
+
+
+def without_others(names: Iterable[PurePosixPath], root: Path) -> list[Path]:
+    """The images of a folder whose other files mean nothing: a warning counts and names these."""
+    images, others = images_and_others(names, root)
+    if images and others:
+        log.warning("%s", left_out(NO_IMAGES, others, kind_of).sentence(str(root)))
+    return [root / name for name in images]
 
 
 def rows_of(split: str, files: list[str], classes: list[str] | None, label_names: list[str] | None) -> Rows:

@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property, partial
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 import torch
@@ -19,6 +19,7 @@ from torch import Tensor
 
 from genlib.data.decode import reason
 from genlib.data.fingerprint import walk
+from genlib.data.image_folder import without_others
 from genlib.data.local import IMAGE_SUFFIXES
 from genlib.data.workers import cores
 from genlib.errors import UserError
@@ -126,7 +127,7 @@ def open_folder(path: Path, shape: Shape) -> ImageSet:
         names = sorted(name for name, _ in walk(str(path), "", ()))
     except OSError as error:
         raise UserError(f"{error.filename} cannot be read ({error.strerror}); mend or remove it.") from error
-    files = [path / name for name in names if Path(name).suffix.lower() in IMAGE_SUFFIXES]
+    files = without_others(map(PurePosixPath, names), path)
     if not files:
         raise UserError(f"{path} holds no images ({', '.join(sorted(IMAGE_SUFFIXES))}); name a folder with some.")
     with ThreadPoolExecutor(cores()) as threads:

@@ -51,11 +51,15 @@ def test_a_folder_is_read_chunk_by_chunk_in_the_order_of_its_names(shape: tuple[
     np.testing.assert_array_equal(images.chunk(1).numpy(), pixels[CHUNK:])
 
 
-def test_other_and_hidden_files_are_no_images(tmp_path: Path) -> None:
+def test_other_and_hidden_files_are_no_images_and_contents_decide_without_a_suffix(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     as_pillow(random_pixels(*GREY)).save(tmp_path / "a.png")
+    as_pillow(random_pixels(*GREY)).save(tmp_path / "b", "PNG")
     (tmp_path / ".a.png").write_bytes(b"hidden")
     (tmp_path / "notes.txt").write_text("not an image")
-    assert open_images(tmp_path, GREY).count == 1
+    assert open_images(tmp_path, GREY).count == 2
+    assert "files that are no images are left out, 1 in all (.txt: 1): notes.txt" in caplog.text
 
 
 @pytest.mark.parametrize("suffix", [".npz", ".npy"])
