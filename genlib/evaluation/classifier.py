@@ -36,6 +36,7 @@ RECIPE: dict[str, Any] = {
     "most_images": 150_000,  # over all epochs
     "seed": 0,
 }
+KEPT = ("network", "test_accuracy", "seconds", "most_images", "epochs", "seed")  # facts that provenance names
 
 
 class FeatureNetwork(nn.Module):
@@ -178,13 +179,16 @@ def classifier_extractor(dataset: DatasetFolder, folder: Path, device: torch.dev
     UserError if its weights are not those that were trained.
     """
     facts = read_json(folder / "extractor.json")
+    if not isinstance(facts, dict) or (missing := [key for key in (*KEPT, "weights_sha256") if key not in facts]):
+        what = "it holds no object" if not isinstance(facts, dict) else f"it has no {missing[0]}"
+        raise UserError(f"{folder / 'extractor.json'} is damaged ({what}); delete {folder} to train it again.")
     weights = folder / "weights.safetensors"
     if sha256_of_file(weights) != facts["weights_sha256"]:
         raise UserError(f"{weights} has changed since it was trained; delete {folder} to train it again.")
     task = task_of(dataset)
     classifier = new_classifier(task, dataset.manifest.shape[1], facts["seed"])
     classifier.load_state_dict(load_file(weights))
-    kept = {key: facts[key] for key in ("network", "test_accuracy", "seconds", "most_images", "epochs", "seed")}
+    kept = {key: facts[key] for key in KEPT}
     network = classifier.features if task.parts == 1 else EachChannel(classifier.features)
     extractor = Extractor("classifier", network, task.parts * NUM_FEATURES, facts["weights_sha256"], kept)
     return extractor.to(device), Decision(classifier.head, task.parts).requires_grad_(False).to(device)

@@ -6,6 +6,7 @@ import math
 from dataclasses import asdict
 from pathlib import Path
 
+from genlib.errors import UserError
 from genlib.evaluation.measures import Estimate
 from genlib.evaluation.reference import chunks_of, labels_of
 from genlib.evaluation.samples import Judge
@@ -19,7 +20,10 @@ def floor_of(judge: Judge, count: int) -> dict[str, Estimate]:
     file = floor_file(judge, count)
     kept = judge.processes.first(lambda: read_json(file) if file.exists() else None)
     if kept is not None:
-        return {name: Estimate(**estimate) for name, estimate in kept.items()}
+        try:
+            return {name: Estimate(**estimate) for name, estimate in kept.items()}
+        except (AttributeError, TypeError) as error:
+            raise UserError(f"{file} is damaged ({error}); delete it to judge the test images again.") from error
     rows = judge.held_out.rows
     chunk, labels = chunks_of(judge.dataset, "test", rows), labels_of(judge.dataset, "test", rows)
     floor = judge(chunk, count, "test images", labels, held_out=True).metrics

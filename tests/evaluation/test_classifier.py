@@ -26,7 +26,7 @@ from genlib.evaluation.classifier import (
 )
 from genlib.evaluation.extractors import build_panel
 from genlib.evaluation.processes import Processes
-from genlib.files import read_json, sha256_of_file
+from genlib.files import read_json, sha256_of_file, write_json
 
 CPU = torch.device("cpu")
 MakeDataset = Callable[..., DatasetFolder]
@@ -46,6 +46,16 @@ def test_the_digits_are_learnt_well_and_the_folder_says_how(
     assert facts["test_accuracy"] > 0.9
     assert facts["weights_sha256"] == sha256_of_file(folder / "weights.safetensors")
     assert {"seed", "epochs", "learning_rate", "most_images", "seconds"} <= facts.keys()
+
+
+@pytest.mark.parametrize(("content", "what"), [([], "no object"), ({"seed": 0}, "has no network")])
+def test_a_damaged_description_is_named(content: object, what: str, make_dataset: MakeDataset) -> None:
+    dataset = make_dataset()
+    folder = dataset.path / "extractor-1"
+    folder.mkdir()
+    write_json(folder / "extractor.json", content)
+    with pytest.raises(UserError, match=f"extractor.json is damaged .*{what}.* to train it again"):
+        classifier_extractor(dataset, folder, CPU)
 
 
 @pytest.mark.usefixtures("hasty")

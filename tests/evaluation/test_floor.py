@@ -7,9 +7,11 @@ from collections.abc import Callable
 import pytest
 
 from genlib.data.folder import DatasetFolder
+from genlib.errors import UserError
 from genlib.evaluation.floor import floor_file, floor_of
 from genlib.evaluation.processes import Processes
 from genlib.evaluation.samples import Judge
+from genlib.files import write_json
 from tests.evaluation.test_samples import judge_of, of_held_out
 
 MakeDataset = Callable[..., DatasetFolder]
@@ -23,6 +25,14 @@ def test_it_is_what_held_out_images_get_and_is_not_judged_again(
     assert {name: estimate.value for name, estimate in floor.items()} == of_held_out(judge)
     monkeypatch.setattr(Judge, "see", lambda *_: pytest.fail("judged again"))
     assert floor_of(judge_of(judge.dataset, alone, 300), 300) == floor
+
+
+@pytest.mark.parametrize("content", [[], {"precision": 3}, {"precision": {"values": 1}}])
+def test_a_floor_that_is_damaged_is_named(content: object, make_dataset: MakeDataset, alone: Processes) -> None:
+    judge = judge_of(make_dataset(), alone, 300)
+    write_json(floor_file(judge, 300), content)
+    with pytest.raises(UserError, match=r"floor-.*json is damaged .* delete it to judge"):
+        floor_of(judge, 300)
 
 
 def test_who_asks_for_something_else_gets_another(make_dataset: MakeDataset, alone: Processes) -> None:
