@@ -68,7 +68,7 @@ class Flow:
         raise AssertionError(f"it ended before it said {said!r}:\n{self.output}")
 
     def end(self) -> int:
-        self.output += self.process.communicate(timeout=120)[0]
+        self.output += self.process.communicate(timeout=240)[0]
         return self.process.returncode
 
     def kill(self) -> None:

@@ -74,7 +74,7 @@ class Training:
         ranks = {int(child.environ()["RANK"]): child for child in children if "RANK" in child.environ()}
         return [ranks[rank] for rank in sorted(ranks)]
 
-    def end(self, within: float = 60) -> int:
+    def end(self, within: float = 120) -> int:
         self.output += self.process.communicate(timeout=within)[0]
         return self.process.returncode
 
