@@ -14,7 +14,7 @@ from genlib.networks.transformer import Drawing
 from genlib.randomness import generator_for
 from genlib.sampling import TrainedSampler
 
-MOST_TEMPERATURE, MOST_GUIDANCE = 1e3, 1e3  # far beyond use; beyond float32's range, logits would be no numbers
+MOST_TEMPERATURE, MOST_GUIDANCE = 1e3, 1e3  # far beyond use; beyond float32's range, logits would be NaN or infinite
 MOST_CAPTIONS = 10_000  # that are completed at once: they are computed in one batch
 
 

@@ -14,6 +14,6 @@ LARGEST_RATE = 100.0  # of learning, or of weight decay
 
 
 class Section(BaseModel):
-    """Strict: text and truth values are no numbers, and numbers are no truth values; floats are finite."""
+    """Strict types: text and booleans are not read as numbers, nor numbers as booleans; floats are finite."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, strict=True)

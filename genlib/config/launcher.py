@@ -45,10 +45,10 @@ class SlurmLauncher(Section):
     nodes: int = Field(1, ge=1, le=MOST_NODES, description=NODES)
     restarts: int = Field(3, ge=0, le=10_000, description=RESTARTS)
     gpus: int = Field(0, ge=0, le=1024, description=GPUS)
-    partition: str | None = Field(None, pattern=WORD, description="Of Slurm; null: its default")
-    account: str | None = Field(None, pattern=WORD, description="Of Slurm, that the time is charged to")
+    partition: str | None = Field(None, pattern=WORD, description="Slurm partition; null: its default")
+    account: str | None = Field(None, pattern=WORD, description="Slurm account that the time is charged to")
     hours: float | None = Field(
-        None, ge=0.2, le=8784, description="Of one turn in the queue; null: the partition's limit"
+        None, ge=0.2, le=8784, description="Hours of one turn in the queue; null: the partition's limit"
     )
     options: list[Annotated[str, Field(pattern=r"^--\S[^\n]*$")]] = Field([], description="More of sbatch, each --a=b")
     setup: list[Annotated[str, Field(pattern=r"^[^\n]+$")]] = Field([], description="Shell lines before the training")
