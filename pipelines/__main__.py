@@ -12,13 +12,13 @@ from functools import partial
 from pathlib import Path
 
 from genlib.cli import add_configuration, configuration, report_user_errors, whole_output
+from genlib.config.overrides import parsed_override
 from genlib.errors import UserError
-from genlib.interruption import leave, stop_signals
-from genlib.paths import output_path, user_path
-from genlib.training.run_folder import RunFolder
-from genlib.validation import parsed_override
-from pipelines import environment
-from pipelines.servers import MLFLOW_PORT, PREFECT_PORT, start_local_prefect
+from genlib.runs.folder import RunFolder
+from genlib.runtime.interruption import leave, stop_signals
+from genlib.storage.paths import output_path, user_path
+from pipelines.servers import environment
+from pipelines.servers.local import MLFLOW_PORT, PREFECT_PORT, start_local_prefect
 
 SERVICES = {  # by the package whose exceptions tell of them, and the variable that has their address
     "mlflow": ("MLflow", "MLFLOW_TRACKING_URI"),
@@ -113,8 +113,8 @@ def run(options: argparse.Namespace) -> int:
         RunFolder(folder).make()
 
     def work() -> str:
-        from pipelines.demo import report
-        from pipelines.flow import retrain
+        from pipelines.flows.demo import report
+        from pipelines.flows.retrain import retrain
 
         summary = retrain(file, overrides, folder, not options.new, options.only_if_data_changed)
         return summary.get("unchanged") or report([summary])
@@ -124,7 +124,7 @@ def run(options: argparse.Namespace) -> int:
 
 def demo(options: argparse.Namespace) -> int:
     def work() -> str:
-        from pipelines.demo import demo
+        from pipelines.flows.demo import demo
 
         return demo()
 
@@ -132,7 +132,7 @@ def demo(options: argparse.Namespace) -> int:
 
 
 def gallery(options: argparse.Namespace) -> int:
-    from pipelines.gallery import gallery
+    from pipelines.flows.gallery import gallery
 
     print(gallery(), end="")
     return 0
@@ -144,7 +144,7 @@ def run_flows(work: Callable[[], str]) -> int:
     environment.check_servers(mlflow_may_be_away=True)
     leave_on_signals()
     server = start_local_prefect()
-    from pipelines.tasks import Preempted, StageFailed  # heavy: they load while the server starts
+    from pipelines.flows.tasks import Preempted, StageFailed  # heavy: they load while the server starts
 
     if server:
         server.wait_until_up()
@@ -165,7 +165,7 @@ def leave_on_signals() -> None:
 
 def promote(options: argparse.Namespace) -> int:
     connect()
-    from pipelines.promotion import promote
+    from pipelines.registry.promotion import promote
 
     print(promote(options.model, options.version))
     return 0
@@ -173,7 +173,7 @@ def promote(options: argparse.Namespace) -> int:
 
 def rollback(options: argparse.Namespace) -> int:
     connect()
-    from pipelines.promotion import rollback
+    from pipelines.registry.promotion import rollback
 
     print(rollback(options.model, options.leave))
     return 0
@@ -181,7 +181,7 @@ def rollback(options: argparse.Namespace) -> int:
 
 def compare(options: argparse.Namespace) -> int:
     connect()
-    from pipelines.comparison import compare
+    from pipelines.registry.comparison import compare
 
     print(compare(options.model))
     return 0
@@ -189,7 +189,7 @@ def compare(options: argparse.Namespace) -> int:
 
 def lineage(options: argparse.Namespace) -> int:
     connect()
-    from pipelines.lineage import lineage
+    from pipelines.registry.lineage import lineage
 
     print(lineage(options.model, options.version))
     return 0
@@ -198,7 +198,7 @@ def lineage(options: argparse.Namespace) -> int:
 def reproduce(options: argparse.Namespace) -> int:
     connect()
     leave_on_signals()
-    from pipelines.reproduce import reproduce
+    from pipelines.flows.reproduce import reproduce
 
     report, same = reproduce(options.model, options.version, options.run_dir, partial(print, flush=True))
     print(report)
@@ -207,7 +207,7 @@ def reproduce(options: argparse.Namespace) -> int:
 
 def sync(options: argparse.Namespace) -> int:
     connect()
-    from pipelines.sync import sync
+    from pipelines.flows.sync import sync
 
     lines = sync(options.run_dirs, lambda warning: print(f"warning: {warning}", file=sys.stderr))
     print("\n".join(lines) or "MLflow has everything.")
@@ -221,7 +221,7 @@ def deploy(options: argparse.Namespace) -> int:
     if options.slots is not None and options.slots < 1:
         raise UserError(f"--slots ({options.slots}) must be at least 1.")
     environment.check_servers(mlflow_may_be_away=True)
-    from pipelines.deploy import deploy
+    from pipelines.deploying.deploy import deploy
 
     print("\n".join(deploy(options.configs, options.pool, options.slots)))
     return 0
@@ -236,7 +236,7 @@ def connect() -> None:
 
 def ui(options: argparse.Namespace) -> int:
     connect()
-    from pipelines.interfaces import serve
+    from pipelines.servers.interfaces import serve
 
     serve(options.mlflow_port, options.prefect_port)
     return 0
@@ -244,7 +244,7 @@ def ui(options: argparse.Namespace) -> int:
 
 def relocate(options: argparse.Namespace) -> int:
     environment.configure()
-    from pipelines.store import relocate
+    from pipelines.servers.store import relocate
 
     print(relocate())
     return 0

@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from genlib.config import RunConfig
+from genlib.config.run import RunConfig
 from tests.conftest import CONFIGS
 
 NAMES = sorted(path.stem for path in CONFIGS.glob("*.yaml"))
@@ -69,7 +69,7 @@ def train_all(folder: Path) -> None:
 
     from torch import distributed
 
-    from genlib.data.prepare import prepare
+    from genlib.data.making.prepare import prepare
     from genlib.training.train import make_accelerator, on_main, open_run, train_in
 
     accelerator = make_accelerator(tiny_config(NAMES[0]))

@@ -20,8 +20,9 @@ from typing import Any
 import torch
 
 from genlib.cli import main
-from genlib.methods import Batch, Losses
-from genlib.training import checkpoint, trainer
+from genlib.models.base import Batch, Losses
+from genlib.training import trainer
+from genlib.training.state import checkpoint
 
 RANK = int(os.environ.get("RANK", "0"))
 

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from pipelines.servers import HOST, free_port
+from pipelines.servers.local import HOST, free_port
 
 SUPERUSER = "postgres"
 

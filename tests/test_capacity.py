@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from genlib.capacity import free_memory, free_of_machine, limits_of_cgroups, refuse_beyond_memory, size
-from genlib.config import DataConfig, load_config
-from genlib.data.prepare import prepare
+from genlib.config.data import DataConfig
+from genlib.config.load import load_config
+from genlib.data.making.prepare import prepare
 from genlib.errors import UserError
 from genlib.evaluation.preflight import check_memory
+from genlib.runtime.capacity import free_memory, free_of_machine, limits_of_cgroups, refuse_beyond_memory, size
 from tests.conftest import CONFIGS, FILES
 
 GIB = 2**30

@@ -8,15 +8,15 @@ import numpy as np
 import pytest
 import torch
 
-from genlib.conditions import Captions
+from genlib.conditions.captions import Captions
 from genlib.conditions.words import LENGTH, LOOKS, PLACES, RELATIONS, Said, Thing, Vocabulary, places_agree
-from genlib.config import DataConfig
+from genlib.config.data import DataConfig
 from genlib.data.context_files import read_contexts
 from genlib.data.folder import images_file, labels_file
-from genlib.data.prepare import prepare
-from genlib.data.scenes import EMPTY, looks_of, make_scenes, slant, thickness
+from genlib.data.making.prepare import prepare
+from genlib.data.making.scenes import EMPTY, looks_of, make_scenes, slant, thickness
 from genlib.errors import UserError
-from genlib.evaluation.reader import cut
+from genlib.evaluation.scoring.reader import cut
 
 DIGITS = [str(digit) for digit in range(10)]
 WORDS = Vocabulary(DIGITS)

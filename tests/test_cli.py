@@ -10,8 +10,8 @@ import torch
 from PIL import Image
 
 from genlib.cli import main
-from genlib.config import RunConfig
-from genlib.listing import listing, sections_below
+from genlib.config.reference import listing, sections_below
+from genlib.config.run import RunConfig
 from tests.conftest import PROJECT
 
 
@@ -157,7 +157,7 @@ def test_a_launchers_variable_that_is_no_number_is_refused(capsys, tiny, monkeyp
 
 
 def test_a_place_that_cannot_be_written_to_is_refused_before_any_work(capsys, tiny, tmp_path, monkeypatch):
-    monkeypatch.setattr("genlib.paths.tempfile.TemporaryFile", read_only)
+    monkeypatch.setattr("genlib.storage.paths.tempfile.TemporaryFile", read_only)
     monkeypatch.setattr("genlib.cli.load_config", None)
     for arguments in (
         ["train", *tiny("vae"), "--run-dir", tmp_path / "run"],
@@ -290,10 +290,13 @@ def test_captions_that_cannot_be_drawn_are_refused(caption_run, capsys):
 @pytest.fixture
 def labelled_run(tmp_path):
     """A run folder with nothing but the exported sampler of a conditional model of three classes."""
-    from genlib.config import GANConfig, MLPConfig, RegistryConfig, RunConfig
-    from genlib.methods import build_method
-    from genlib.networks.base import DataSpec
-    from genlib.sampling import TrainedSampler, export_sampler
+    from genlib.config.methods import GANConfig
+    from genlib.config.networks import MLPConfig
+    from genlib.config.run import RunConfig
+    from genlib.config.training import RegistryConfig
+    from genlib.layers.base import DataSpec
+    from genlib.methods.build import build_method
+    from genlib.sampling.trained import TrainedSampler, export_sampler
 
     method = GANConfig(network=MLPConfig(hidden_sizes=[8]), latent_size=3, conditioning="concat")
     config = RunConfig(method=method, registry=RegistryConfig(model="tiny"))

@@ -4,11 +4,12 @@ import torch
 from PIL import Image
 from torch.testing import assert_close
 
-from genlib.conditions import HOLES, LUMA, build_condition, lightness
-from genlib.config import GreyscaleCondition, LowResolutionCondition, MaskedCondition, NoCondition
+from genlib.conditions.build import build_condition
+from genlib.conditions.images import HOLES, LUMA, lightness
+from genlib.config.conditions import GreyscaleCondition, LowResolutionCondition, MaskedCondition, NoCondition
 from genlib.data.context_files import read_contexts
 from genlib.errors import UserError
-from genlib.pixels import to_uint8, to_unit
+from genlib.pixels.scale import to_uint8, to_unit
 
 CONDITIONS = {
     "low_resolution": LowResolutionCondition(factor=2),
@@ -218,7 +219,7 @@ def grey_pictures():
 
 @pytest.mark.parametrize("name", grey_pictures())
 def test_grey_pictures_are_read_as_prepare_reads_them(name, tmp_path):
-    from genlib.data.decode import decode
+    from genlib.data.making.decode import decode
 
     image, options = grey_pictures()[name]
     image.save(tmp_path / name, **options)
@@ -268,7 +269,7 @@ def test_a_hole_keeps_its_place_at_another_size_and_hides_its_colours(tmp_path):
 
 
 def test_a_picture_of_another_size_is_scaled_as_prepare_scales_it(tmp_path):
-    from genlib.data.decode import decode
+    from genlib.data.making.decode import decode
 
     save(tmp_path / "wide.png", np.random.default_rng(0).integers(0, 256, (40, 60), dtype=np.uint8))
     condition = build_condition(LowResolutionCondition(factor=2), (1, 16, 16))

@@ -3,7 +3,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from genlib.config import RunConfig, load_config, to_yaml
+from genlib.config.load import load_config, to_yaml
+from genlib.config.run import RunConfig
 from genlib.errors import UserError
 from tests.conftest import CONFIGS, FILES
 

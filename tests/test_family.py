@@ -13,16 +13,16 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from genlib.conditions import PartOfImage
+from genlib.conditions.images import PartOfImage
 from genlib.data.contexts import give_test_contexts
-from genlib.data.prepare import prepare
-from genlib.methods import Batch, build_method
-from genlib.methods.build import conditional
-from genlib.pixels import to_unit
-from genlib.sampling import load_sampler
-from genlib.training.checkpoint import finished_checkpoints, load_model
-from genlib.training.run_folder import RunFolder
+from genlib.data.making.prepare import prepare
+from genlib.methods.build import build_method, conditional
+from genlib.models.base import Batch
+from genlib.pixels.scale import to_unit
+from genlib.runs.folder import RunFolder
+from genlib.sampling.trained import load_sampler
 from genlib.training.settle import settle, spec_of
+from genlib.training.state.checkpoint import finished_checkpoints, load_model
 from genlib.training.train import train
 from tests.conftest import PROJECT
 from tests.family import NAMES, STEPS, tiny_config

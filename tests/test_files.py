@@ -6,10 +6,10 @@ import pytest
 
 from genlib.data.folder import MANIFEST, open_dataset
 from genlib.errors import UserError
-from genlib.files import Damaged, read_json
-from genlib.locks import owner_of
-from genlib.training.checkpoint import STATE, damage_of
-from genlib.training.run_folder import RunFolder
+from genlib.runs.folder import RunFolder
+from genlib.storage.files import Damaged, read_json
+from genlib.storage.locks import owner_of
+from genlib.training.state.checkpoint import STATE, damage_of
 
 
 @pytest.mark.parametrize("depth", [100_000, 900])

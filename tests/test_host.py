@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from genlib import host
+from genlib.runtime import host
 from tests.conftest import PROJECT
 
 PROGRAM = """

@@ -4,7 +4,7 @@ import signal
 import pytest
 
 from genlib.cli import report_user_errors
-from genlib.interruption import Left, leaving_on_signals, stop_signals
+from genlib.runtime.interruption import Left, leaving_on_signals, stop_signals
 
 NUMBERS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGHUP)
 

@@ -3,7 +3,7 @@ import os
 import pytest
 
 from genlib.errors import UserError
-from genlib.launched import NUMBERS, TOGETHER, check_launcher, is_first_process, launchers_environment
+from genlib.runtime.launched import NUMBERS, TOGETHER, check_launcher, is_first_process, launchers_environment
 
 WHOLE = {"RANK": "1", "LOCAL_RANK": "1", "WORLD_SIZE": "2", "MASTER_ADDR": "localhost", "MASTER_PORT": "29500"}
 

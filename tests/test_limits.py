@@ -10,10 +10,11 @@ import pytest
 from annotated_types import Ge, Gt, Le, Lt
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
-from genlib.config import RunConfig
-from genlib.config.base import Section
+from genlib.choices.fields import choices_of, section_of
+from genlib.choices.problems import validated
+from genlib.choices.section import Section
+from genlib.config.run import RunConfig
 from genlib.errors import UserError
-from genlib.validation import choices_of, section_of, validated
 
 
 def sections(section: type[BaseModel] = RunConfig) -> Iterator[type[BaseModel]]:

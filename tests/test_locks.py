@@ -10,9 +10,9 @@ import sys
 import pytest
 from filelock import FileLock
 
-from genlib import locks
 from genlib.errors import UserError
-from genlib.locks import held
+from genlib.storage import locks
+from genlib.storage.locks import held
 from tests.conftest import PROJECT
 
 HOLDER = """

@@ -11,10 +11,10 @@ from collections.abc import Callable
 
 import pytest
 
-from genlib import output
+from genlib.runtime import output
 from tests.conftest import PROJECT
 
-PROGRAM = "from genlib.output import lost_lines, protect_output; import sys; protect_output(); "
+PROGRAM = "from genlib.runtime.output import lost_lines, protect_output; import sys; protect_output(); "
 FULL = "/dev/full"
 needs_full = pytest.mark.skipif(not os.path.exists(FULL), reason="the device that is always full is Linux's")
 

@@ -4,8 +4,8 @@ from pathlib import Path
 import pytest
 
 from genlib.errors import UserError
-from genlib.home import home
-from genlib.paths import config_path, output_path, user_path
+from genlib.storage.home import home
+from genlib.storage.paths import config_path, output_path, user_path
 
 
 def test_the_home_directory_is_written_out(monkeypatch, tmp_path):

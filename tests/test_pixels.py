@@ -4,18 +4,8 @@ import torch
 from PIL import Image
 from torch.testing import assert_close
 
-from genlib.pixels import (
-    DARK_BLUE,
-    PALE_GREY,
-    binarized,
-    grid,
-    picture,
-    to_stored,
-    to_uint8,
-    to_unit,
-    write_npz,
-    write_png,
-)
+from genlib.pixels.pictures import DARK_BLUE, PALE_GREY, grid, picture, write_npz, write_png
+from genlib.pixels.scale import binarized, to_stored, to_uint8, to_unit
 
 
 def test_every_pixel_value_comes_back():

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from genlib.randomness import generator_for, seed_draws, seed_for, seed_wholly, stream_for
+from genlib.runtime.randomness import generator_for, seed_draws, seed_for, seed_wholly, stream_for
 
 CPU = torch.device("cpu")
 

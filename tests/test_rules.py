@@ -2,7 +2,9 @@
 
 import pytest
 
-from genlib.config import CONDITION_RULES, RULES, load_config
+from genlib.config.condition_rules import CONDITION_RULES
+from genlib.config.load import load_config
+from genlib.config.rules import RULES
 from genlib.errors import UserError
 from tests.conftest import CONFIGS
 

@@ -5,13 +5,15 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch.testing import assert_close
 
-from genlib.conditions import build_condition
-from genlib.config import DCGANConfig, GANConfig, MLPConfig, RegistryConfig, RunConfig
+from genlib.conditions.build import build_condition
+from genlib.config.methods import GANConfig
+from genlib.config.networks import DCGANConfig, MLPConfig
+from genlib.config.run import RunConfig
+from genlib.config.training import RegistryConfig
 from genlib.errors import UserError
-from genlib.files import sha256_of_file
-from genlib.methods import build_method
-from genlib.networks.base import DataSpec
-from genlib.sampling import (
+from genlib.layers.base import DataSpec
+from genlib.methods.build import build_method
+from genlib.sampling.trained import (
     CHUNK,
     TrainedSampler,
     draw_labels,
@@ -21,6 +23,7 @@ from genlib.sampling import (
     load_sampler,
     load_weights,
 )
+from genlib.storage.files import sha256_of_file
 from tests.family import NAMES, tiny_config
 
 CONFIG = RunConfig(method=GANConfig(network=DCGANConfig(width=4), latent_size=3), registry=RegistryConfig(model="tiny"))
@@ -169,7 +172,7 @@ def test_a_sampler_of_points_gives_points_and_shows_many():
 
 
 def test_more_images_than_memory_holds_are_refused_before_any_is_drawn(exported, monkeypatch):
-    monkeypatch.setattr("genlib.limits.free_memory", lambda: 2 * 64 * 10)
+    monkeypatch.setattr("genlib.sampling.requests.free_memory", lambda: 2 * 64 * 10)
     sampler = load_sampler(exported[0])
     assert len(sampler.images(10)) == 10
     with pytest.raises(UserError, match=r"count \(11\): so many images of 1x8x8 .* ask for 10 at most"):

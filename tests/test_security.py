@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from genlib.config import load_config
+from genlib.config.load import load_config
 from genlib.errors import UserError
-from pipelines.interfaces import mlflow_command
-from pipelines.servers import prefect_command
+from pipelines.servers.interfaces import mlflow_command
+from pipelines.servers.local import prefect_command
 from tests.conftest import CONFIGS, PROJECT
 
 SOURCES = [file for folder in ("genlib", "pipelines") for file in (PROJECT / folder).rglob("*.py")]

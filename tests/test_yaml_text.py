@@ -8,7 +8,7 @@ import time
 import pytest
 import yaml
 
-from genlib.yaml_text import LARGEST_TEXT, MOST_VALUES, NOT_YAML, read_yaml, write_yaml
+from genlib.config.yaml_text import LARGEST_TEXT, MOST_VALUES, NOT_YAML, read_yaml, write_yaml
 
 PLAIN = {
     **{"1:30": "1:30", "on": "on", "no": "no", "yes": "yes", "y": "y", "2024-01-01": "2024-01-01", "nan": "nan"},

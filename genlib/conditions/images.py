@@ -14,7 +14,7 @@ from torch import Tensor
 
 from genlib.conditions.base import Condition, Shape
 from genlib.errors import UserError
-from genlib.pixels import to_uint8, to_unit
+from genlib.pixels.scale import to_uint8, to_unit
 
 LUMA = (0.299, 0.587, 0.114)  # of red, green and blue (ITU-R BT.601, section 2.5.1), as Pillow's mode L has it
 GREY_LEVELS = 127.5  # of uint8, in a step of 1 on [-1, 1]

@@ -12,9 +12,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from genlib.errors import UserError
-from genlib.sizes import SCENE_SIDE
-from genlib.validation import did_you_mean
+from genlib.errors import UserError, did_you_mean
+from genlib.pixels.sizes import SCENE_SIDE
 
 SIDE, MOST = SCENE_SIDE, 3  # cells along a side of the frame; things in it
 END = "<end>"

@@ -13,10 +13,10 @@ from genlib.config.conditions import (
 )
 from genlib.config.methods import GANConfig, IWAEConfig, VAEConfig, VQVAEConfig
 from genlib.config.metrics import DISTANCES, OF_CAPTIONS, OF_CONDITIONS
-from genlib.sizes import SCENE_SIDE, SMALLEST_THING, scene_thing
+from genlib.pixels.sizes import SCENE_SIDE, SMALLEST_THING, scene_thing
 
 if TYPE_CHECKING:
-    from genlib.config import RunConfig
+    from genlib.config.run import RunConfig
 
 
 def image_given(config: RunConfig) -> str | None:

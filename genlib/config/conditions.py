@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field
 
-from genlib.config.base import Section
+from genlib.choices.section import Section
 
 
 class NoCondition(Section):

@@ -7,8 +7,8 @@ from typing import Any, Literal
 
 from pydantic import Field, field_validator
 
-from genlib.config.base import Section
-from genlib.sizes import MAX_PIXELS
+from genlib.choices.section import Section
+from genlib.pixels.sizes import MAX_PIXELS
 
 # Sources that are made here; every other name is a hub dataset or a path.
 POINTS = ("ring8", "grid25", "two_moons", "swiss_roll", "checkerboard", "pinwheel")

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
 
-from genlib.config.base import Section
+from genlib.choices.section import Section
 
 if TYPE_CHECKING:
-    from genlib.config import RunConfig
+    from genlib.config.run import RunConfig
 
 MOST_NODES = 10_000
 NODES = "Machines that share training.processes evenly"

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from genlib.config.base import (
+from genlib.choices.section import (
     LARGEST_RATE,
     LARGEST_WEIGHT,
     MOST_DRAWS,

@@ -17,7 +17,7 @@ from genlib.config.metrics import (
 )
 
 if TYPE_CHECKING:
-    from genlib.config import RunConfig
+    from genlib.config.run import RunConfig
 
 
 def metric_is_measured(config: RunConfig) -> str | None:

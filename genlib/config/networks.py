@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from genlib.config.base import MOST_LAYERS, MOST_UNITS, Section
+from genlib.choices.section import MOST_LAYERS, MOST_UNITS, Section
 
 
 class MLPConfig(Section):

@@ -17,10 +17,10 @@ from genlib.config.methods import (
 )
 from genlib.config.metric_rules import metric_is_measured
 from genlib.config.networks import STRIDED, DCGANConfig, NetworkConfig, UNetConfig
-from genlib.sizes import doublings, nearest_sizes
+from genlib.pixels.sizes import doublings, nearest_sizes
 
 if TYPE_CHECKING:
-    from genlib.config import RunConfig
+    from genlib.config.run import RunConfig
 
 OF_POINTS_ALONE = {"gaussian", "gaussian_learned", "gaussian_optimal"}
 

@@ -8,9 +8,9 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from genlib.config.base import LARGEST_WEIGHT, MOST_DRAWS, MOST_STEPS, Section
+from genlib.choices.section import LARGEST_WEIGHT, MOST_DRAWS, MOST_STEPS, Section
 from genlib.config.metrics import METRICS
-from genlib.validation import did_you_mean, quoted
+from genlib.errors import did_you_mean, quoted
 
 MOST_IMAGES = 2**20  # of a batch
 MOST_PROCESSES = 100_000

@@ -6,11 +6,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from genlib.conditions import Condition, PartOfImage
+from genlib.conditions.base import Condition
+from genlib.conditions.images import PartOfImage
 from genlib.data.read_ahead import ReadAhead
-from genlib.methods.base import Batch
-from genlib.pixels import binarized, to_unit
-from genlib.randomness import generator_for, stream_for
+from genlib.models.base import Batch
+from genlib.pixels.scale import binarized, to_unit
+from genlib.runtime.randomness import generator_for, stream_for
 
 
 class EpochOrder:

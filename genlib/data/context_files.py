@@ -9,10 +9,12 @@ import torch
 from PIL import Image, ImageOps
 from torch import Tensor
 
-from genlib.conditions import Captions, Condition, Masked
-from genlib.data.decode import FILTER, reason, upright_eight_bit
-from genlib.data.image_folder import without_others
-from genlib.data.local import IMAGE_SUFFIXES
+from genlib.conditions.base import Condition
+from genlib.conditions.captions import Captions
+from genlib.conditions.images import Masked
+from genlib.data.making.decode import FILTER, reason, upright_eight_bit
+from genlib.data.reading.image_folder import without_others
+from genlib.data.sources.local import IMAGE_SUFFIXES
 from genlib.errors import UserError
 
 ARRAY_SUFFIXES = {".npy", ".npz"}

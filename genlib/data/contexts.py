@@ -7,12 +7,14 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from genlib.conditions import Captions, Condition, PartOfImage
+from genlib.conditions.base import Condition
+from genlib.conditions.captions import Captions
+from genlib.conditions.images import PartOfImage
 from genlib.data.folder import DatasetFolder
 from genlib.data.parts import HeldOutPart, whole_test_split
-from genlib.pixels import binarized, to_uint8, to_unit
-from genlib.randomness import generator_for
-from genlib.sampling import CHUNK, TrainedSampler
+from genlib.pixels.scale import binarized, to_uint8, to_unit
+from genlib.runtime.randomness import generator_for
+from genlib.sampling.trained import CHUNK, TrainedSampler
 
 
 def give_test_contexts(sampler: TrainedSampler, dataset: DatasetFolder, binarize: bool) -> None:

@@ -12,9 +12,8 @@ from typing import Any, Literal
 import numpy as np
 from pydantic import TypeAdapter, ValidationError
 
-from genlib.errors import UserError
-from genlib.files import read_json, write_json
-from genlib.validation import one_line
+from genlib.errors import UserError, one_line
+from genlib.storage.files import read_json, write_json
 
 Part = Literal["train", "test"]
 PARTS: tuple[Part, Part] = ("train", "test")
@@ -37,7 +36,7 @@ class Manifest:
     versions: dict[str, str]
     created: str  # ISO 8601, UTC
     scenes: dict[str, Any] | None = None  # of data.scenes: the names of what stands in them, and what its looks mean
-    left_out: list[dict[str, Any]] | None = None  # LeftOut of genlib.data.sources: files and images, counted and named
+    left_out: list[dict[str, Any]] | None = None  # LeftOut: files and images, counted and named
     warnings: list[str] | None = None  # sentences about these data that whoever prepares them should read
 
     def write(self, folder: Path) -> None:

@@ -8,9 +8,9 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from genlib.config import RunConfig
+from genlib.config.run import RunConfig
 from genlib.data.folder import DatasetFolder, Part
-from genlib.randomness import generator_for
+from genlib.runtime.randomness import generator_for
 
 
 @dataclass(frozen=True)

@@ -9,30 +9,31 @@ from typing import Any
 
 import torch
 
-from genlib.conditions import Captions
-from genlib.config import EvaluationConfig, RunConfig
+from genlib.conditions.captions import Captions
+from genlib.config.run import RunConfig
+from genlib.config.training import EvaluationConfig
 from genlib.data.contexts import give_test_contexts
 from genlib.data.folder import DatasetFolder, open_dataset
+from genlib.data.making.prepare import prepare
 from genlib.data.parts import validation_facts, whole_test_split
-from genlib.data.prepare import prepare
 from genlib.errors import UserError
-from genlib.evaluation import exhibits as pictures
-from genlib.evaluation.held_out import held_out_for
+from genlib.evaluation.estimates import Estimate, Findings
 from genlib.evaluation.images import open_images
-from genlib.evaluation.jury import Jury, convene, judge_conditions, judge_model
-from genlib.evaluation.measures import Estimate, Findings
-from genlib.evaluation.page import report_page
-from genlib.evaluation.pictures import Exhibits
 from genlib.evaluation.preflight import check_counts
-from genlib.evaluation.processes import Processes, joined
-from genlib.evaluation.record import conclude, model_provenance, notes_of
-from genlib.evaluation.samples import Judged
-from genlib.files import read_json, write_bytes, write_json
-from genlib.methods import EncoderModel
-from genlib.sampling import TrainedSampler, load_sampler
-from genlib.training.checkpoint import finished_checkpoints, load_model
-from genlib.training.run_folder import RunFolder
+from genlib.evaluation.report import exhibits as pictures
+from genlib.evaluation.report.page import report_page
+from genlib.evaluation.report.pictures import Exhibits
+from genlib.evaluation.report.record import conclude, model_provenance, notes_of
+from genlib.evaluation.scoring.held_out import held_out_for
+from genlib.evaluation.scoring.jury import Jury, convene, judge_conditions, judge_model
+from genlib.evaluation.scoring.processes import Processes, joined
+from genlib.evaluation.scoring.samples import Judged
+from genlib.models.base import EncoderModel
+from genlib.runs.folder import RunFolder
+from genlib.sampling.trained import TrainedSampler, load_sampler
+from genlib.storage.files import read_json, write_bytes, write_json
 from genlib.training.settle import settle_encoder
+from genlib.training.state.checkpoint import finished_checkpoints, load_model
 
 
 def evaluate(run: RunFolder) -> dict[str, Any]:

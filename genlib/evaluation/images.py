@@ -17,13 +17,13 @@ import torch
 from PIL import ExifTags, Image, ImageFile
 from torch import Tensor
 
-from genlib.data.decode import reason
-from genlib.data.fingerprint import walk
-from genlib.data.image_folder import without_others
-from genlib.data.local import IMAGE_SUFFIXES
-from genlib.data.workers import cores
+from genlib.data.making.decode import reason
+from genlib.data.making.workers import cores
+from genlib.data.reading.fingerprint import walk
+from genlib.data.reading.image_folder import without_others
+from genlib.data.sources.local import IMAGE_SUFFIXES
 from genlib.errors import UserError
-from genlib.sampling import CHUNK
+from genlib.sampling.trained import CHUNK
 
 Shape = tuple[int, ...]  # C, H, W; 2 of points
 

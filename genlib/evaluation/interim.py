@@ -8,22 +8,22 @@ from functools import partial
 
 import torch
 
-from genlib.config import RunConfig
 from genlib.config.metrics import OF_HELD_OUT
+from genlib.config.run import RunConfig
 from genlib.data.contexts import give_contexts
 from genlib.data.folder import DatasetFolder
 from genlib.data.parts import choosing_part
-from genlib.evaluation.extractors import build_panel
-from genlib.evaluation.held_out import held_out_for
-from genlib.evaluation.jury import judge_of
-from genlib.evaluation.likelihood import likelihood
-from genlib.evaluation.measures import Estimate
+from genlib.evaluation.estimates import Estimate
+from genlib.evaluation.extractors.panel import build_panel
+from genlib.evaluation.metrics.likelihood import likelihood
+from genlib.evaluation.metrics.reconstruction import reconstruction_metrics
 from genlib.evaluation.preflight import check_counts, check_metric
-from genlib.evaluation.processes import Processes
-from genlib.evaluation.reconstruction import reconstruction_metrics
-from genlib.evaluation.samples import Judge, cheap_metrics
-from genlib.methods import EncoderModel, GenerativeModel, LatentVariableModel
-from genlib.sampling import TrainedSampler, estimate_norms
+from genlib.evaluation.scoring.held_out import held_out_for
+from genlib.evaluation.scoring.jury import judge_of
+from genlib.evaluation.scoring.processes import Processes
+from genlib.evaluation.scoring.samples import Judge, cheap_metrics
+from genlib.models.base import EncoderModel, GenerativeModel, LatentVariableModel
+from genlib.sampling.trained import TrainedSampler, estimate_norms
 from genlib.training.settle import settle_encoder
 from genlib.training.trainer import Evaluate
 

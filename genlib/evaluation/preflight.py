@@ -5,18 +5,20 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from genlib.capacity import free_memory, refuse_beyond_memory
-from genlib.config import DISTANCES, KERNEL_DISTANCES, EvaluationConfig, RunConfig
+from genlib.config.metrics import DISTANCES, KERNEL_DISTANCES
+from genlib.config.run import RunConfig
+from genlib.config.training import EvaluationConfig
 from genlib.errors import UserError
-from genlib.evaluation.dinov2_weights import check_dinov2, dinov2_features
-from genlib.files import sha256_of_file
+from genlib.evaluation.extractors.dinov2_weights import check_dinov2, dinov2_features
+from genlib.runtime.capacity import free_memory, refuse_beyond_memory
+from genlib.storage.files import sha256_of_file
 
 if TYPE_CHECKING:
     from genlib.data.folder import DatasetFolder, Manifest, Part
 
 DIMENSIONS = {"classifier": 64, "random": 64, "inception": 2048, "points": 2}  # of the features
 OF_CLASSES = ("modes", "class_kl", "label_accuracy")
-IMAGES_AT_ONCE = 256  # genlib.sampling.CHUNK, which needs torch
+IMAGES_AT_ONCE = 256  # genlib.sampling.trained.CHUNK, whose module needs torch
 ENOUGH = 10  # samples for each dimension, below which the distance at endless samples cannot be told
 FEWEST = 4  # images of each kind, or the kernel distance has no error
 PUBLISHED_FILE = "pt_inception-2015-12-05-6726825d.pth"

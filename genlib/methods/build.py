@@ -6,9 +6,11 @@ from typing import Literal
 
 from torch import nn
 
-from genlib.augmentation import AdaptiveAugment, DiffAugment
-from genlib.conditions import Captions, PartOfImage
-from genlib.config import (
+from genlib.augmentation.ada import AdaptiveAugment
+from genlib.augmentation.diffaugment import DiffAugment
+from genlib.conditions.captions import Captions
+from genlib.conditions.images import PartOfImage
+from genlib.config.methods import (
     ADAConfig,
     AutoencoderConfig,
     BetaTCConfig,
@@ -20,32 +22,32 @@ from genlib.config import (
     KLConfig,
     MethodConfig,
     MMDConfig,
-    NetworkConfig,
     VAEConfig,
     VAEGANConfig,
     VQVAEConfig,
     WeightClippingConfig,
 )
+from genlib.config.networks import NetworkConfig
+from genlib.layers.base import DataSpec, Enlarged, Given
+from genlib.layers.discriminator import Discriminator
+from genlib.layers.transformer import CodeTransformer, Drawing
+from genlib.layers.vector_quantizer import VectorQuantizer
+from genlib.layers.vq import VQDecoder, VQEncoder
 from genlib.losses.adversarial import load_loss
 from genlib.losses.penalties import PENALTIES
 from genlib.methods.autoencoder import Autoencoder, AutoencoderModel
-from genlib.methods.base import Method, Output, Sampler
 from genlib.methods.divergences import KL, MMD, BetaTC, Divergence
 from genlib.methods.gan import GAN, LazyPenalty
 from genlib.methods.hierarchical_vae import HierarchicalModel
 from genlib.methods.iwae import IWAE
-from genlib.methods.latents import fitted_latents
 from genlib.methods.likelihoods import build_likelihood
 from genlib.methods.vae import VAE, PriorDecoder, VariationalModel
 from genlib.methods.vae_gan import VAEGAN, VAEGANModel
 from genlib.methods.vq_vae import VQVAE, CodeDecoder, VQModel
-from genlib.networks.base import DataSpec, Enlarged, Given
+from genlib.models.base import Method, Output, Sampler
+from genlib.models.latents import fitted_latents
 from genlib.networks.build import build_discriminator, build_encoder, build_generator
-from genlib.networks.discriminator import Discriminator
 from genlib.networks.mlp import mlp
-from genlib.networks.transformer import CodeTransformer, Drawing
-from genlib.networks.vector_quantizer import VectorQuantizer
-from genlib.networks.vq import VQDecoder, VQEncoder
 
 
 def build_method(config: MethodConfig, data: DataSpec) -> Method:

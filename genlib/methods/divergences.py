@@ -13,8 +13,8 @@ from genlib.losses.divergences import (
     maximum_mean_discrepancy,
     total_correlation_decomposition,
 )
-from genlib.methods.base import Losses, Posterior
-from genlib.methods.collapse import largest_kl
+from genlib.models.base import Losses, Posterior
+from genlib.models.collapse import largest_kl
 
 
 class Divergence(nn.Module, ABC):

@@ -7,14 +7,14 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from genlib.augmentation import AdaptiveAugment
-from genlib.config import OptimizerConfig
+from genlib.augmentation.ada import AdaptiveAugment
+from genlib.config.methods import OptimizerConfig
+from genlib.layers.discriminator import Discriminator
+from genlib.layers.spectral_norm import update_spectral_norms
 from genlib.losses.adversarial import AdversarialLoss
 from genlib.losses.penalties import Penalty, clip_weights_
-from genlib.methods.base import Batch, GenerativeModel, Losses, Method, Phase, Sampler
-from genlib.methods.collapse import diversity, symptoms_of_players
-from genlib.networks.discriminator import Discriminator
-from genlib.networks.spectral_norm import update_spectral_norms
+from genlib.models.base import Batch, GenerativeModel, Losses, Method, Phase, Sampler
+from genlib.models.collapse import diversity, symptoms_of_players
 from genlib.networks.unet import PatchDiscriminator
 
 

@@ -18,7 +18,7 @@ from genlib.losses.likelihoods import (
     gaussian_negative_log_likelihood,
     optimal_sigma,
 )
-from genlib.methods.base import OUTPUTS, Output
+from genlib.models.base import OUTPUTS, Output
 
 
 class Likelihood(nn.Module, ABC):

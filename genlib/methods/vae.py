@@ -5,22 +5,13 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from genlib.conditions import PartOfImage
-from genlib.config import OptimizerConfig
-from genlib.methods.base import (
-    Batch,
-    LatentVariableModel,
-    Losses,
-    Method,
-    Phase,
-    Posterior,
-    Sampler,
-    Weights,
-)
-from genlib.methods.collapse import symptom_of_posterior
+from genlib.conditions.images import PartOfImage
+from genlib.config.methods import OptimizerConfig
+from genlib.layers.base import known
 from genlib.methods.divergences import Divergence
 from genlib.methods.likelihoods import Likelihood
-from genlib.networks.base import known
+from genlib.models.base import Batch, LatentVariableModel, Losses, Method, Phase, Posterior, Sampler, Weights
+from genlib.models.collapse import symptom_of_posterior
 
 
 class PriorDecoder(nn.Module):

@@ -6,19 +6,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from genlib.conditions import Condition
-from genlib.config import OptimizerConfig
-from genlib.methods.base import Batch, EncoderModel, Losses, Method, Output, Phase, Sampler
-from genlib.networks.base import known
-from genlib.networks.transformer import (
-    AS_LEARNED,
-    NOTHING_SAID,
-    CodeTransformer,
-    Drawing,
-    nats_of_words,
-    real_words,
-)
-from genlib.networks.vector_quantizer import VectorQuantizer
+from genlib.conditions.base import Condition
+from genlib.config.methods import OptimizerConfig
+from genlib.layers.base import known
+from genlib.layers.transformer import AS_LEARNED, NOTHING_SAID, CodeTransformer, Drawing, nats_of_words, real_words
+from genlib.layers.vector_quantizer import VectorQuantizer
+from genlib.models.base import Batch, EncoderModel, Losses, Method, Output, Phase, Sampler
 
 
 class CodeDecoder(nn.Module):

@@ -6,15 +6,15 @@ from math import prod
 
 from torch import nn
 
-from genlib.config import DCGANConfig, MLPConfig, NetworkConfig, R3GANConfig, ResNetConfig, UNetConfig
-from genlib.networks.base import NOTHING, Backbone, Encoder, Given, ImageShape
-from genlib.networks.conditional import Generator, GeneratorConditioning
+from genlib.config.networks import DCGANConfig, MLPConfig, NetworkConfig, R3GANConfig, ResNetConfig, UNetConfig
+from genlib.layers.base import NOTHING, Backbone, Encoder, Given, ImageShape
+from genlib.layers.conditional import Generator, GeneratorConditioning
+from genlib.layers.discriminator import Discriminator, DiscriminatorConditioning
+from genlib.layers.spectral_norm import apply_spectral_norm
 from genlib.networks.dcgan import dcgan_backbone, dcgan_generator, initialize
-from genlib.networks.discriminator import Discriminator, DiscriminatorConditioning
 from genlib.networks.mlp import Activation, mlp_backbone, mlp_generator
 from genlib.networks.r3gan import R3GANGenerator, r3gan_backbone, scaled
 from genlib.networks.resnet import resnet_backbone, resnet_generator
-from genlib.networks.spectral_norm import apply_spectral_norm
 from genlib.networks.unet import PatchDiscriminator, UNet, unet_backbone
 
 SLOPE = 0.2  # of a discriminator's negative side, so that the generator gets gradients everywhere

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from torch import nn
 
-from genlib.networks.base import Backbone, ImageShape
-from genlib.networks.conditional import ConditionalBatchNorm, LabelSequential, batch_norm_2d
-from genlib.sizes import stages
+from genlib.layers.base import Backbone, ImageShape
+from genlib.layers.conditional import ConditionalBatchNorm, LabelSequential, batch_norm_2d
+from genlib.pixels.sizes import stages
 
 
 def initialize(module: nn.Module) -> None:

@@ -7,8 +7,8 @@ from math import prod
 
 from torch import nn
 
-from genlib.networks.base import Backbone, ImageShape
-from genlib.networks.conditional import LabelSequential, batch_norm_1d
+from genlib.layers.base import Backbone, ImageShape
+from genlib.layers.conditional import LabelSequential, batch_norm_1d
 
 Activation = Callable[[], nn.Module]
 

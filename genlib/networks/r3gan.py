@@ -12,8 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from genlib.networks.base import Backbone, ImageShape
-from genlib.sizes import stages
+from genlib.layers.base import Backbone, ImageShape
+from genlib.pixels.sizes import stages
 
 SLOPE = 0.2
 LEAKY_GAIN = (2 / (1 + SLOPE**2)) ** 0.5  # keeps the variance through a leaky ReLU (He et al. 2015)

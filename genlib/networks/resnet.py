@@ -11,9 +11,9 @@ from typing import Literal
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from genlib.networks.base import Backbone, ImageShape
-from genlib.networks.conditional import LabelAware, LabelSequential, batch_norm_2d
-from genlib.sizes import stages
+from genlib.layers.base import Backbone, ImageShape
+from genlib.layers.conditional import LabelAware, LabelSequential, batch_norm_2d
+from genlib.pixels.sizes import stages
 
 Pooling = Literal["sum", "mean"]
 FULL_WIDTH_DOUBLINGS = 3

@@ -14,9 +14,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from genlib.conditions import enlarged
-from genlib.networks.base import Backbone, Given, ImageShape, beside, known
-from genlib.sizes import stages
+from genlib.conditions.images import enlarged
+from genlib.layers.base import Backbone, Given, ImageShape, beside, known
+from genlib.pixels.sizes import stages
 
 GROUPS = 8  # at most, of a norm
 LARGEST = 4  # times the width, beyond which channels do not double any more

@@ -6,16 +6,16 @@ from pathlib import Path
 
 import torch
 
-from genlib.config import RunConfig
+from genlib.config.run import RunConfig
 from genlib.data.contexts import give_test_contexts
 from genlib.data.folder import DatasetFolder
-from genlib.pixels import picture, write_png
-from genlib.sampling import TrainedSampler, export_sampler
-from genlib.training.checkpoint import Progress
-from genlib.training.ema import MovingAverage
+from genlib.pixels.pictures import picture, write_png
+from genlib.runs.folder import RunFolder
+from genlib.sampling.trained import TrainedSampler, export_sampler
 from genlib.training.outputs import Warn, attempt
-from genlib.training.run_folder import RunFolder
 from genlib.training.settle import settle
+from genlib.training.state.checkpoint import Progress
+from genlib.training.state.ema import MovingAverage
 
 GRID, REAL_POINTS = 64, 2000  # images of a sample grid; points of the data below those of a sample
 

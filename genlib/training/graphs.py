@@ -9,8 +9,8 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor
 
-from genlib.config import TrainingConfig
-from genlib.methods import Batch, Losses, Method, Phase
+from genlib.config.training import TrainingConfig
+from genlib.models.base import Batch, Losses, Method, Phase
 from genlib.training.phases import ActivePhase
 
 WARM_UP = 3  # turns as usual before the first capture: libraries choose their kernels, optimizers make their state

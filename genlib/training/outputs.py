@@ -11,7 +11,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from genlib.training.checkpoint import Snapshot, save_checkpoint
+from genlib.training.state.checkpoint import Snapshot, save_checkpoint
 
 Warn = Callable[[str], None]
 

@@ -9,10 +9,10 @@ from accelerate import Accelerator
 from torch import Tensor, nn
 from torch._functorch import config as compiler
 
-from genlib.config import OptimizerConfig
-from genlib.methods import Batch, Losses, Method, Phase
+from genlib.config.methods import OptimizerConfig
+from genlib.models.base import Batch, Losses, Method, Phase
 from genlib.training.schedule import learning_rate_at
-from genlib.training.skipped import step_unless
+from genlib.training.state.bad_updates import step_unless
 
 
 class PhaseLoss(nn.Module):

@@ -8,16 +8,20 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from genlib.conditions import Captions, Condition, PartOfImage, build_condition
-from genlib.config import ConditionConfig, DataConfig
+from genlib.conditions.base import Condition
+from genlib.conditions.build import build_condition
+from genlib.conditions.captions import Captions
+from genlib.conditions.images import PartOfImage
+from genlib.config.conditions import ConditionConfig
+from genlib.config.data import DataConfig
 from genlib.data.folder import DatasetFolder
-from genlib.methods import Batch, EncoderModel, GenerativeModel, LatentVariableModel
+from genlib.layers.base import DataSpec
+from genlib.layers.batch_norm import reestimate_batch_norm
 from genlib.methods.likelihoods import OptimalGaussian
-from genlib.networks.base import DataSpec
-from genlib.networks.batch_norm import reestimate_batch_norm
-from genlib.pixels import binarized, to_unit
-from genlib.randomness import generator_for, seed_draws
-from genlib.sampling import estimate_norms
+from genlib.models.base import Batch, EncoderModel, GenerativeModel, LatentVariableModel
+from genlib.pixels.scale import binarized, to_unit
+from genlib.runtime.randomness import generator_for, seed_draws
+from genlib.sampling.trained import estimate_norms
 
 BATCHES, BATCH_SIZE = 16, 256  # of train images that a model is settled with
 

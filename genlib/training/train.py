@@ -18,29 +18,31 @@ from accelerate import Accelerator
 from accelerate.utils import DistributedDataParallelKwargs, InitProcessGroupKwargs
 from torch import distributed
 
-from genlib.config import RULES, ProcessLauncher, RunConfig, check_divisible
+from genlib.config.launcher import ProcessLauncher
+from genlib.config.rules import RULES
+from genlib.config.run import RunConfig
+from genlib.config.training import check_divisible
 from genlib.data.folder import DatasetFolder
-from genlib.data.integrity import check_contents
+from genlib.data.making.integrity import check_contents
+from genlib.data.making.prepare import prepare
 from genlib.data.parts import chosen_on, parts_of_train
-from genlib.data.prepare import prepare
-from genlib.errors import UserError
-from genlib.home import runs_folder
-from genlib.host import denormals_flushed, keep_freed_memory
-from genlib.interruption import leaving_on_signals
-from genlib.launched import launchers_environment
-from genlib.locks import held
+from genlib.errors import UserError, one_line
 from genlib.methods.build import conditional
-from genlib.output import lost_lines
-from genlib.provenance import driver_version
+from genlib.runs.folder import RunFolder, new_run_name
+from genlib.runtime.host import denormals_flushed, keep_freed_memory
+from genlib.runtime.interruption import leaving_on_signals
+from genlib.runtime.launched import launchers_environment
+from genlib.runtime.output import lost_lines
+from genlib.runtime.provenance import driver_version
+from genlib.runtime.ranks import on_main
+from genlib.runtime.signals import StopRequest, stop_with_parent
+from genlib.storage.home import runs_folder
+from genlib.storage.locks import held
 from genlib.training import memory
-from genlib.training.checkpoint import Progress
 from genlib.training.outputs import Warn
-from genlib.training.ranks import on_main
-from genlib.training.run_folder import RunFolder, new_run_name
-from genlib.training.signals import StopRequest, stop_with_parent
-from genlib.training.skipped import any_phase
+from genlib.training.state.bad_updates import any_phase
+from genlib.training.state.checkpoint import Progress
 from genlib.training.trainer import Diverged, Evaluate, Trainer
-from genlib.validation import one_line
 
 FEWEST_TO_CHOOSE_BY = 10  # validation images, below which chance would choose the checkpoint
 FAR = 0.1  # of the value: how far the best must lie ahead of the last to be worth a word

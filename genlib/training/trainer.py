@@ -11,14 +11,23 @@ import torch
 from accelerate import Accelerator
 from tqdm import tqdm
 
-from genlib.config import METRICS, RunConfig
+from genlib.config.metrics import METRICS
+from genlib.config.run import RunConfig
 from genlib.data.batches import Batches
 from genlib.data.folder import DatasetFolder
 from genlib.data.parts import parts_of_train
-from genlib.methods import GenerativeModel, Losses, build_method, draws_of
-from genlib.randomness import seed_draws, seed_for
-from genlib.training import skipped as bad_steps
-from genlib.training.checkpoint import (
+from genlib.methods.build import build_method
+from genlib.models.base import GenerativeModel, Losses, draws_of
+from genlib.runs.folder import RunFolder
+from genlib.runtime.randomness import seed_draws, seed_for
+from genlib.runtime.ranks import on_main
+from genlib.runtime.signals import Interrupted, StopRequest
+from genlib.training.exporter import Exporter
+from genlib.training.graphs import active_phase
+from genlib.training.outputs import CheckpointWriter, MetricsLog, Warn, attempt
+from genlib.training.settle import spec_of
+from genlib.training.state import bad_updates as bad_steps
+from genlib.training.state.checkpoint import (
     Progress,
     Snapshot,
     checkpoint_path,
@@ -30,17 +39,10 @@ from genlib.training.checkpoint import (
     save_checkpoint,
     take_snapshot,
 )
-from genlib.training.clock import Clock
-from genlib.training.ema import MovingAverage
-from genlib.training.exporter import Exporter
-from genlib.training.graphs import active_phase
-from genlib.training.meter import LossMeter
-from genlib.training.outputs import CheckpointWriter, MetricsLog, Warn, attempt
-from genlib.training.ranks import on_main
-from genlib.training.run_folder import RunFolder
-from genlib.training.sentinel import Sentinel
-from genlib.training.settle import spec_of
-from genlib.training.signals import Interrupted, StopRequest
+from genlib.training.state.clock import Clock
+from genlib.training.state.ema import MovingAverage
+from genlib.training.state.meter import LossMeter
+from genlib.training.state.sentinel import Sentinel
 
 # The metrics of a model, which may be altered, asking the function before every chunk of work whether to stop.
 Evaluate = Callable[[GenerativeModel, Callable[[], bool]], dict[str, float]]

@@ -9,12 +9,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from genlib.config import RunConfig, to_yaml
-from genlib.files import write_bytes
-from genlib.training.run_folder import RunFolder
-from pipelines.launch import Ended, Say
+from genlib.config.load import to_yaml
+from genlib.config.run import RunConfig
+from genlib.runs.folder import RunFolder
+from genlib.storage.files import write_bytes
 from pipelines.launchers import kubernetes, process, slurm, torchrun
-from pipelines.launchers.job import Job, processes_of
+from pipelines.launching.job import Job, processes_of
+from pipelines.launching.launch import Ended, Say
 
 LAUNCHERS: dict[str, Callable[[Job, Say], Ended]] = {
     "process": process.train,

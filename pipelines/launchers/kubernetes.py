@@ -10,13 +10,13 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
-from genlib.config import KubernetesLauncher
+from genlib.config.launcher import KubernetesLauncher
 from genlib.errors import UserError
-from genlib.home import home
-from pipelines.launch import Ended, Say
-from pipelines.launchers import remote
-from pipelines.launchers.job import ELASTIC, Job
-from pipelines.launchers.remote import Away, Standing, attended
+from genlib.storage.home import home
+from pipelines.launching import remote
+from pipelines.launching.job import ELASTIC, Job
+from pipelines.launching.launch import Ended, Say
+from pipelines.launching.remote import Away, Standing, attended
 
 GROUP, VERSION, PLURAL = "trainer.kubeflow.org", "v1alpha1", "trainjobs"
 NODE = "node"  # what the runtime calls the job, and the container, that trains

@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 import sys
 
-from genlib.data.workers import cores
-from pipelines.launch import Ended, Say, run_process
-from pipelines.launchers.job import ELASTIC, Job, passed_on
+from genlib.data.making.workers import cores
+from pipelines.launching.job import ELASTIC, Job, passed_on
+from pipelines.launching.launch import Ended, Say, run_process
 
 
 def train(job: Job, say: Say) -> Ended:

@@ -11,12 +11,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from string import Template
 
-from genlib.config import SlurmLauncher
+from genlib.config.launcher import SlurmLauncher
 from genlib.errors import UserError
-from genlib.files import write_bytes
-from pipelines.launch import Ended, Say
-from pipelines.launchers.job import ELASTIC, Job
-from pipelines.launchers.remote import Away, LogFile, Standing, attended
+from genlib.storage.files import write_bytes
+from pipelines.launching.job import ELASTIC, Job
+from pipelines.launching.launch import Ended, Say
+from pipelines.launching.remote import Away, LogFile, Standing, attended
 
 TEMPLATE = Template(Path(__file__).with_name("slurm.sh").read_text())
 ENDPOINT = '"$head:$port"'  # known to the script alone

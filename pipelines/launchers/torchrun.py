@@ -9,10 +9,10 @@ from __future__ import annotations
 import shlex
 import sys
 
-from genlib.config import TorchrunLauncher
-from pipelines.launch import Ended, Say, run_process
-from pipelines.launchers.job import ELASTIC, Job
+from genlib.config.launcher import TorchrunLauncher
 from pipelines.launchers.process import elastic_environment
+from pipelines.launching.job import ELASTIC, Job
+from pipelines.launching.launch import Ended, Say, run_process
 
 
 def train(job: Job, say: Say) -> Ended:

@@ -10,8 +10,16 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.testing import assert_close
 
-from genlib.augmentation import AdaptiveAugment
-from genlib.augmentation.ada import chosen, hue_rotation, moved, recoloured, rotation, scaling, translation
+from genlib.augmentation.ada import (
+    AdaptiveAugment,
+    chosen,
+    hue_rotation,
+    moved,
+    recoloured,
+    rotation,
+    scaling,
+    translation,
+)
 
 DEVIATIONS = (0.2, 0.2, 0.125, 0.2, 0.5, 1.0)  # of scale, uneven scale, fine shift, brightness, contrast, saturation
 

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.testing import assert_close
 
-from genlib.augmentation import DiffAugment
+from genlib.augmentation.diffaugment import DiffAugment
 
 SIZE = 16
 

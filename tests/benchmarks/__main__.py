@@ -19,7 +19,7 @@ from typing import Any
 
 import torch
 
-from genlib.files import write_json
+from genlib.storage.files import write_json
 from tests.benchmarks.captions import measure_captions
 from tests.benchmarks.commands import measure_evaluation_share, measure_flow, measure_prepare, measure_start
 from tests.benchmarks.conditions import measure_conditions

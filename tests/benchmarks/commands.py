@@ -19,8 +19,8 @@ from typing import Any
 import datasets
 import numpy as np
 
-from genlib.config import load_config
-from genlib.training.run_folder import RunFolder
+from genlib.config.load import load_config
+from genlib.runs.folder import RunFolder
 from tests.benchmarks.families import synthetic_images
 from tests.benchmarks.loops import encode_png
 from tests.conftest import PROJECT
@@ -108,7 +108,7 @@ def measure_flow() -> list[dict[str, Any]]:
     with own_home() as home:
         began = time.perf_counter()
         program = (
-            "import json, sys; from pipelines import __main__ as m; import pipelines.demo as d\n"
+            "import json, sys; from pipelines import __main__ as m; import pipelines.flows.demo as d\n"
             "d.report = lambda summaries: 'SECONDS ' + json.dumps(summaries[0]['seconds'])\n"
             "sys.exit(m.main(['run', 'configs/dcgan_digits.yaml']))"
         )

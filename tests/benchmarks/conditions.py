@@ -13,12 +13,12 @@ from pathlib import Path
 
 import torch
 
-from genlib.config import load_config
+from genlib.config.load import load_config
 from genlib.data.contexts import context_of_test
 from genlib.data.folder import open_dataset
-from genlib.data.prepare import prepare
-from genlib.pixels import to_unit
-from genlib.sampling import load_sampler
+from genlib.data.making.prepare import prepare
+from genlib.pixels.scale import to_unit
+from genlib.sampling.trained import load_sampler
 from tests.benchmarks.properties import SEEDS, Row, judged, row_of
 
 PROBLEMS, FAMILIES = ("super_resolution", "inpainting"), ("vae", "gan")

@@ -11,8 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from genlib.config import RunConfig, load_config
-from genlib.training.run_folder import RunFolder
+from genlib.config.load import load_config
+from genlib.config.run import RunConfig
+from genlib.runs.folder import RunFolder
 from tests.conftest import CONFIGS, PROJECT
 
 STEPS, SAMPLES = 5, 8

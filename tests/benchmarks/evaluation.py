@@ -18,20 +18,24 @@ from scipy.linalg import sqrtm
 from torch import Tensor
 from torchmetrics.image.fid import _compute_fid
 
-from genlib.config import DataConfig, EvaluationConfig, MLPConfig, VAEConfig
+from genlib.config.data import DataConfig
+from genlib.config.methods import VAEConfig
+from genlib.config.networks import MLPConfig
+from genlib.config.training import EvaluationConfig
 from genlib.data.folder import DatasetFolder
-from genlib.data.prepare import prepare
-from genlib.evaluation.extractors import build_panel
-from genlib.evaluation.frechet import Moments, frechet_distance
-from genlib.evaluation.held_out import HeldOut
-from genlib.evaluation.kernel import kernel_distance
-from genlib.evaluation.likelihood import likelihood
-from genlib.evaluation.neighbours import neighbour_metrics
-from genlib.evaluation.processes import Processes
-from genlib.evaluation.reference import chunks_of
-from genlib.evaluation.samples import Judge
-from genlib.methods import LatentVariableModel, build_method
-from genlib.networks.base import DataSpec
+from genlib.data.making.prepare import prepare
+from genlib.evaluation.extractors.panel import build_panel
+from genlib.evaluation.metrics.frechet import Moments, frechet_distance
+from genlib.evaluation.metrics.kernel import kernel_distance
+from genlib.evaluation.metrics.likelihood import likelihood
+from genlib.evaluation.metrics.neighbours import neighbour_metrics
+from genlib.evaluation.scoring.held_out import HeldOut
+from genlib.evaluation.scoring.processes import Processes
+from genlib.evaluation.scoring.reference import chunks_of
+from genlib.evaluation.scoring.samples import Judge
+from genlib.layers.base import DataSpec
+from genlib.methods.build import build_method
+from genlib.models.base import LatentVariableModel
 from tests.benchmarks.commands import own_home, row
 
 CPU = torch.device("cpu")

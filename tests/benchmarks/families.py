@@ -14,9 +14,9 @@ import torch
 from PIL import Image
 from sklearn.datasets import load_digits
 
-from genlib.config import RunConfig
-from genlib.training.run_folder import RunFolder
-from genlib.training.signals import StopRequest
+from genlib.config.run import RunConfig
+from genlib.runs.folder import RunFolder
+from genlib.runtime.signals import StopRequest
 from genlib.training.train import make_accelerator
 from genlib.training.trainer import Trainer
 

@@ -19,11 +19,12 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor
 
-from genlib.config import load_config
-from genlib.data.prepare import prepare
-from genlib.files import sha256_of_file
-from genlib.training import phases, skipped
-from genlib.training.run_folder import RunFolder
+from genlib.config.load import load_config
+from genlib.data.making.prepare import prepare
+from genlib.runs.folder import RunFolder
+from genlib.storage.files import sha256_of_file
+from genlib.training import phases
+from genlib.training.state import bad_updates as skipped
 from genlib.training.trainer import Trainer
 from tests.benchmarks.commands import PROJECT, own_home, row
 

@@ -17,7 +17,7 @@ import psutil
 import torch
 from numpy.lib.format import open_memmap
 
-from genlib.config import RunConfig
+from genlib.config.run import RunConfig
 from genlib.data.batches import Batches
 from tests.benchmarks.alternate import alternate, row
 from tests.benchmarks.families import Genlib

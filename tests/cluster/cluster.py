@@ -19,8 +19,8 @@ from unittest import mock
 import httpx
 from mlflow import MlflowClient
 
-from pipelines.interfaces import mlflow_command
-from pipelines.servers import Server, address, free_port, prefect_command
+from pipelines.servers.interfaces import mlflow_command
+from pipelines.servers.local import Server, address, free_port, prefect_command
 from tests.cluster.databases import DATABASES
 from tests.conftest import PROJECT
 

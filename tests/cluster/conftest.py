@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from pipelines.servers import Server
+from pipelines.servers.local import Server
 from tests.cluster.cluster import Cluster
 
 

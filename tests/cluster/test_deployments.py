@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from pipelines.servers import Server
+from pipelines.servers.local import Server
 from tests.cluster.cluster import Cluster, until
 from tests.conftest import CONFIGS
 

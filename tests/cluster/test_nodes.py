@@ -12,7 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from genlib.training.run_folder import RunFolder
+from genlib.runs.folder import RunFolder
 from tests.cluster.nodes import Node, Started, reason_without, two_nodes, wait_until
 from tests.conftest import FILES, TINY
 

@@ -12,8 +12,8 @@ import psutil
 import pytest
 from PIL import Image
 
-from genlib.training.run_folder import RunFolder
-from pipelines.servers import Server
+from genlib.runs.folder import RunFolder
+from pipelines.servers.local import Server
 from tests.cluster.cluster import Cluster, until
 from tests.cluster.test_deployments import BRIEF
 from tests.processes import left_over

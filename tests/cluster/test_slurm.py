@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from genlib.config import load_config
-from genlib.training.run_folder import RunFolder
-from pipelines.launchers.job import Job
+from genlib.config.load import load_config
+from genlib.runs.folder import RunFolder
 from pipelines.launchers.slurm import rendered
+from pipelines.launching.job import Job
 from tests.cluster.nodes import TRAIN, wait_until
 from tests.cluster.slurm import cluster, reason_without, told
 from tests.cluster.test_nodes import last_step, weights

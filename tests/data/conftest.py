@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from genlib.config import DataConfig
+from genlib.config.data import DataConfig
 
 
 @pytest.fixture

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from genlib.data.decode import FILTER, Job, decode, fill, grey, upright_eight_bit
-from genlib.sizes import MAX_PIXELS
+from genlib.data.making.decode import FILTER, Job, decode, fill, grey, upright_eight_bit
+from genlib.pixels.sizes import MAX_PIXELS
 
 RAMP = np.arange(64, dtype=np.uint8).reshape(8, 8) * 4
 LUMA = np.array([0.299, 0.587, 0.114])  # ITU-R 601-2

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from genlib.data.prepare import prepare
+from genlib.data.making.prepare import prepare
 from genlib.errors import UserError
 from tests.conftest import PROJECT
 from tests.data.fake_hub import COMMIT

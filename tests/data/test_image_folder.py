@@ -11,7 +11,7 @@ from PIL import Image
 
 from genlib.cli import main
 from genlib.data.folder import open_dataset
-from genlib.data.prepare import prepare
+from genlib.data.making.prepare import prepare
 from genlib.errors import UserError
 from tests.data.sources import hub_folder, pictures, png, table
 

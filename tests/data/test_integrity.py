@@ -7,10 +7,10 @@ import subprocess
 import numpy as np
 import pytest
 
-from genlib.data import integrity
 from genlib.data.folder import DatasetFolder, open_dataset
-from genlib.data.integrity import STAMP, check_contents
-from genlib.data.prepare import prepare
+from genlib.data.making import integrity
+from genlib.data.making.integrity import STAMP, check_contents
+from genlib.data.making.prepare import prepare
 from genlib.errors import UserError
 from tests.data.sources import hub_folder
 

@@ -10,11 +10,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from genlib.config import RunConfig
-from genlib.data.local import LocalSource
-from genlib.data.prepare import prepare
+from genlib.config.run import RunConfig
+from genlib.data.making.prepare import prepare
+from genlib.data.sources.local import LocalSource
 from genlib.errors import UserError
-from genlib.sampling import load_sampler
+from genlib.sampling.trained import load_sampler
 from genlib.training.train import train
 from tests.data.sources import hub_folder, pictures, png
 from tests.family import tiny_config

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from genlib.config import RunConfig, load_config
+from genlib.config.load import load_config
+from genlib.config.run import RunConfig
 from genlib.data.batches import Batches
 from genlib.data.parts import parts_of_train
 from tests.conftest import FILES

@@ -9,8 +9,8 @@ from torch.distributions import Categorical, Independent, MixtureSameFamily, Nor
 
 from genlib.config.data import MIXTURES, POINTS
 from genlib.data.folder import open_dataset
-from genlib.data.points import POINT_SETS
-from genlib.data.prepare import prepare
+from genlib.data.making.prepare import prepare
+from genlib.data.sources.points import POINT_SETS
 from genlib.errors import UserError
 
 # Half the side of a square with all but 1e-6 of each set, and points closer than its narrowest place is wide.

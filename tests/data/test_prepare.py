@@ -8,13 +8,15 @@ import shutil
 import numpy as np
 import pytest
 
-from genlib.data import build, fingerprint, local
 from genlib.data.folder import open_dataset
-from genlib.data.hub import HubSource
-from genlib.data.local import LocalSource
-from genlib.data.prepare import newest_of_same_request, prepare
+from genlib.data.making import build
+from genlib.data.making.prepare import newest_of_same_request, prepare
+from genlib.data.reading import fingerprint
+from genlib.data.sources import local
+from genlib.data.sources.hub import HubSource
+from genlib.data.sources.local import LocalSource
 from genlib.errors import UserError
-from genlib.files import read_json, write_json
+from genlib.storage.files import read_json, write_json
 from tests.data.fake_hub import COMMIT
 from tests.data.sources import hub_folder, pictures, png, table
 
@@ -229,7 +231,7 @@ def test_a_damaged_manifest_is_named_with_what_is_wrong(home, config, flowers, c
 
 def test_without_the_hub_the_newest_whole_folder_of_the_same_request_is_found(home, config, flowers, monkeypatch):
     asked = config("someone/flowers")
-    monkeypatch.setattr("genlib.data.prepare.resolve_commit", lambda _: COMMIT)
+    monkeypatch.setattr("genlib.data.making.prepare.resolve_commit", lambda _: COMMIT)
     monkeypatch.setattr(HubSource, "read", lambda *arguments: LocalSource(flowers, home, False).read(*arguments[1:]))
     made = prepare(asked)
     for name, content in {"damaged": "[]", "torn": "{"}.items():

@@ -14,16 +14,17 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from genlib.data import build, workers
-from genlib.data.decode import Job
-from genlib.data.prepare import prepare
+from genlib.data.making import build, workers
+from genlib.data.making.decode import Job
+from genlib.data.making.prepare import prepare
 from genlib.errors import UserError
 from tests.conftest import PROJECT
 from tests.data.sources import hub_folder, pictures, png
 
 # Makes even small sources worth worker processes.
 SMALL_JOBS = (
-    "import genlib.data.build as build; build.WORTH_WORKERS_SECONDS = build.JOB_SECONDS = 0; build.cores = lambda: 2"
+    "import genlib.data.making.build as build; "
+    "build.WORTH_WORKERS_SECONDS = build.JOB_SECONDS = 0; build.cores = lambda: 2"
 )
 CALL = """
 from genlib.config import DataConfig
@@ -188,7 +189,7 @@ print(folder.path, sorted(heavy))
 def test_two_calls_at_once_do_the_work_once_and_both_return_it(home, flowers):
     source, _ = flowers
     program = """
-import genlib.data.build as module
+import genlib.data.making.build as module
 def once(*arguments, original=module.build):
     print("building")
     input()
@@ -212,7 +213,7 @@ def test_a_killed_call_leaves_nothing_that_looks_finished_and_the_next_one_recov
     source, truth = flowers
     program = f"""
 import json, os, signal
-import genlib.data.workers as workers
+import genlib.data.making.workers as workers
 {SMALL_JOBS}
 def die(self, jobs):
     print(json.dumps([worker.pid for worker in self.workers]))

@@ -4,7 +4,7 @@ import datasets
 import numpy as np
 import pytest
 
-from genlib.data.prepare import prepare
+from genlib.data.making.prepare import prepare
 from genlib.errors import UserError
 from tests.data.sources import hub_folder, image_folder, pictures, png, table
 

@@ -6,9 +6,9 @@ import shutil
 import numpy as np
 import pytest
 
-from genlib.data.derive import stacked_names
 from genlib.data.folder import images_file
-from genlib.data.prepare import prepare
+from genlib.data.making.derive import stacked_names
+from genlib.data.making.prepare import prepare
 from genlib.errors import UserError
 from tests.data.sources import hub_folder, image_folder, pictures, png, table
 

@@ -12,8 +12,8 @@ import torch
 from sklearn.datasets import load_digits
 
 from genlib.data.folder import DatasetFolder, Manifest, open_dataset
-from genlib.data.points import POINT_SETS
-from genlib.evaluation.processes import Processes
+from genlib.data.sources.points import POINT_SETS
+from genlib.evaluation.scoring.processes import Processes
 
 
 @pytest.fixture(autouse=True)

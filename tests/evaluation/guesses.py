@@ -5,9 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from genlib.conditions import Condition
-from genlib.pixels import to_uint8, to_unit
-from genlib.randomness import generator_for
+from genlib.conditions.base import Condition
+from genlib.pixels.scale import to_uint8, to_unit
+from genlib.runtime.randomness import generator_for
 
 
 class Guesses:

@@ -6,11 +6,11 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import MultivariateNormal
 
-from genlib.evaluation.held_out import HeldOut
+from genlib.evaluation.scoring.held_out import HeldOut
 from genlib.losses.divergences import normal_log_density
 from genlib.losses.likelihoods import gaussian_negative_log_likelihood
-from genlib.methods.base import Batch, LatentVariableModel, Posterior, Sampler, Weights
-from genlib.sampling import CHUNK
+from genlib.models.base import Batch, LatentVariableModel, Posterior, Sampler, Weights
+from genlib.sampling.trained import CHUNK
 
 SIGMA, LATENTS, PIXELS = 0.5, 3, 16
 

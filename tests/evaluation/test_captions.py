@@ -9,15 +9,22 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from genlib.conditions import Captions, build_condition
+from genlib.conditions.build import build_condition
+from genlib.conditions.captions import Captions
 from genlib.conditions.words import PLACES, Said, Thing
-from genlib.config import CaptionCondition, CodePriorConfig, DataConfig, EvaluationConfig, VQVAEConfig
+from genlib.config.conditions import CaptionCondition
+from genlib.config.data import DataConfig
+from genlib.config.methods import CodePriorConfig, VQVAEConfig
+from genlib.config.training import EvaluationConfig
 from genlib.data.contexts import rows_of
 from genlib.data.folder import DatasetFolder
+from genlib.data.making.prepare import prepare
 from genlib.data.parts import HeldOutPart, whole_test_split
-from genlib.data.prepare import prepare
 from genlib.errors import UserError
-from genlib.evaluation.captions import (
+from genlib.evaluation.evaluate import check_shape
+from genlib.evaluation.extractors.classifier import random_extractor
+from genlib.evaluation.extractors.panel import Panel
+from genlib.evaluation.metrics.captions import (
     UNSEEN,
     CaptionJudge,
     bigram_perplexity,
@@ -26,14 +33,11 @@ from genlib.evaluation.captions import (
     perplexity,
     reading_of,
 )
-from genlib.evaluation.classifier import random_extractor
-from genlib.evaluation.evaluate import check_shape
-from genlib.evaluation.extractors import Panel
-from genlib.evaluation.processes import Processes
-from genlib.evaluation.reader import cut
-from genlib.evaluation.samples import Judge
-from genlib.methods import build_method
-from genlib.networks.base import DataSpec
+from genlib.evaluation.scoring.processes import Processes
+from genlib.evaluation.scoring.reader import cut
+from genlib.evaluation.scoring.samples import Judge
+from genlib.layers.base import DataSpec
+from genlib.methods.build import build_method
 
 CPU = torch.device("cpu")
 COUNT = 150

@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 import torch
 
-from genlib.config import EvaluationConfig
+from genlib.config.training import EvaluationConfig
 from genlib.data.folder import DatasetFolder, open_dataset
 from genlib.errors import UserError
-from genlib.evaluation import classifier
-from genlib.evaluation.classifier import (
+from genlib.evaluation.extractors import classifier
+from genlib.evaluation.extractors.classifier import (
     FeatureNetwork,
     classifier_extractor,
     classifier_folder,
@@ -24,9 +24,9 @@ from genlib.evaluation.classifier import (
     random_extractor,
     train_classifier,
 )
-from genlib.evaluation.extractors import build_panel
-from genlib.evaluation.processes import Processes
-from genlib.files import read_json, sha256_of_file, write_json
+from genlib.evaluation.extractors.panel import build_panel
+from genlib.evaluation.scoring.processes import Processes
+from genlib.storage.files import read_json, sha256_of_file, write_json
 
 CPU = torch.device("cpu")
 MakeDataset = Callable[..., DatasetFolder]

@@ -11,20 +11,21 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from genlib.conditions import build_condition
-from genlib.config import ConditionConfig, EvaluationConfig, GreyscaleCondition, LowResolutionCondition, MaskedCondition
+from genlib.conditions.build import build_condition
+from genlib.config.conditions import ConditionConfig, GreyscaleCondition, LowResolutionCondition, MaskedCondition
+from genlib.config.training import EvaluationConfig
 from genlib.data.contexts import context_of_test, truth_of_test
 from genlib.data.folder import DatasetFolder
 from genlib.data.parts import HeldOutPart, whole_test_split
-from genlib.evaluation.classifier import random_extractor
-from genlib.evaluation.conditional import ConditionJudge
-from genlib.evaluation.extractors import Panel
-from genlib.evaluation.frechet import Moments, frechet_distance
-from genlib.evaluation.processes import Processes
-from genlib.evaluation.report import baselines
-from genlib.evaluation.samples import Judge
-from genlib.pixels import to_uint8, to_unit
-from genlib.randomness import generator_for
+from genlib.evaluation.extractors.classifier import random_extractor
+from genlib.evaluation.extractors.panel import Panel
+from genlib.evaluation.metrics.conditional import ConditionJudge
+from genlib.evaluation.metrics.frechet import Moments, frechet_distance
+from genlib.evaluation.report.table import baselines
+from genlib.evaluation.scoring.processes import Processes
+from genlib.evaluation.scoring.samples import Judge
+from genlib.pixels.scale import to_uint8, to_unit
+from genlib.runtime.randomness import generator_for
 from tests.evaluation.guesses import Guesses
 
 CPU = torch.device("cpu")

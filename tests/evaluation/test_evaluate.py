@@ -16,11 +16,11 @@ from PIL import Image
 
 from genlib.cli import main
 from genlib.errors import UserError
-from genlib.evaluation import jury
+from genlib.evaluation.estimates import Estimate, Findings, values_of
 from genlib.evaluation.evaluate import evaluate
-from genlib.evaluation.measures import Estimate, Findings, values_of
-from genlib.files import read_json, write_json
-from genlib.training.run_folder import RunFolder
+from genlib.evaluation.scoring import jury
+from genlib.runs.folder import RunFolder
+from genlib.storage.files import read_json, write_json
 from tests.conftest import FILES, PROJECT, TINY
 
 SAMPLE_METRICS = {

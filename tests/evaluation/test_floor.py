@@ -8,10 +8,10 @@ import pytest
 
 from genlib.data.folder import DatasetFolder
 from genlib.errors import UserError
-from genlib.evaluation.floor import floor_file, floor_of
-from genlib.evaluation.processes import Processes
-from genlib.evaluation.samples import Judge
-from genlib.files import write_json
+from genlib.evaluation.scoring.floor import floor_file, floor_of
+from genlib.evaluation.scoring.processes import Processes
+from genlib.evaluation.scoring.samples import Judge
+from genlib.storage.files import write_json
 from tests.evaluation.test_samples import judge_of, of_held_out
 
 MakeDataset = Callable[..., DatasetFolder]

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torchmetrics.image.fid import FrechetInceptionDistance
 
-from genlib.evaluation.frechet import (
+from genlib.evaluation.metrics.frechet import (
     FeatureMoments,
     FrechetDistance,
     Moments,

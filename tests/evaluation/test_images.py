@@ -15,8 +15,8 @@ from PIL import Image
 
 from genlib.errors import UserError
 from genlib.evaluation.images import open_images
-from genlib.pixels import write_npz
-from genlib.sampling import CHUNK
+from genlib.pixels.pictures import write_npz
+from genlib.sampling.trained import CHUNK
 
 GREY, COLOUR = (1, 6, 8), (3, 6, 8)
 

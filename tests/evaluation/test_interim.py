@@ -15,25 +15,26 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from genlib.config import RunConfig, load_config
+from genlib.config.load import load_config
+from genlib.config.run import RunConfig
 from genlib.data.batches import Batches
 from genlib.data.folder import DatasetFolder
-from genlib.data.prepare import prepare
+from genlib.data.making.prepare import prepare
 from genlib.errors import UserError
+from genlib.evaluation.estimates import values_of
 from genlib.evaluation.evaluate import evaluate
 from genlib.evaluation.interim import make_evaluate
-from genlib.evaluation.measures import values_of
-from genlib.evaluation.record import notes_of
-from genlib.evaluation.report import table
-from genlib.files import read_json
-from genlib.methods import Batch
-from genlib.pixels import to_uint8, to_unit
-from genlib.randomness import generator_for
-from genlib.sampling import load_sampler
-from genlib.training.checkpoint import Progress, load_model, note_progress
-from genlib.training.run_folder import RunFolder
+from genlib.evaluation.report.record import notes_of
+from genlib.evaluation.report.table import table
+from genlib.models.base import Batch
+from genlib.pixels.scale import to_uint8, to_unit
+from genlib.runs.folder import RunFolder
+from genlib.runtime.randomness import generator_for
+from genlib.runtime.signals import Interrupted
+from genlib.sampling.trained import load_sampler
+from genlib.storage.files import read_json
 from genlib.training.settle import settle_encoder
-from genlib.training.signals import Interrupted
+from genlib.training.state.checkpoint import Progress, load_model, note_progress
 from genlib.training.train import train
 from genlib.training.trainer import Evaluate
 from tests.conftest import FILES, TINY

@@ -9,19 +9,19 @@ import numpy as np
 import pytest
 import torch
 
-from genlib.config import RunConfig
-from genlib.data.points import POINT_SETS
-from genlib.data.prepare import prepare
+from genlib.config.run import RunConfig
+from genlib.data.making.prepare import prepare
+from genlib.data.sources.points import POINT_SETS
 from genlib.errors import UserError
-from genlib.evaluation import classifier
+from genlib.evaluation.estimates import values_of
 from genlib.evaluation.evaluate import evaluate, evaluate_images
+from genlib.evaluation.extractors import classifier
 from genlib.evaluation.interim import make_evaluate
-from genlib.evaluation.measures import values_of
 from genlib.evaluation.preflight import check_counts, dimensions_of
-from genlib.files import read_json
-from genlib.pixels import write_npz
-from genlib.sampling import load_sampler
-from genlib.training.run_folder import RunFolder
+from genlib.pixels.pictures import write_npz
+from genlib.runs.folder import RunFolder
+from genlib.sampling.trained import load_sampler
+from genlib.storage.files import read_json
 from genlib.training.train import train
 from tests.family import tiny_config
 
@@ -139,7 +139,7 @@ def test_a_gan_of_a_mixture_is_judged_by_its_modes_at_every_evaluation(evaluated
 def test_a_sampler_of_no_numbers_is_reported_and_has_no_metrics(
     evaluated: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("genlib.sampling.to_stored", lambda outputs: outputs.float() * torch.nan)
+    monkeypatch.setattr("genlib.sampling.trained.to_stored", lambda outputs: outputs.float() * torch.nan)
     run, evaluation = evaluated("r3gan_ring8", data={"points": 600})
     assert evaluation["metrics"] == {}
     assert "100 samples are not finite: nothing is said of the samples." in evaluation["provenance"]["warnings"]

@@ -9,22 +9,26 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from genlib.config import EvaluationConfig, MLPConfig, VAEConfig
+from genlib.config.methods import VAEConfig
+from genlib.config.networks import MLPConfig
+from genlib.config.training import EvaluationConfig
 from genlib.data.folder import DatasetFolder
 from genlib.data.parts import whole_test_split
 from genlib.errors import UserError
-from genlib.evaluation import classifier, exhibits
-from genlib.evaluation.classifier import Decision, random_extractor
-from genlib.evaluation.extractors import Panel, build_panel
-from genlib.evaluation.held_out import held_out_of, parts_of
-from genlib.evaluation.pictures import Exhibits
-from genlib.evaluation.processes import Processes
-from genlib.evaluation.reference import chunks_of, labels_of, shuffled_rows
-from genlib.evaluation.samples import Judge, label_accuracy
-from genlib.methods import Batch, Sampler, build_method
-from genlib.networks.base import DataSpec
-from genlib.pixels import to_uint8
-from genlib.sampling import TrainedSampler
+from genlib.evaluation.extractors import classifier
+from genlib.evaluation.extractors.classifier import Decision, random_extractor
+from genlib.evaluation.extractors.panel import Panel, build_panel
+from genlib.evaluation.report import exhibits
+from genlib.evaluation.report.pictures import Exhibits
+from genlib.evaluation.scoring.held_out import held_out_of, parts_of
+from genlib.evaluation.scoring.processes import Processes
+from genlib.evaluation.scoring.reference import chunks_of, labels_of, shuffled_rows
+from genlib.evaluation.scoring.samples import Judge, label_accuracy
+from genlib.layers.base import DataSpec
+from genlib.methods.build import build_method
+from genlib.models.base import Batch, Sampler
+from genlib.pixels.scale import to_uint8
+from genlib.sampling.trained import TrainedSampler
 from tests.evaluation.linear_gaussian import held_out
 
 CPU = torch.device("cpu")
@@ -77,7 +81,7 @@ def test_the_floor_of_stacked_images_is_that_all_three_are_right_and_has_no_bars
     make_stacked: MakeDataset, alone: Processes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(classifier.RECIPE, "most_images", 6000)
-    monkeypatch.setattr("genlib.evaluation.samples.MOST_BARS", 26)
+    monkeypatch.setattr("genlib.evaluation.scoring.samples.MOST_BARS", 26)
     dataset = make_stacked(classes=3)
     asked = EvaluationConfig(samples=200)
     panel = build_panel(asked, dataset, CPU, alone)

@@ -8,15 +8,17 @@ import pytest
 import torch
 from torch.distributions import MultivariateNormal, Normal, kl_divergence
 
-from genlib.config import HierarchicalVAEConfig, MLPConfig, VAEConfig
-from genlib.evaluation import likelihood as module
-from genlib.evaluation.likelihood import bound, likelihood
-from genlib.evaluation.measures import Findings
-from genlib.evaluation.processes import Processes
+from genlib.config.methods import HierarchicalVAEConfig, VAEConfig
+from genlib.config.networks import MLPConfig
+from genlib.evaluation.estimates import Findings
+from genlib.evaluation.metrics import likelihood as module
+from genlib.evaluation.metrics.likelihood import bound, likelihood
+from genlib.evaluation.scoring.processes import Processes
+from genlib.layers.base import DataSpec
 from genlib.losses.divergences import kl_to_standard_normal
-from genlib.methods import Batch, LatentVariableModel, build_method
-from genlib.networks.base import DataSpec
-from genlib.pixels import to_unit
+from genlib.methods.build import build_method
+from genlib.models.base import Batch, LatentVariableModel
+from genlib.pixels.scale import to_unit
 from tests.evaluation.linear_gaussian import LinearGaussian, held_out
 
 IMAGES = torch.randint(0, 256, (700, 1, 4, 4), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))

@@ -8,15 +8,7 @@ import statistics
 import pytest
 import torch
 
-from genlib.evaluation.measures import (
-    Estimate,
-    Findings,
-    floors_of,
-    measured,
-    numbers_only,
-    over_images,
-    values_of,
-)
+from genlib.evaluation.estimates import Estimate, Findings, floors_of, measured, numbers_only, over_images, values_of
 
 
 def test_seeds_become_a_mean_and_a_standard_deviation_beside_the_floor() -> None:

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 import torch
 
-from genlib.evaluation.page import report_page
-from genlib.evaluation.pictures import Exhibits
+from genlib.evaluation.report.page import report_page
+from genlib.evaluation.report.pictures import Exhibits
 
 VOID = {"meta", "img", "br", "path", "use", "circle"}
 

@@ -10,16 +10,16 @@ import pytest
 import torch
 from torch import Tensor
 
-from genlib.config import EvaluationConfig
 from genlib.config.metrics import OF_MIXTURES
+from genlib.config.training import EvaluationConfig
 from genlib.data.folder import DatasetFolder
-from genlib.data.points import POINT_SETS
-from genlib.evaluation.extractors import build_panel
-from genlib.evaluation.kernel import energy_distance
-from genlib.evaluation.points import log_density, point_metrics, points_extractor
-from genlib.evaluation.processes import Processes
-from genlib.evaluation.reference import chunks_of
-from genlib.evaluation.samples import Judge, Judged, cheap_metrics
+from genlib.data.sources.points import POINT_SETS
+from genlib.evaluation.extractors.panel import build_panel
+from genlib.evaluation.metrics.kernel import energy_distance
+from genlib.evaluation.metrics.points import log_density, point_metrics, points_extractor
+from genlib.evaluation.scoring.processes import Processes
+from genlib.evaluation.scoring.reference import chunks_of
+from genlib.evaluation.scoring.samples import Judge, Judged, cheap_metrics
 
 CPU = torch.device("cpu")
 MakePoints = Callable[..., DatasetFolder]

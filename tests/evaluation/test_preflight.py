@@ -11,14 +11,15 @@ import pyarrow.parquet as pq
 import pytest
 from pydantic import ValidationError
 
-from genlib.config import METRICS, RunConfig
-from genlib.data.prepare import prepare
+from genlib.config.metrics import METRICS
+from genlib.config.run import RunConfig
+from genlib.data.making.prepare import prepare
 from genlib.errors import UserError
-from genlib.evaluation import classifier
 from genlib.evaluation.evaluate import evaluate
+from genlib.evaluation.extractors import classifier
 from genlib.evaluation.preflight import check_metric
-from genlib.files import read_json
-from genlib.training.run_folder import RunFolder
+from genlib.runs.folder import RunFolder
+from genlib.storage.files import read_json
 from genlib.training.train import train
 from tests.conftest import FILES
 from tests.data.sources import pictures, png

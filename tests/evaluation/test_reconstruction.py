@@ -7,15 +7,15 @@ import pytest
 import torch
 from scipy.ndimage import gaussian_filter
 
-from genlib.evaluation.processes import Processes
-from genlib.evaluation.reconstruction import (
+from genlib.evaluation.metrics.reconstruction import (
     reconstructed,
     reconstruction_metrics,
     reconstructions_of,
     similarity,
 )
-from genlib.methods import Batch
-from genlib.pixels import to_uint8, to_unit
+from genlib.evaluation.scoring.processes import Processes
+from genlib.models.base import Batch
+from genlib.pixels.scale import to_uint8, to_unit
 from tests.evaluation.linear_gaussian import LinearGaussian, held_out
 
 IMAGES = torch.randint(0, 256, (5, 1, 4, 4), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))

@@ -6,8 +6,8 @@ from types import SimpleNamespace
 
 import torch
 
-from genlib.config import EvaluationConfig
-from genlib.evaluation.record import warnings_of
+from genlib.config.training import EvaluationConfig
+from genlib.evaluation.report.record import warnings_of
 
 
 def jury(train: int, kept: int, held_out: int = 300) -> SimpleNamespace:

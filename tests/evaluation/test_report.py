@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from genlib.evaluation.report import table
+from genlib.evaluation.report.table import table
 
 EVALUATION: dict[str, Any] = {
     "metrics": {

@@ -13,23 +13,24 @@ import torch.distributed as dist
 import torch.multiprocessing as multiprocessing
 from torch import Tensor
 
-from genlib.conditions import build_condition
-from genlib.config import EvaluationConfig, LowResolutionCondition
+from genlib.conditions.build import build_condition
+from genlib.config.conditions import LowResolutionCondition
+from genlib.config.training import EvaluationConfig
 from genlib.data.folder import DatasetFolder, open_dataset
 from genlib.data.parts import whole_test_split
 from genlib.errors import UserError
-from genlib.evaluation.classifier import NUM_FEATURES, random_extractor
-from genlib.evaluation.conditional import ConditionJudge
-from genlib.evaluation.extractors import Panel, build_panel
-from genlib.evaluation.features import Extractor, chunk_features
-from genlib.evaluation.likelihood import likelihood
-from genlib.evaluation.measures import Estimate
+from genlib.evaluation.estimates import Estimate
+from genlib.evaluation.extractors.classifier import NUM_FEATURES, random_extractor
+from genlib.evaluation.extractors.features import Extractor, chunk_features
+from genlib.evaluation.extractors.panel import Panel, build_panel
+from genlib.evaluation.metrics.conditional import ConditionJudge
+from genlib.evaluation.metrics.likelihood import likelihood
+from genlib.evaluation.metrics.reconstruction import reconstruction_metrics
 from genlib.evaluation.preflight import DIMENSIONS
-from genlib.evaluation.processes import Processes
-from genlib.evaluation.reconstruction import reconstruction_metrics
-from genlib.evaluation.reference import chunks_of, reference_of, shuffled_rows
-from genlib.evaluation.samples import Judge, Judged, cheap_metrics
-from genlib.training.signals import Interrupted
+from genlib.evaluation.scoring.processes import Processes
+from genlib.evaluation.scoring.reference import chunks_of, reference_of, shuffled_rows
+from genlib.evaluation.scoring.samples import Judge, Judged, cheap_metrics
+from genlib.runtime.signals import Interrupted
 from tests.evaluation.guesses import Guesses
 from tests.evaluation.linear_gaussian import LinearGaussian, held_out
 
@@ -162,7 +163,7 @@ def test_a_reference_is_kept_under_the_hash_of_extractor_and_data(
 def test_a_large_split_keeps_features_of_a_fair_choice_and_moments_of_all(
     make_dataset: MakeDataset, alone: Processes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("genlib.evaluation.reference.MOST_NUMBERS", 300 * NUM_FEATURES)
+    monkeypatch.setattr("genlib.evaluation.scoring.reference.MOST_NUMBERS", 300 * NUM_FEATURES)
     dataset = make_dataset()
     extractor = random_extractor(dataset, CPU)
     found = reference_of(dataset, "train", extractor, 256, alone)

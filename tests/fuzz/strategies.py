@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from genlib.config import RunConfig
-from genlib.validation import choices_of, section_of
+from genlib.choices.fields import choices_of, section_of
+from genlib.config.run import RunConfig
 
 TIMES = float(os.environ.get("GENLIB_FUZZ", "1"))
 LARGEST = 64  # of a size: what is tested is whether networks fit together, not whether memory suffices

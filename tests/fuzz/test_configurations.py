@@ -14,13 +14,18 @@ from hypothesis import example, given, reject
 from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
-from genlib.conditions import Captions, PartOfImage, build_condition
-from genlib.config import RegistryConfig, RunConfig, load_config
+from genlib.conditions.build import build_condition
+from genlib.conditions.captions import Captions
+from genlib.conditions.images import PartOfImage
+from genlib.config.load import load_config
+from genlib.config.run import RunConfig
+from genlib.config.training import RegistryConfig
 from genlib.errors import UserError
-from genlib.home import runs_folder
-from genlib.methods import Batch, Method, build_method
-from genlib.networks.base import DataSpec
-from genlib.training.run_folder import new_run_name
+from genlib.layers.base import DataSpec
+from genlib.methods.build import build_method
+from genlib.models.base import Batch, Method
+from genlib.runs.folder import new_run_name
+from genlib.storage.home import runs_folder
 from tests.conftest import CONFIGS
 from tests.family import NAMES, tiny_config
 from tests.fuzz.command import called, is_one_line

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from pipelines.servers import HOST, end_session, free_port
+from pipelines.servers.local import HOST, end_session, free_port
 from tests.infra.compose import INFRA, services, settings
 from tests.postgresql import postgresql, programs
 

@@ -16,7 +16,7 @@ from prefect.client.schemas.actions import WorkPoolCreate
 from prefect.client.schemas.objects import FlowRun
 from prefect_kubernetes.worker import KubernetesWorker, KubernetesWorkerJobConfiguration
 
-from pipelines.deploy import ENVIRONMENT, KUBERNETES_JOB
+from pipelines.deploying.deploy import ENVIRONMENT, KUBERNETES_JOB
 from tests.infra.test_validation import VERSION
 
 TEMPLATE = json.loads(KUBERNETES_JOB.read_text())

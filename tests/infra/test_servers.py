@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.deploy import KUBERNETES_JOB
+from pipelines.deploying.deploy import KUBERNETES_JOB
 from tests.conftest import PROJECT
 from tests.infra.conftest import Stack, status
 from tests.postgresql import query

@@ -4,22 +4,16 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from genlib.conditions import build_condition
-from genlib.config import (
-    AutoencoderConfig,
-    CaptionCondition,
-    DCGANConfig,
-    MLPConfig,
-    NoCondition,
-    VAEGANConfig,
-    VQVAEConfig,
-)
-from genlib.config.methods import CodePriorConfig
-from genlib.data.prepare import prepare
-from genlib.methods import Batch, build_method
-from genlib.methods.latents import GaussianLatents, MixtureLatents
-from genlib.networks.base import DataSpec
-from genlib.networks.transformer import Drawing
+from genlib.conditions.build import build_condition
+from genlib.config.conditions import CaptionCondition, NoCondition
+from genlib.config.methods import AutoencoderConfig, CodePriorConfig, VAEGANConfig, VQVAEConfig
+from genlib.config.networks import DCGANConfig, MLPConfig
+from genlib.data.making.prepare import prepare
+from genlib.layers.base import DataSpec
+from genlib.layers.transformer import Drawing
+from genlib.methods.build import build_method
+from genlib.models.base import Batch
+from genlib.models.latents import GaussianLatents, MixtureLatents
 from genlib.training.settle import settle, spec_of, train_batches
 from tests.family import tiny_config
 

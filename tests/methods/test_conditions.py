@@ -5,22 +5,16 @@ import torch
 from torch.distributions import Normal, kl_divergence
 from torch.testing import assert_close
 
-from genlib.conditions import build_condition
-from genlib.config import (
-    GANConfig,
-    IWAEConfig,
-    LowResolutionCondition,
-    MaskedCondition,
-    MLPConfig,
-    OptimizerConfig,
-    UNetConfig,
-    VAEConfig,
-)
+from genlib.conditions.build import build_condition
+from genlib.config.conditions import LowResolutionCondition, MaskedCondition
+from genlib.config.methods import GANConfig, IWAEConfig, OptimizerConfig, VAEConfig
+from genlib.config.networks import MLPConfig, UNetConfig
+from genlib.layers.base import DataSpec
 from genlib.losses.divergences import kl_to_standard_normal
 from genlib.losses.likelihoods import gaussian_negative_log_likelihood
-from genlib.methods import Batch, build_method
+from genlib.methods.build import build_method
 from genlib.methods.likelihoods import build_likelihood
-from genlib.networks.base import DataSpec
+from genlib.models.base import Batch
 
 SHAPE = (1, 8, 8)
 UNET = UNetConfig(width=4, discriminator_layers=1)
@@ -133,7 +127,7 @@ def test_importance_sampled_training_takes_contexts_along():
 
 
 def test_methods_that_take_no_images_say_so():
-    from genlib.config import AutoencoderConfig
+    from genlib.config.methods import AutoencoderConfig
 
     with pytest.raises(ValueError, match="takes no images that are given"):
         method_of(AutoencoderConfig())

@@ -5,16 +5,19 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from genlib.config import (
-    DCGANConfig,
+from genlib.config.methods import (
+    ADAConfig,
+    DiffAugmentConfig,
     GANConfig,
-    MLPConfig,
+    GradientPenaltyConfig,
+    R1Config,
     WeightClippingConfig,
 )
-from genlib.config.methods import ADAConfig, DiffAugmentConfig, GradientPenaltyConfig, R1Config
+from genlib.config.networks import DCGANConfig, MLPConfig
+from genlib.layers.base import DataSpec
 from genlib.losses import adversarial
-from genlib.methods import Batch, build_method, draws_of
-from genlib.networks.base import DataSpec
+from genlib.methods.build import build_method
+from genlib.models.base import Batch, draws_of
 
 LOSSES = sorted(file.stem for file in Path(adversarial.__file__).parent.glob("[!_]*.py"))
 DIGITS = DataSpec((1, 8, 8), classes=3)

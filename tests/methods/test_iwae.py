@@ -8,12 +8,14 @@ from torch import nn
 from torch.distributions import Normal
 from torch.testing import assert_close
 
-from genlib.config import HierarchicalVAEConfig, IWAEConfig, MLPConfig, OptimizerConfig
-from genlib.methods import Batch, Posterior, Sampler, build_method
+from genlib.config.methods import HierarchicalVAEConfig, IWAEConfig, OptimizerConfig
+from genlib.config.networks import MLPConfig
+from genlib.layers.base import DataSpec
+from genlib.methods.build import build_method
 from genlib.methods.iwae import IWAE
 from genlib.methods.likelihoods import Gaussian
 from genlib.methods.vae import VariationalModel
-from genlib.networks.base import DataSpec
+from genlib.models.base import Batch, Posterior, Sampler
 
 A, S = 1.5, 0.7
 EXACT_GAIN, EXACT_VARIANCE = A / (A**2 + S**2), S**2 / (A**2 + S**2)  # of the posterior

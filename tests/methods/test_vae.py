@@ -6,13 +6,16 @@ from torch import nn
 from torch.distributions import Normal, kl_divergence
 from torch.testing import assert_close
 
-from genlib.config import BetaTCConfig, KLConfig, MLPConfig, MMDConfig, OptimizerConfig, VAEConfig, load_config
+from genlib.config.load import load_config
+from genlib.config.methods import BetaTCConfig, KLConfig, MMDConfig, OptimizerConfig, VAEConfig
+from genlib.config.networks import MLPConfig
+from genlib.layers.base import DataSpec
 from genlib.losses.likelihoods import LEAST_SIGMA
-from genlib.methods import Batch, Posterior, Sampler, build_method
+from genlib.methods.build import build_method
 from genlib.methods.divergences import KL, MMD, BetaTC
 from genlib.methods.likelihoods import Bernoulli, Gaussian, Likelihood, OptimalGaussian
 from genlib.methods.vae import VAE, VariationalModel
-from genlib.networks.base import DataSpec
+from genlib.models.base import Batch, Posterior, Sampler
 from tests.conftest import CONFIGS
 
 LIKELIHOODS = (

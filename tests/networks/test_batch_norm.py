@@ -2,7 +2,7 @@ import torch
 from torch import nn
 from torch.testing import assert_close
 
-from genlib.networks.batch_norm import reestimate_batch_norm
+from genlib.layers.batch_norm import reestimate_batch_norm
 
 
 def test_reestimated_statistics_are_the_mean_over_the_batches():

@@ -4,8 +4,8 @@ import torch.nn.functional as F
 from torch import nn
 from torch.testing import assert_close
 
-from genlib.networks.batch_norm import reestimate_batch_norm
-from genlib.networks.conditional import ConditionalBatchNorm, LabelSequential, batch_norm_1d, batch_norm_2d
+from genlib.layers.batch_norm import reestimate_batch_norm
+from genlib.layers.conditional import ConditionalBatchNorm, LabelSequential, batch_norm_1d, batch_norm_2d
 
 
 @pytest.mark.parametrize(("build", "shape"), [(batch_norm_1d, (6, 2)), (batch_norm_2d, (6, 2, 3, 3))])

@@ -1,9 +1,9 @@
 import torch
 from torch import nn
 
-from genlib.config import DCGANConfig
+from genlib.config.networks import DCGANConfig
+from genlib.layers.conditional import ConditionalBatchNorm
 from genlib.networks.build import build_discriminator
-from genlib.networks.conditional import ConditionalBatchNorm
 from genlib.networks.dcgan import dcgan_backbone, dcgan_generator
 
 

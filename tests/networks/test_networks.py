@@ -7,10 +7,10 @@ from torch import nn
 from torch.nn.utils import parametrize
 from torch.testing import assert_close
 
-from genlib.config import DCGANConfig, MLPConfig, R3GANConfig, ResNetConfig
-from genlib.networks.base import Given
+from genlib.config.networks import DCGANConfig, MLPConfig, R3GANConfig, ResNetConfig
+from genlib.layers.base import Given
 from genlib.networks.build import build_discriminator, build_encoder, build_generator
-from genlib.sizes import doublings, nearest_sizes
+from genlib.pixels.sizes import doublings, nearest_sizes
 
 CLASSES, LATENT_SIZE = 3, 5
 MLP = MLPConfig(hidden_sizes=[7, 6])

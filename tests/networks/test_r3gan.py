@@ -4,8 +4,8 @@ import torch.nn.functional as F
 from torch import nn
 from torch.testing import assert_close
 
-from genlib.config import R3GANConfig
-from genlib.networks.base import Given
+from genlib.config.networks import R3GANConfig
+from genlib.layers.base import Given
 from genlib.networks.build import build_discriminator
 from genlib.networks.r3gan import Basis, R3GANGenerator, Resample, ResidualBlock, r3gan_backbone
 

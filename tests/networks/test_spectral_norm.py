@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize
 from torch.testing import assert_close
 
+from genlib.layers.spectral_norm import SpectralNorm, apply_spectral_norm, update_spectral_norms
 from genlib.losses.penalties import r1
-from genlib.networks.spectral_norm import SpectralNorm, apply_spectral_norm, update_spectral_norms
 
 
 @pytest.fixture

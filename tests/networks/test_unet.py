@@ -1,8 +1,8 @@
 import pytest
 import torch
 
-from genlib.config import UNetConfig
-from genlib.networks.base import Given
+from genlib.config.networks import UNetConfig
+from genlib.layers.base import Given
 from genlib.networks.build import build_discriminator, build_encoder, build_generator
 from genlib.networks.unet import widths_of
 

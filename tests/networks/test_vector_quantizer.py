@@ -2,8 +2,8 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from genlib.networks.vector_quantizer import VectorQuantizer
-from genlib.networks.vq import VQDecoder, VQEncoder
+from genlib.layers.vector_quantizer import VectorQuantizer
+from genlib.layers.vq import VQDecoder, VQEncoder
 
 
 def quantizer_at(codebook: torch.Tensor, **options) -> VectorQuantizer:

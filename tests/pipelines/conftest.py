@@ -11,16 +11,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from genlib.config import RunConfig, load_config, to_yaml
+from genlib.config.load import load_config, to_yaml
+from genlib.config.run import RunConfig
 from genlib.data.folder import DatasetFolder, Manifest, images_file
-from genlib.training.run_folder import RunFolder
-from pipelines import environment
-from pipelines.scores import Scores, scores_of
+from genlib.runs.folder import RunFolder
+from pipelines.registry.scores import Scores, scores_of
+from pipelines.servers import environment
 
 if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
 
-    from pipelines.registry import Registered
+    from pipelines.registry.register import Registered
 
 
 @pytest.fixture(scope="session")
@@ -81,9 +82,9 @@ def sampler_folder(tmp_path: Path, config: RunConfig) -> Path:
     """The exported sampler of an untrained tiny VAE."""
     import torch
 
-    from genlib.methods import build_method
-    from genlib.networks.base import DataSpec
-    from genlib.sampling import TrainedSampler, export_sampler
+    from genlib.layers.base import DataSpec
+    from genlib.methods.build import build_method
+    from genlib.sampling.trained import TrainedSampler, export_sampler
 
     torch.manual_seed(0)
     sampler = build_method(config.method, DataSpec((1, 8, 8))).model.sampler
@@ -96,10 +97,12 @@ def conditional_sampler(tmp_path: Path) -> Path:
     """The exported sampler of an untrained GAN of cats, dogs and owls."""
     import torch
 
-    from genlib.config import GANConfig, MLPConfig, RegistryConfig
-    from genlib.methods import build_method
-    from genlib.networks.base import DataSpec
-    from genlib.sampling import TrainedSampler, export_sampler
+    from genlib.config.methods import GANConfig
+    from genlib.config.networks import MLPConfig
+    from genlib.config.training import RegistryConfig
+    from genlib.layers.base import DataSpec
+    from genlib.methods.build import build_method
+    from genlib.sampling.trained import TrainedSampler, export_sampler
 
     torch.manual_seed(0)
     method = GANConfig(network=MLPConfig(hidden_sizes=[8]), latent_size=3, conditioning="concat")
@@ -114,11 +117,14 @@ def context_sampler(tmp_path: Path) -> Path:
     """The exported sampler of an untrained VAE from 4x4 to 8x8 pixels."""
     import torch
 
-    from genlib.conditions import build_condition
-    from genlib.config import LowResolutionCondition, RegistryConfig, UNetConfig, VAEConfig
-    from genlib.methods import build_method
-    from genlib.networks.base import DataSpec
-    from genlib.sampling import TrainedSampler, export_sampler
+    from genlib.conditions.build import build_condition
+    from genlib.config.conditions import LowResolutionCondition
+    from genlib.config.methods import VAEConfig
+    from genlib.config.networks import UNetConfig
+    from genlib.config.training import RegistryConfig
+    from genlib.layers.base import DataSpec
+    from genlib.methods.build import build_method
+    from genlib.sampling.trained import TrainedSampler, export_sampler
 
     torch.manual_seed(0)
     method, condition = VAEConfig(network=UNetConfig(width=4), latent_size=3), LowResolutionCondition()
@@ -139,11 +145,13 @@ def caption_sampler(tmp_path: Path) -> Path:
     """The exported sampler of an untrained model of cats and dogs in scenes."""
     import torch
 
-    from genlib.conditions import build_condition
-    from genlib.config import CaptionCondition, CodePriorConfig, RegistryConfig, VQVAEConfig
-    from genlib.methods import build_method
-    from genlib.networks.base import DataSpec
-    from genlib.sampling import TrainedSampler, export_sampler
+    from genlib.conditions.build import build_condition
+    from genlib.config.conditions import CaptionCondition
+    from genlib.config.methods import CodePriorConfig, VQVAEConfig
+    from genlib.config.training import RegistryConfig
+    from genlib.layers.base import DataSpec
+    from genlib.methods.build import build_method
+    from genlib.sampling.trained import TrainedSampler, export_sampler
 
     torch.manual_seed(0)
     prior = CodePriorConfig(width=8, layers=1, heads=2)
@@ -188,8 +196,8 @@ def add(
     """Register a version with a value of fd_classifier."""
     from mlflow import MlflowClient
 
-    from pipelines import registry
-    from pipelines.tracking import experiment_of
+    from pipelines.registry import register as registry
+    from pipelines.tracking.mirror import experiment_of
 
     client = MlflowClient()
     experiment = experiment_of(client, config.registry.model)

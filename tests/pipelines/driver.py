@@ -2,12 +2,12 @@
 
 import sys
 
-from pipelines import environment
 from pipelines.__main__ import main
+from pipelines.servers import environment
 
 if __name__ == "__main__":
     environment.configure()
-    from pipelines import tasks
+    from pipelines.flows import tasks
 
     tasks.register.retries = 0
     sys.exit(main())

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from pipelines.demo import report
+from pipelines.flows.demo import report
 
 
 def summary(model: str, **changes: Any) -> dict[str, Any]:

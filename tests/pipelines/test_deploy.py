@@ -6,8 +6,8 @@ from copy import deepcopy
 
 import pytest
 
-from genlib.files import read_json
-from pipelines.deploy import KUBERNETES_JOB, entries_of, gpus_of, in_image, sampling_of
+from genlib.storage.files import read_json
+from pipelines.deploying.deploy import KUBERNETES_JOB, entries_of, gpus_of, in_image, sampling_of
 
 
 def test_pods_have_the_image_that_the_deployer_names(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from genlib.errors import UserError
-from pipelines import devices
-from pipelines.launchers.job import visible_gpus
+from pipelines.launching import devices
+from pipelines.launching.job import visible_gpus
 
 
 @pytest.fixture(autouse=True)

@@ -10,7 +10,7 @@ from threading import Thread
 import pytest
 
 from genlib.errors import UserError
-from pipelines import environment
+from pipelines.servers import environment
 
 
 @pytest.fixture(autouse=True)

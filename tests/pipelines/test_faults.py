@@ -16,13 +16,13 @@ import pytest
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
-from genlib.config import RunConfig
+from genlib.config.run import RunConfig
 from genlib.data.folder import DatasetFolder
-from genlib.training.run_folder import RunFolder
-from pipelines.interfaces import mlflow_command
-from pipelines.ledger import begin_ledger
-from pipelines.servers import Server, address, free_port, prefect_command
-from pipelines.tracking import Mirror
+from genlib.runs.folder import RunFolder
+from pipelines.servers.interfaces import mlflow_command
+from pipelines.servers.local import Server, address, free_port, prefect_command
+from pipelines.tracking.ledger import begin_ledger
+from pipelines.tracking.mirror import Mirror
 from tests.conftest import PROJECT
 from tests.processes import left_over
 

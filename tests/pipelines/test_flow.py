@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 from mlflow import MlflowClient
 
-from pipelines.store import sqlite_uri
+from pipelines.servers.store import sqlite_uri
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
 MODEL = "flow-test"

@@ -6,8 +6,8 @@ import sys
 import pytest
 
 from genlib.errors import UserError
-from pipelines.flow import WithoutTraceback
-from pipelines.tasks import StageFailed
+from pipelines.flows.retrain import WithoutTraceback
+from pipelines.flows.tasks import StageFailed
 
 
 @pytest.mark.parametrize(

@@ -11,16 +11,16 @@ from pathlib import Path
 
 import pytest
 
-from genlib.config import RunConfig
+from genlib.config.run import RunConfig
 from genlib.data.folder import DatasetFolder
 from genlib.errors import UserError
-from genlib.home import runs_folder
-from genlib.locks import held
-from genlib.provenance import git_state
-from genlib.training.run_folder import RunFolder
-from pipelines.folders import run_folder
-from pipelines.ledger import Status, begin_ledger
-from pipelines.sync import PIPELINE
+from genlib.runs.folder import RunFolder
+from genlib.runtime.provenance import git_state
+from genlib.storage.home import runs_folder
+from genlib.storage.locks import held
+from pipelines.flows.folders import run_folder
+from pipelines.flows.sync import PIPELINE
+from pipelines.tracking.ledger import Status, begin_ledger
 
 Left = Callable[..., Path]
 said: list[str] = []
@@ -87,7 +87,7 @@ def test_another_configuration_dataset_or_code_begins_anew(
         ("uncommitted", "a change", "the code's uncommitted changes were others ("),
         ("git_state", git_state() | {"git.commit": "c0ffee"}, "its code was another (commit: "),
     ):
-        monkeypatch.setattr(f"pipelines.folders.{name}", lambda value=value: value)
+        monkeypatch.setattr(f"pipelines.flows.folders.{name}", lambda value=value: value)
         assert chosen(config, dataset) == "own"
         assert reason in said[-1]
         assert "name its folder (--run-dir, or run_dir of a deployment) to go on with it all the same" in said[-1]
@@ -99,7 +99,7 @@ def test_an_image_of_unknown_code_begins_anew(
 ) -> None:
     code = {"git.commit": commit, "git.dirty": dirty}
     said.clear()
-    for module in ("pipelines.folders", "pipelines.ledger"):
+    for module in ("pipelines.flows.folders", "pipelines.tracking.ledger"):
         monkeypatch.setattr(f"{module}.git_state", lambda: code)
         monkeypatch.setattr(f"{module}.uncommitted", lambda: "")
     left("before", "KILLED")
@@ -117,7 +117,7 @@ def test_a_run_that_ended_while_it_was_waited_for_is_not_gone_on_with(
         left("before", "FINISHED")
         yield
 
-    monkeypatch.setattr("pipelines.folders.held", ends_meanwhile)
+    monkeypatch.setattr("pipelines.flows.folders.held", ends_meanwhile)
     assert chosen(config, dataset) == "own"
     assert folder.exists()
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from genlib.errors import UserError
-from pipelines import gallery
+from pipelines.flows import gallery
 
 TINY = ("training.steps=2", "training.batch_size=16", "training.device=cpu", "evaluation.features=random")
 SMALL_SCENES = ("data.scenes=800", "data.image_size=28", "method.width=8", "method.downsamplings=2")

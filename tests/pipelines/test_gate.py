@@ -4,10 +4,10 @@ import statistics
 import pytest
 from scipy.stats import ttest_ind
 
-from pipelines.comparison import cell
-from pipelines.decision import Decision
-from pipelines.gate import Scores, judge, spread_of_seeds
-from pipelines.scores import as_tags, from_tags, is_current, scores_of
+from pipelines.registry.comparison import cell
+from pipelines.registry.decision import Decision
+from pipelines.registry.gate import Scores, judge, spread_of_seeds
+from pipelines.registry.scores import as_tags, from_tags, is_current, scores_of
 
 BASIS = {
     "extractor": "feed",

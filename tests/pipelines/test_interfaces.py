@@ -10,10 +10,10 @@ import psutil
 import pytest
 
 from genlib.errors import UserError
-from pipelines import interfaces
-from pipelines.interfaces import check_free
-from pipelines.links import version_page
-from pipelines.servers import HOST, Server, answers, free_port, ports_file, ui_ports
+from pipelines.servers import interfaces
+from pipelines.servers.interfaces import check_free
+from pipelines.servers.local import HOST, Server, answers, free_port, ports_file, ui_ports
+from pipelines.tracking.links import version_page
 
 
 @pytest.fixture

@@ -10,11 +10,11 @@ from pathlib import Path
 import psutil
 import pytest
 
-from genlib.config import load_config
-from pipelines import launch
-from pipelines.launch import run_process
-from pipelines.launchers.job import Job, passed_on
+from genlib.config.load import load_config
 from pipelines.launchers.process import train_command
+from pipelines.launching import launch
+from pipelines.launching.job import Job, passed_on
+from pipelines.launching.launch import run_process
 
 # Says that it is ready, then waits to be told to end, and says so.
 PATIENT = """

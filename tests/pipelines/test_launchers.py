@@ -15,12 +15,14 @@ import torch
 import yaml
 from kubeflow_trainer_api.models import TrainerV1alpha1TrainJob
 
-from genlib.config import RunConfig, load_config
+from genlib.config.load import load_config
+from genlib.config.run import RunConfig
 from genlib.errors import UserError
-from genlib.training.run_folder import RunFolder, identity
+from genlib.runs.folder import RunFolder, identity
 from pipelines import launchers
-from pipelines.launchers import kubernetes, remote, slurm
-from pipelines.launchers.job import Job, processes_here, processes_of
+from pipelines.launchers import kubernetes, slurm
+from pipelines.launching import remote
+from pipelines.launching.job import Job, processes_here, processes_of
 from tests.conftest import FILES
 
 TORCHRUN = "launcher={name: torchrun, nodes: 2, endpoint: 'head:29400'}"

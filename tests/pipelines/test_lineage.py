@@ -9,17 +9,18 @@ import torch
 from mlflow import MlflowClient
 from safetensors.torch import save_file
 
-from genlib.config import RunConfig
+from genlib.config.run import RunConfig
 from genlib.data.folder import DatasetFolder
 from genlib.errors import UserError
-from genlib.files import write_json
-from genlib.training.run_folder import RunFolder
-from pipelines import ledger, reproduce
-from pipelines.ledger import read_ledger
-from pipelines.lineage import lineage
-from pipelines.reproduce import check_data, compared
-from pipelines.sync import register_run
-from pipelines.tracking import UNCOMMITTED, tracked
+from genlib.runs.folder import RunFolder
+from genlib.storage.files import write_json
+from pipelines.flows import reproduce
+from pipelines.flows.reproduce import check_data, compared
+from pipelines.flows.sync import register_run
+from pipelines.registry.lineage import lineage
+from pipelines.tracking import ledger
+from pipelines.tracking.ledger import read_ledger
+from pipelines.tracking.mirror import UNCOMMITTED, tracked
 from tests.pipelines.conftest import evaluation_of
 
 pytestmark = pytest.mark.usefixtures("tracking")

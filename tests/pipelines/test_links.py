@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.links import run_page, version_page
+from pipelines.tracking.links import run_page, version_page
 
 
 def test_links_lead_to_the_server_that_is_tracked_on(monkeypatch: pytest.MonkeyPatch) -> None:

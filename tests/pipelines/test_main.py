@@ -19,8 +19,8 @@ def test_the_command_line_imports_nothing_heavy(command: Command) -> None:
     done = command("pipelines", "--help", PYTHONPROFILEIMPORTTIME="1")
     assert done.returncode == 0
     imported = {line.rsplit("|", 1)[1].strip() for line in done.stderr.splitlines() if line.startswith("import time:")}
-    assert "pipelines.environment" in imported
-    assert not imported & {"torch", "prefect", "mlflow", "pandas", "datasets", "genlib.sampling"}
+    assert "pipelines.servers.environment" in imported
+    assert not imported & {"torch", "prefect", "mlflow", "pandas", "datasets", "genlib.sampling.trained"}
     for name in ("run", "promote", "rollback", "compare", "sync", "demo", "ui", "relocate"):
         assert f"\n    {name}" in done.stdout
 

@@ -12,10 +12,12 @@ from jsonschema import Draft202012Validator
 from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
-from genlib.config import MaskedCondition, RunConfig, load_config
-from genlib.listing import sections_below
-from genlib.validation import choices_of, section_of
-from pipelines.parameters import overrides_schema
+from genlib.choices.fields import choices_of, section_of
+from genlib.config.conditions import MaskedCondition
+from genlib.config.load import load_config
+from genlib.config.reference import sections_below
+from genlib.config.run import RunConfig
+from pipelines.deploying.parameters import overrides_schema
 from tests.conftest import CONFIGS
 
 FILES = sorted(CONFIGS.glob("*.yaml"))

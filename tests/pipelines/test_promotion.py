@@ -12,14 +12,14 @@ import pandas as pd
 import pytest
 from mlflow import MlflowClient
 
-from genlib.config import RunConfig
+from genlib.config.run import RunConfig
 from genlib.errors import UserError
-from pipelines import promotion
-from pipelines.comparison import compare
-from pipelines.promotion import former_champion, promote, rollback
-from pipelines.queries import versions_of
-from pipelines.scores import from_tags
-from pipelines.versions import history_of
+from pipelines.registry import promotion
+from pipelines.registry.comparison import compare
+from pipelines.registry.promotion import former_champion, promote, rollback
+from pipelines.registry.scores import from_tags
+from pipelines.registry.versions import history_of
+from pipelines.tracking.queries import versions_of
 from tests.pipelines.conftest import Registrar
 
 pytestmark = pytest.mark.usefixtures("tracking")
@@ -91,7 +91,7 @@ def test_a_rollback_that_was_cut_off_before_the_alias_moved_is_carried_out_by_th
 def test_a_rollback_restores_predictions_exactly(add: Registrar, config: RunConfig, sampler_folder: Path) -> None:
     from safetensors.torch import load_file, save_file
 
-    from genlib.files import read_json, sha256_of_file, write_json
+    from genlib.storage.files import read_json, sha256_of_file, write_json
 
     def predictions() -> np.ndarray:
         model = mlflow.pyfunc.load_model(f"models:/{config.registry.model}@champion")

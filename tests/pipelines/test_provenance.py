@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from genlib.provenance import driver_version, git_state, uncommitted
-from pipelines.provenance import constraints_hash, processor_name
+from genlib.runtime.provenance import driver_version, git_state, uncommitted
+from pipelines.tracking.provenance import constraints_hash, processor_name
 
 
 def git(folder: Path, *arguments: str) -> str:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 from mlflow import MlflowClient
 
-from genlib.config import RunConfig
+from genlib.config.run import RunConfig
 from genlib.errors import UserError
-from pipelines.queries import equals, runs_tagged, versions_of
-from pipelines.tracking import experiment_of
-from pipelines.versions import existing_model, existing_version
+from pipelines.registry.versions import existing_model, existing_version
+from pipelines.tracking.mirror import experiment_of
+from pipelines.tracking.queries import equals, runs_tagged, versions_of
 
 pytestmark = pytest.mark.usefixtures("tracking")
 ODD = ["it's", '"quoted"', 'it\'s "both"', "`x`", "50% off", "a\\", "\\'", "a b", "a;b -- c", "x' or 'a' = 'a", "é"]

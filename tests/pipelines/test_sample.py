@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from genlib.errors import UserError
-from pipelines.sample import make_parent
+from pipelines.flows.sample import make_parent
 
 
 def test_a_folder_that_cannot_be_made_is_refused_before_anything_is_drawn(tmp_path: Path) -> None:

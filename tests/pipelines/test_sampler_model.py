@@ -9,9 +9,9 @@ import pytest
 import torch
 from mlflow.exceptions import MlflowException
 
-from genlib.sampling import load_sampler
-from pipelines.packaging import MODEL_SCRIPT, example, input_form, signature_for
-from pipelines.sampler_model import SERVING, SamplerModel
+from genlib.sampling.trained import load_sampler
+from pipelines.serving.packaging import MODEL_SCRIPT, example, input_form, signature_for
+from pipelines.serving.sampler_model import SERVING, SamplerModel
 
 NO_COUNTS = [3.7, True, "3", None, float("nan"), float("inf"), 1e30, 10**30, [2]]
 NO_LABELS = [3.7, True, "--5", "²", "１", "owl,cat", 10**26, 3, -1, [1]]
@@ -253,6 +253,6 @@ def test_mlflows_server_hands_over_what_was_asked_and_answers_bad_requests_witho
     def fail(*arguments, **options):
         raise RuntimeError("a secret path")
 
-    monkeypatch.setattr("genlib.sampling.TrainedSampler.images", fail)
+    monkeypatch.setattr("genlib.sampling.trained.TrainedSampler.images", fail)
     broken = ask([{"count": 1}])
     assert broken.status_code == 500 and "secret" not in broken.text and "stack_trace" not in broken.json()

@@ -14,12 +14,12 @@ import pytest
 import torch
 from mlflow import MlflowClient
 
-from genlib.config import RunConfig
-from genlib.sampling import load_sampler
-from pipelines.packaging import log_sampler
-from pipelines.servers import HOST, Server, address, free_port
-from pipelines.tracking import experiment_of
-from pipelines.versions import CHAMPION
+from genlib.config.run import RunConfig
+from genlib.sampling.trained import load_sampler
+from pipelines.registry.versions import CHAMPION
+from pipelines.servers.local import HOST, Server, address, free_port
+from pipelines.serving.packaging import log_sampler
+from pipelines.tracking.mirror import experiment_of
 
 pytestmark = pytest.mark.cluster
 

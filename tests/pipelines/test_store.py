@@ -14,10 +14,10 @@ import pytest
 from mlflow import MlflowClient
 from sqlalchemy import create_engine, text
 
-from genlib.config import RunConfig
+from genlib.config.run import RunConfig
 from genlib.errors import UserError
-from pipelines import environment, store
-from pipelines.store import check_path, check_sqlite, database_file, relocate, sqlite_uri
+from pipelines.servers import environment, store
+from pipelines.servers.store import check_path, check_sqlite, database_file, relocate, sqlite_uri
 from tests.pipelines.conftest import Registrar
 
 ODD = 'it\'s "odd" `x` #1? 50% of \\a;b&c=d+e'

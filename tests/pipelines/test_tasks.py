@@ -12,13 +12,13 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from genlib.config import RunConfig
+from genlib.config.run import RunConfig
 from genlib.data.folder import DatasetFolder
 from genlib.errors import UserError
-from genlib.training.run_folder import RunFolder
-from pipelines import tasks
+from genlib.runs.folder import RunFolder
+from pipelines.flows import tasks
+from pipelines.flows.tasks import Preempted, StageFailed
 from pipelines.launchers import process
-from pipelines.tasks import Preempted, StageFailed
 
 Trainer = Callable[..., dict[str, Any]]
 

@@ -13,14 +13,15 @@ from mlflow.exceptions import MlflowException
 from PIL import Image
 from prefect.exceptions import TerminationSignal
 
-from genlib.config import RunConfig, to_yaml
+from genlib.config.load import to_yaml
+from genlib.config.run import RunConfig
 from genlib.data.folder import DatasetFolder
 from genlib.errors import UserError
-from genlib.files import read_json, write_json
-from genlib.training.run_folder import RunFolder
-from pipelines.ledger import Ledger, begin_ledger, ledger_file
-from pipelines.sync import register_run, sync
-from pipelines.tracking import RUN_ID, Mirror, check_store, experiment_of, open_run, tracked
+from genlib.runs.folder import RunFolder
+from genlib.storage.files import read_json, write_json
+from pipelines.flows.sync import register_run, sync
+from pipelines.tracking.ledger import Ledger, begin_ledger, ledger_file
+from pipelines.tracking.mirror import RUN_ID, Mirror, check_store, experiment_of, open_run, tracked
 from tests.pipelines.conftest import evaluation_of
 
 pytestmark = pytest.mark.usefixtures("tracking")
@@ -99,7 +100,7 @@ def test_what_mlflow_did_not_take_while_it_was_away_is_sent_by_another_process_l
         raise MlflowException("https://me:secret@server:5000 is away")
 
     with monkeypatch.context() as broken:
-        broken.setattr("pipelines.tracking.MlflowClient", away)
+        broken.setattr("pipelines.tracking.mirror.MlflowClient", away)
         with tracked(config, dataset, run_folder, warnings.append, {}):
             write_metrics(1, 2)
     assert not any("secret" in warning for warning in warnings)
@@ -126,7 +127,7 @@ def test_a_run_that_was_not_registered_is_registered_by_sync(
     sampler_folder.rename(run_folder.sampler)
     write_json(run_folder.evaluation_file, evaluation_of(0.5))
     with monkeypatch.context() as broken:
-        broken.setattr("pipelines.registry.register", away)
+        broken.setattr("pipelines.registry.register.register", away)
         with (
             pytest.raises(MlflowException),
             tracked(config, dataset, run_folder, warnings.append, {}) as mirror,

@@ -13,9 +13,9 @@ import torch
 import torch.distributed as dist
 from torch.distributed.algorithms.ddp_comm_hooks.default_hooks import allreduce_hook
 
-from genlib.config import load_config
-from genlib.data.prepare import prepare
-from genlib.training.run_folder import RunFolder
+from genlib.config.load import load_config
+from genlib.data.making.prepare import prepare
+from genlib.runs.folder import RunFolder
 from genlib.training.train import make_accelerator
 from genlib.training.trainer import Trainer
 

@@ -10,10 +10,10 @@ from accelerate import Accelerator
 from torch import nn
 from torch.testing import assert_close
 
-from genlib.config import OptimizerConfig
-from genlib.methods import Batch, Phase
+from genlib.config.methods import OptimizerConfig
+from genlib.models.base import Batch, Phase
 from genlib.training.phases import ActivePhase
-from genlib.training.skipped import state_buffers
+from genlib.training.state.bad_updates import state_buffers
 from tests.training.test_graphs import trainer_of
 
 

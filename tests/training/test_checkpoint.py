@@ -11,10 +11,11 @@ import pytest
 import torch
 from torch import nn
 
-from genlib.config import OptimizerConfig
+from genlib.config.methods import OptimizerConfig
 from genlib.errors import UserError
-from genlib.files import read_json, sha256_of_file
-from genlib.training.checkpoint import (
+from genlib.storage.files import read_json, sha256_of_file
+from genlib.training.phases import build_optimizer
+from genlib.training.state.checkpoint import (
     AVERAGE,
     METHOD,
     OPTIMIZERS,
@@ -32,7 +33,6 @@ from genlib.training.checkpoint import (
     take_snapshot,
     write_state,
 )
-from genlib.training.phases import build_optimizer
 
 
 class Training:

@@ -6,8 +6,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from genlib.methods import Batch, Losses, Method, Phase, build_method
-from genlib.networks.base import DataSpec
+from genlib.layers.base import DataSpec
+from genlib.methods.build import build_method
+from genlib.models.base import Batch, Losses, Method, Phase
 from genlib.training.phases import PhaseLoss
 from tests.family import tiny_config
 

@@ -2,7 +2,7 @@ import torch
 from torch import nn
 from torch.testing import assert_close
 
-from genlib.training.ema import EVERY, RAMP_UP, MovingAverage
+from genlib.training.state.ema import EVERY, RAMP_UP, MovingAverage
 
 
 def test_the_average_covers_half_the_distance_in_a_half_life():

@@ -14,9 +14,9 @@ from pathlib import Path
 import psutil
 import pytest
 
-from genlib.files import sha256_of_file
-from genlib.training.checkpoint import finished_checkpoints
-from genlib.training.run_folder import RunFolder
+from genlib.runs.folder import RunFolder
+from genlib.storage.files import sha256_of_file
+from genlib.training.state.checkpoint import finished_checkpoints
 from tests.conftest import FILES, PROJECT, TINY
 
 STEPS = 300

@@ -8,10 +8,10 @@ from accelerate import Accelerator
 from accelerate.state import AcceleratorState
 from torch.testing import assert_close
 
-from genlib.data.prepare import prepare
+from genlib.data.making.prepare import prepare
+from genlib.runs.folder import RunFolder
 from genlib.training.graphs import WARM_UP, CapturedPhase
 from genlib.training.phases import ActivePhase
-from genlib.training.run_folder import RunFolder
 from genlib.training.trainer import Trainer
 from tests.family import tiny_config
 

@@ -8,11 +8,12 @@ import pytest
 import torch
 from torch.autograd.graph import saved_tensors_hooks
 
-from genlib.conditions import build_condition
-from genlib.config import load_config
+from genlib.conditions.build import build_condition
+from genlib.config.load import load_config
 from genlib.errors import UserError
-from genlib.methods import Batch, build_method
-from genlib.networks.base import DataSpec
+from genlib.layers.base import DataSpec
+from genlib.methods.build import build_method
+from genlib.models.base import Batch
 from genlib.training import memory
 from tests.conftest import CONFIGS
 from tests.family import NAMES, tiny_config

@@ -8,7 +8,7 @@ import pytest
 from safetensors.torch import load_file
 from torch.testing import assert_close
 
-from genlib.training.run_folder import RunFolder
+from genlib.runs.folder import RunFolder
 
 # Accelerate's --cpu starts one process whatever --num_processes says; --multi_gpu starts several, on CPUs too.
 ACCELERATE = ["accelerate.commands.launch", "--multi_gpu", "--num_processes", "2", "--num_machines", "1"]

@@ -2,10 +2,10 @@
 
 import pytest
 
-from genlib.config import load_config
+from genlib.config.load import load_config
 from genlib.errors import UserError
-from genlib.files import write_json
-from genlib.training.run_folder import RunFolder
+from genlib.runs.folder import RunFolder
+from genlib.storage.files import write_json
 from tests.conftest import FILES
 
 

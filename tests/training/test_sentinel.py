@@ -9,14 +9,14 @@ from torch import nn
 from torch.distributions import Normal, kl_divergence
 from torch.testing import assert_close
 
+from genlib.layers.base import DataSpec
 from genlib.losses import adversarial
 from genlib.losses.adversarial import load_loss
 from genlib.losses.divergences import kl_to_standard_normal_by_dimension
-from genlib.methods import Batch, build_method
-from genlib.methods.base import Symptom
-from genlib.methods.collapse import SATURATED, diversity, largest_kl
-from genlib.networks.base import DataSpec
-from genlib.training.sentinel import Sentinel
+from genlib.methods.build import build_method
+from genlib.models.base import Batch, Symptom
+from genlib.models.collapse import SATURATED, diversity, largest_kl
+from genlib.training.state.sentinel import Sentinel
 from tests.family import tiny_config
 
 LOSSES = sorted(file.stem for file in Path(adversarial.__file__).parent.glob("[!_]*.py"))

@@ -6,11 +6,10 @@ import pytest
 import torch
 from torch import nn
 
-from genlib.config import OptimizerConfig
-from genlib.training import meter
-from genlib.training.meter import LossMeter
+from genlib.config.methods import OptimizerConfig
 from genlib.training.phases import build_optimizer
-from genlib.training.skipped import (
+from genlib.training.state import meter
+from genlib.training.state.bad_updates import (
     WINDOW,
     SkippedSteps,
     any_phase,
@@ -20,6 +19,7 @@ from genlib.training.skipped import (
     step_unless,
     too_many,
 )
+from genlib.training.state.meter import LossMeter
 
 CPU = torch.device("cpu")
 

@@ -8,8 +8,8 @@ from accelerate import Accelerator
 from accelerate.state import AcceleratorState
 from torch import Tensor
 
-from genlib.data.prepare import prepare
-from genlib.training.run_folder import RunFolder
+from genlib.data.making.prepare import prepare
+from genlib.runs.folder import RunFolder
 from genlib.training.trainer import Trainer
 from tests.family import tiny_config
 

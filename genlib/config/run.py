@@ -1,0 +1,53 @@
+"""One complete run, typed and validated; free of torch, so that bad input is answered at once."""
+
+from __future__ import annotations
+
+from typing import Self
+
+from pydantic import model_validator
+
+from genlib.choices.section import Section
+from genlib.config.condition_rules import CONDITION_RULES
+from genlib.config.conditions import (
+    ConditionConfig,
+    NoCondition,
+)
+from genlib.config.data import DataConfig
+from genlib.config.launcher import LauncherConfig, ProcessLauncher
+from genlib.config.methods import (
+    MethodConfig,
+)
+from genlib.config.metrics import OF_HELD_OUT
+from genlib.config.rules import RULES
+from genlib.config.training import EvaluationConfig, RegistryConfig, TrainingConfig
+
+
+class RunConfig(Section):
+    """One complete run: dataset, condition, method, training, evaluation, registration, and the machines."""
+
+    data: DataConfig = DataConfig()
+    condition: ConditionConfig = NoCondition()
+    method: MethodConfig
+    training: TrainingConfig = TrainingConfig()
+    evaluation: EvaluationConfig = EvaluationConfig()
+    registry: RegistryConfig
+    launcher: LauncherConfig = ProcessLauncher()
+
+    @model_validator(mode="after")
+    def makes_sense(self) -> Self:
+        for rule in (*RULES, *CONDITION_RULES):
+            if broken := rule(self):
+                raise ValueError(broken)
+        return self
+
+    @property
+    def held_back(self) -> float:
+        """Share of the train split that training leaves out, to choose the best checkpoint by; 0 where a checkpoint is
+        chosen by samples alone, or none is.
+        """
+        return self.data.validation_fraction if self.evaluation.every and self.chooses_by_held_out_images else 0.0
+
+    @property
+    def chooses_by_held_out_images(self) -> bool:
+        """Whether the gate's metric is computed on held-out images, or on samples that have them as conditions."""
+        return self.registry.metric in OF_HELD_OUT or self.condition.name not in ("none", "label")

@@ -1,0 +1,168 @@
+"""From a configuration's data section to a finished dataset folder: made once, found ever after."""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+import shutil
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from filelock import FileLock
+
+from genlib.config.data import BUILT_IN, DataConfig
+from genlib.data.folder import MANIFEST, DatasetFolder, open_dataset
+from genlib.data.reading.base import ImageSource
+from genlib.data.sources.digits import Digits
+from genlib.data.sources.hub import HubSource, Unreachable, find_in_cache, resolve_commit
+from genlib.data.sources.local import LocalSource
+from genlib.errors import UserError
+from genlib.runtime.capacity import free_memory, refuse_beyond_disk, refuse_beyond_memory
+from genlib.storage.files import rename_into_place, sha256_of_json
+from genlib.storage.home import data_folder
+
+if TYPE_CHECKING:
+    from genlib.data.sources.points import PointSource
+
+log = logging.getLogger(__name__)
+FORMAT = 2  # raise it when the same request must give other arrays
+LATER = ("scenes", "folders", "max_pixels")  # settings that earlier folders were made without
+OF_POINTS = {"points", "train_split", "test_split", "test_fraction"}  # settings that mean something for points
+
+
+def prepare(config: DataConfig, progress: bool = True, warn: Callable[[str], object] | None = None) -> DatasetFolder:
+    """The dataset folder that `config` asks for, made if it is not there.
+
+    It is named <source>-<first 12 hex digits of the request's hash>. Two calls at once make it once; a call that ends
+    early leaves nothing under that name. `progress` shows bars, on a terminal. `warn` is called with each warning of
+    the manifest (what was left out, images that are all the same); without it these are logged, but only by the call
+    that makes the folder. UserError says what to mend.
+    """
+    folder, made = found_or_made(config, progress)
+    if warn or made:
+        for sentence in folder.manifest.warnings or ():
+            (warn or log.warning)(sentence)
+    return folder
+
+
+def found_or_made(config: DataConfig, progress: bool) -> tuple[DatasetFolder, bool]:
+    """The dataset folder, and whether this call made it."""
+    home = data_folder()
+    try:
+        source = find_source(config, home / ".fingerprints", progress)
+    except Unreachable as error:
+        finished = newest_of_same_request(config, home)
+        if finished:
+            log.warning("hub out of reach (%s): using %s of %s", error, finished.path, finished.manifest.created)
+            return finished, False
+        source = find_in_cache(config, error)
+    final = home / folder_name(config, source)
+    if final.exists():
+        return open_dataset(final), False
+    with FileLock(final.with_name(f".{final.name}.lock")):
+        if made := not final.exists():  # else made by the call that had the lock before
+            make(config, source, final, progress)
+    return open_dataset(final), made
+
+
+def make(config: DataConfig, source: ImageSource | PointSource, final: Path, progress: bool) -> None:
+    from genlib.data.making.build import build
+
+    refuse_beyond_room(config, final.parent)
+    partial = final.with_name(f".{final.name}.partial")
+    scratch = final.with_name(f".{final.name}.scratch")
+    folders = (partial, scratch)
+    remove(folders)  # what a killed call left; the lock is ours
+    try:
+        for folder in folders:
+            folder.mkdir()
+        build(config, source, partial, scratch, progress)
+        source.check_unchanged()
+        rename_into_place(partial, final)
+    finally:
+        remove(folders)
+
+
+def refuse_beyond_room(config: DataConfig, folder: Path) -> None:
+    """UserError where what is made of the source needs more disk than is free, or far more memory."""
+    if config.is_points:
+        rows, bytes_each = config.points * 6 // 5, 8 + 8  # float32 (2,), int64
+        refuse_beyond_memory(
+            {"points": rows * (bytes_each + 16)}, free_memory(), f"lower data.points ({config.points})"
+        )
+        refuse_beyond_disk(f"{rows:,} points", rows * bytes_each, folder, f"lower data.points ({config.points})")
+    for key, channels in (("stacked", 3), ("scenes", config.channels)):
+        rows = 0 if config.is_points else getattr(config, key) or 0
+        need = rows * channels * config.image_size**2
+        refuse_beyond_disk(f"{rows:,} images", need, folder, f"lower data.{key} ({rows})")
+
+
+def remove(folders: tuple[Path, ...]) -> None:
+    for folder in folders:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def find_source(config: DataConfig, cache: Path, progress: bool) -> ImageSource | PointSource:
+    """UserError if there is no such source; Unreachable if only the hub could tell."""
+    path = Path(os.path.expanduser(config.source))  # os.path: a user or name that cannot be is no error
+    built_in = config.source in BUILT_IN
+    is_local = not built_in and os.path.exists(path)
+    has = {"revision": not built_in and not is_local, "subset": not built_in, "folders": is_local}
+    for key, possible in has.items():
+        value = getattr(config, key)
+        if value and not possible:
+            raise UserError(f"data.{key} is '{value}', but {config.source} has none; set data.{key}=null.")
+    if config.source == "digits":
+        return Digits()
+    if config.is_points:
+        from genlib.data.sources.points import PointSource
+
+        return PointSource(config.source)
+    if is_local:
+        return LocalSource(path.resolve(), cache, progress)
+    if re.match(r"[/.~]", config.source) or config.source.count("/") > 1 or path.suffix == ".parquet":
+        raise UserError(
+            f"data.source {config.source} does not exist; name a file or folder that does, a hub dataset such as "
+            f"ylecun/mnist, or {', '.join(BUILT_IN)}."
+        )
+    return HubSource(config.source, resolve_commit(config))
+
+
+def folder_name(config: DataConfig, source: ImageSource | PointSource) -> str:
+    return f"{safe(source.name)}-{request_hash(config, source)[:12]}"
+
+
+def request_hash(config: DataConfig, source: ImageSource | PointSource) -> str:
+    """Equal for equal settings and equal content, under whatever path or revision it was named."""
+    if config.is_points:
+        settings = config.model_dump(mode="json", include=OF_POINTS)
+    else:
+        # What came later and is not asked for leaves the names of older folders as they are.
+        later = {name for name in LATER if getattr(config, name) == DataConfig.model_fields[name].default}
+        without = {"source", "revision", "points", *later}
+        settings = {key: value for key, value in config.request.items() if key not in without}
+    return sha256_of_json({"format": FORMAT, "settings": settings, "source": source.identity})
+
+
+def newest_of_same_request(config: DataConfig, home: Path) -> DatasetFolder | None:
+    """The folder made last for the same settings, whatever the hub dataset's commit was then; damaged ones are none."""
+    found = []
+    for file in home.glob(f"[!.]*/{MANIFEST}"):
+        with suppress(UserError):
+            found.append(open_dataset(file.parent))
+    later = {name: DataConfig.model_fields[name].default for name in LATER}
+    same = [
+        folder
+        for folder in found
+        if later | folder.manifest.request == config.request
+        and folder.path.name == folder_name(config, HubSource(config.source, str(folder.manifest.revision)))
+    ]
+    return max(same, key=lambda folder: folder.manifest.created, default=None)
+
+
+def safe(name: str) -> str:
+    """A name that every file system takes."""
+    return re.sub(r"[^A-Za-z0-9._-]+", "_", name)[:64].lstrip(".") or "data"

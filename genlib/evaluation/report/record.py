@@ -1,0 +1,167 @@
+"""evaluation.json: every metric with its error and floor, and where the numbers come from."""
+
+from __future__ import annotations
+
+import platform
+import time
+from collections.abc import Sequence
+from importlib.metadata import version
+from typing import Any
+
+from genlib.config.methods import AutoencoderConfig
+from genlib.config.metrics import DEFINITIONS
+from genlib.config.training import EvaluationConfig
+from genlib.evaluation.estimates import Estimate, Findings, measured, numbers_only
+from genlib.evaluation.metrics.reconstruction import similarity_provenance
+from genlib.evaluation.preflight import null_bias
+from genlib.evaluation.scoring.held_out import HeldOut
+from genlib.evaluation.scoring.jury import Jury
+from genlib.models.base import EncoderModel, LatentVariableModel
+from genlib.runs.folder import RunFolder
+from genlib.runtime.provenance import git_state
+
+GREY = "grey values as probabilities: a cross-entropy, not comparable with likelihoods of binarized images"
+ENOUGH = 10  # pairs for each of their dimensions
+VERSIONED = ("torch", "torchmetrics", "numpy", "scipy", "accelerate")
+
+
+def conclude(
+    jury: Jury,
+    sets: list[dict[str, Estimate]],
+    found: Findings,
+    details: dict[str, Any],
+    origin: dict[str, Any],
+    start: float,
+    notes: Sequence[str] = (),
+) -> dict[str, Any]:
+    """evaluation.json."""
+    asked, judge, manifest, extractor = jury.asked, jury.judge, jury.dataset.manifest, jury.judge.panel.main
+    metrics, broken = measured(sets, jury.floor)
+    of_model, broken_of_model = measured([found.metrics], found.floor)
+    warnings = [*notes, *judge.panel.warnings, *warnings_of(jury, (origin["reconstructions"] or {}).get("count"))]
+    if pairs := found.metrics.get("fd_pairs"):
+        warnings += warnings_of_pairs(pairs.count, extractor.num_features)
+    if "not_finite" in details:
+        warnings.append(f"{details['not_finite']} samples are not finite: nothing is said of the samples.")
+    warnings += [f"{name} is {value}, and is left out." for name, value in (broken | broken_of_model).items()]
+    provenance = {
+        "warnings": warnings,
+        "extractor": {"name": extractor.name, "hash": extractor.hash, "features": extractor.num_features},
+        "extractor_facts": extractor.facts,
+        "extractors_beside": {other.name: other.hash for other in judge.panel.others},
+        "definitions": {name: version for name, version in DEFINITIONS.items() if name in metrics | of_model},
+        "features_asked": asked.features,
+        "resize": extractor.facts.get("resize", "none"),
+        "reference": {"split": "train", "count": judge.train.moments.count},
+        "floor": {"split": "test", "count": jury.floor_count},
+        "neighbours": {
+            "k": asked.neighbours,
+            "images": judge.neighbour_count,
+            "training": len(judge.train.features),
+            "held_out": len(judge.held_out.features),
+        },
+        **origin,
+        "dataset": jury.dataset.path.name,
+        "dataset_hash": manifest.content_hash,
+        **git_state(),
+        "versions": {"python": platform.python_version(), **{name: version(name) for name in VERSIONED}},
+        "device": jury.device.type,
+        "processes": jury.processes.count,
+        "seconds": round(time.monotonic() - start, 2),
+    }
+    return {"metrics": metrics | of_model, "details": numbers_only(details | found.details), "provenance": provenance}
+
+
+def warnings_of(jury: Jury, reconstructions: int | None) -> list[str]:
+    """What a reader of the table must know about its counts."""
+    asked, counts = jury.asked, jury.dataset.manifest.counts
+    things = "points" if jury.dataset.is_points else "images"
+    dimensions, few = jury.judge.panel.main.num_features, jury.judge.neighbour_count
+    warnings = []
+    if few < asked.samples:
+        warnings.append(
+            f"Neighbours, copies and kernel distance are of {few} samples, as many as there are {things} to compare "
+            "with."
+        )
+    kept = {"train": len(jury.judge.train.features), "test": len(jury.judge.held_out.features)}
+    for split in [split for split in kept if kept[split] < counts[split]]:
+        warnings.append(
+            f"The nearest {split} {things} are looked for among {kept[split]:,} of {counts[split]:,}, as many features "
+            "as memory has room for: copies of the others are not found."
+        )
+    if jury.floor_count < asked.samples:
+        warnings.append(
+            f"The floor is of {jury.floor_count} {things}, all that the test split has, and the metrics are of "
+            f"{asked.samples}: fewer {things} give a higher Fréchet distance."
+        )
+    sizes = {"floor's": jury.floor_count, "reference's": counts["train"]}
+    if reconstructions is not None:
+        sizes["reconstructions'"] = reconstructions
+    for what, count in sizes.items():
+        if count <= dimensions:
+            warnings.append(
+                f"The {what} {count} images are too few for {dimensions} features: their number alone adds about "
+                f"{null_bias(count, dimensions):.2g} of the features' total variance to a Fréchet distance."
+            )
+    return warnings
+
+
+def warnings_of_pairs(count: int, dimensions: int) -> list[str]:
+    """Of the Fréchet distance of what is given beside images, which has no floor."""
+    if count >= ENOUGH * 2 * dimensions:
+        return []
+    return [
+        f"fd_pairs is of {count} pairs of twice {dimensions} features: so few that a perfect model's is well above 0; "
+        "compare it within one table only."
+    ]
+
+
+def model_provenance(jury: Jury, model: EncoderModel, test: HeldOut) -> dict[str, Any]:
+    """What the likelihood's numbers and the reconstructions' are of."""
+    points, asked, of = jury.dataset.is_points, jury.asked, {"split": "test", "count": test.count}
+    provenance: dict[str, Any] = {"likelihood": None, "reconstructions": None}
+    if isinstance(model, LatentVariableModel):
+        dequantized = model.pixels == "density" and not points
+        provenance["likelihood"] = {
+            "pixels": "coordinates: a density" if points else pixels_of(model, test),
+            **of,
+            "importance_samples": asked.likelihood_samples,
+            "seed": asked.seed,
+            "unit": "nats per point" if points else "nats per image",
+            "dequantization": "uniform, one step of uint8 wide" if dequantized else "none",
+        }
+    if not points:
+        provenance["reconstructions"] = {**of, "ssim_window": similarity_provenance(jury.dataset.manifest.shape[1])}
+    return provenance
+
+
+def pixels_of(model: LatentVariableModel, test: HeldOut) -> str:
+    """What p(x | z) is of."""
+    match model.pixels:
+        case "density":
+            return "a density, dequantized"
+        case "probability":
+            return "probabilities of 256 values"
+    if test.binarize_seed is not None:
+        return "binary, drawn once for each image with its grey values as probabilities"
+    images = test.chunk(0)
+    return "binary" if ((images == 0) | (images == 255)).all() else GREY
+
+
+def notes_of(run: RunFolder, asked: EvaluationConfig) -> list[str]:
+    """What training found, or the method is, that a reader of the evaluation must know."""
+    config, result = run.config(), run.result()
+    method = config.method
+    note, best = result.get("note"), result.get("best", {})
+    notes = [f"{note[0].upper()}{note[1:]}"] if note and asked.checkpoint == "last" else []
+    if asked.checkpoint == "best" and config.chooses_by_held_out_images and best.get("split") != "validation":
+        notes.append(
+            f"The checkpoint was chosen by {best.get('metric')} with test images, which judge it here too, so these "
+            "figures are optimistic; train anew with data.validation_fraction above 0."
+        )
+    if isinstance(method, AutoencoderConfig) and method.latents == "normal":
+        notes.append(
+            "Nothing ties an autoencoder's latents to N(0, I), which these samples were drawn from: they show that it "
+            "is no generative model; set method.latents=gaussian or mixture to make it one."
+        )
+    return notes

@@ -1,0 +1,73 @@
+"""An evaluation as lines of text; free of torch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from genlib.config.metrics import METRICS
+
+
+def table(evaluation: dict[str, Any]) -> str:
+    """One line a metric with its value, the real-data floor and the better direction; then counts and warnings."""
+    rows = [("metric", "value", "real-data floor", "images", "better")]
+    for name, entry in evaluation["metrics"].items():
+        floor = "-" if entry["floor"] is None else f"{entry['floor']:.4f}"
+        rows.append((name, with_error(entry), floor, str(entry["count"]), METRICS.get(name, "")))
+    provenance = evaluation["provenance"]
+    warnings = [f"Warning: {warning}" for warning in provenance["warnings"]]
+    beside = baselines(evaluation["details"].get("baselines", {}))
+    return "\n".join([*aligned(rows), *beside, *footnotes(provenance), *warnings])
+
+
+def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Rows of as many cells each, in columns."""
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+
+
+def baselines(found: dict[str, dict[str, float]]) -> list[str]:
+    """Samples of what is given beside what needs no model; nothing without a condition."""
+    if not found:
+        return []
+    names = list(dict.fromkeys(name for row in found.values() for name in row))
+    cells = [[f"{row[name]:.4f}" if name in row else "-" for name in names] for row in found.values()]
+    return ["", *aligned([["images", *names], *([what, *row] for what, row in zip(found, cells, strict=True))]), ""]
+
+
+def with_error(entry: dict[str, Any]) -> str:
+    """The value and its standard deviation over the seeds; its standard error where there was but one set."""
+    error = entry["std"] if entry["std"] is not None else entry.get("standard_error")
+    return f"{entry['value']:.4f}" + ("" if error is None else f" ± {error:.4f}")
+
+
+def footnotes(provenance: dict[str, Any]) -> list[str]:
+    """Which images, which features."""
+    extractor, neighbours, floor = provenance["extractor"], provenance["neighbours"], provenance["floor"]
+    samples, likelihood = provenance["samples"], provenance["likelihood"]
+    accuracy = provenance["extractor_facts"].get("test_accuracy")
+    known = "" if accuracy is None else f", test accuracy {accuracy:.1%}"
+    seeds = samples.get("seeds")
+    of = f", each with seeds {seeds[0]} to {seeds[-1]}" if seeds and len(seeds) > 1 else ""
+    lines = [
+        f"{samples['count']} samples{of} against {provenance['reference']['count']} train images; floor: "
+        f"{floor['count']} test images in their place; neighbours and kernel distance: {neighbours['images']} against "
+        f"as many, k = {neighbours['k']}; copies: among {neighbours['training']} train images. "
+        "After ±: the standard deviation over the seeds, else the standard error.",
+        f"Features: {extractor['name']} ({extractor['features']} numbers, {extractor['hash'][:12]}{known}).",
+    ]
+    if (best := provenance.get("best")) and "split" in best:
+        lines.append(
+            f"Checkpoint: the best of the training by {best['metric']} of {best['images']} {best['split']} images."
+        )
+    if left_out := provenance.get("validation"):
+        lines.append(
+            f"Validation: {left_out['left_out_of_training']} train images that the training left out, to choose its "
+            "best checkpoint by."
+        )
+    if likelihood:
+        lines.append(
+            f"Likelihood: {likelihood['count']} test images, {likelihood['importance_samples']} importance samples, "
+            f"{likelihood['unit']}; pixels: {likelihood['pixels']}."
+        )
+    return lines

@@ -1,0 +1,100 @@
+"""Images of the test split, or of the validation part, that a model is judged on, as it takes them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from genlib.conditions.base import Condition
+from genlib.conditions.build import build_condition
+from genlib.conditions.captions import Captions
+from genlib.conditions.images import PartOfImage
+from genlib.config.run import RunConfig
+from genlib.data.parts import HeldOutPart
+from genlib.errors import UserError
+from genlib.evaluation.extractors.features import Chunk, Labels
+from genlib.evaluation.scoring.reference import chunks_of, labels_of
+from genlib.methods.build import conditional
+from genlib.models.base import Batch
+from genlib.pixels.scale import binarized, to_unit
+from genlib.runtime.randomness import generator_for
+from genlib.sampling.trained import CHUNK
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """`count` images or points, read chunk by chunk.
+
+    With a `binarize_seed` each pixel is drawn as black or white, its grey value being the probability, as a function of
+    the seed and the image.
+    """
+
+    chunk: Chunk
+    labels: Labels
+    count: int
+    binarize_seed: int | None = None
+    condition: Condition | None = None
+
+    def batch(self, index: int, device: torch.device) -> Batch:
+        """A chunk in [-1, 1], with its labels and what is given of it."""
+        images, labels = to_unit(self.chunk(index)), self.labels(index)
+        if self.binarize_seed is not None:
+            images = binarized(images, generator_for("test images binarized", self.binarize_seed, index))
+        context = None
+        if isinstance(self.condition, PartOfImage):
+            context = self.condition.context(images, generator_for("held-out contexts", index))
+        rows = self.count - index * CHUNK
+        return Batch(images, labels, context).map(lambda part: part[:rows].to(device))
+
+
+def held_out_of(
+    part: HeldOutPart,
+    count: int | None,
+    labelled: bool = False,
+    binarize_seed: int | None = None,
+    condition: Condition | None = None,
+) -> HeldOut:
+    """`count` images of a part in random order, or all; only those with a label if they must be `labelled`.
+
+    UserError if there is none.
+    """
+    dataset, split = part.dataset, part.split
+    rows = part.rows[torch.randperm(len(part.rows), generator=generator_for("images to judge by", part.name))]
+    if labelled:
+        labels = dataset.labels(split)
+        rows = rows[:0] if labels is None else rows[torch.from_numpy(labels)[rows] >= 0]
+        if not len(rows):
+            raise UserError(
+                f"the {part.name} images of {dataset.path} have no labels, which a conditional model needs; prepare it "
+                "with labels, or train with method.conditioning=none."
+            )
+    wanted = min(count or len(rows), len(rows))
+    chunk, labels_of_chunk = chunks_of(dataset, split, rows), labels_of(dataset, split, rows)
+    if isinstance(condition, Captions):
+        labels_of_chunk = captions_of(part, rows)
+    return HeldOut(chunk, labels_of_chunk, wanted, binarize_seed, condition)
+
+
+def captions_of(part: HeldOutPart, rows: Tensor) -> Labels:
+    captions = torch.from_numpy(part.dataset.captions(part.split))[rows]
+    return lambda index: captions[index * CHUNK : (index + 1) * CHUNK]
+
+
+def held_out_for(config: RunConfig, part: HeldOutPart, count: int | None) -> HeldOut:
+    """Images of a part as a run's model takes them; where data is binarized at every draw, one draw of each image."""
+    must_have_labels = config.method.has_encoder and conditional(config.method)
+    binarize_seed = config.evaluation.seed if config.data.binarize == "draw" else None
+    dataset = part.dataset
+    condition = build_condition(config.condition, tuple(dataset.manifest.shape), dataset.scene_names)
+    return held_out_of(part, count, must_have_labels, binarize_seed, condition)
+
+
+def parts_of(batch: Batch, size: int) -> list[Batch]:
+    """At most `size` images each."""
+    return [rows_of(batch, rows) for rows in torch.arange(len(batch.images)).split(size)]
+
+
+def rows_of(batch: Batch, rows: Tensor) -> Batch:
+    return batch.map(lambda part: part[rows])

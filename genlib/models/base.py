@@ -1,0 +1,210 @@
+"""What every generative model offers to the training loop, the sampler's export and the evaluation."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from genlib.conditions.base import Condition
+from genlib.config.methods import OptimizerConfig
+from genlib.losses.likelihoods import continuous_bernoulli_mean
+from genlib.models.latents import FittedLatents
+
+Losses = dict[str, Tensor]
+
+
+class Batch(NamedTuple):
+    """Training data on the device."""
+
+    images: Tensor  # float in [-1, 1], (B, C, H, W); points in the plane are (B, 2)
+    labels: Tensor | None  # int64, (B,), or captions, (B, LENGTH)
+    context: Tensor | None = None  # what is given of each image, in [-1, 1], (B, K, h, w)
+
+    @property
+    def given(self) -> Tensor | None:
+        """What conditional networks take: the context where there is one, else the labels."""
+        return self.labels if self.context is None else self.context
+
+    def map(self, function: Callable[[Tensor], Tensor]) -> Batch:
+        """The function's value for all that is there."""
+        return Batch(*[None if part is None else function(part) for part in self])  # type: ignore[arg-type]
+
+
+@dataclass(frozen=True)
+class Phase:
+    """One optimizer's turn in a training step."""
+
+    name: str
+    trains: nn.Module
+    optimizer: OptimizerConfig
+    repeats: int = 1  # Algorithm 1's k for a discriminator; each repeat takes fresh images
+    until: float = 1.0  # share of the training's steps, after which it rests
+    own_images: bool = False  # whether its turns take other images than those of the other phases
+
+
+def draws_of(phases: tuple[Phase, ...]) -> dict[str, range]:
+    """Which of the batches that a step draws a phase takes, one for each repeat: phases share the first ones, but for
+    those with images of their own.
+    """
+    shared = max((phase.repeats for phase in phases if not phase.own_images), default=0)
+    draws, last = {}, shared
+    for phase in phases:
+        first = last if phase.own_images else 0
+        draws[phase.name] = range(first, first + phase.repeats)
+        last = max(last, draws[phase.name].stop)
+    return draws
+
+
+class Symptom(NamedTuple):
+    """A logged value that means a collapse where it stays below a limit."""
+
+    value: str  # <phase>/<part>, or evaluation/<metric>
+    below: float
+    meaning: str
+
+
+# From a network's raw numbers to pixels in [-1, 1], or to points.
+Output = Literal["tanh", "sigmoid", "continuous_bernoulli", "identity"]
+OUTPUTS: dict[Output, Callable[[Tensor], Tensor]] = {
+    "tanh": torch.tanh,
+    "sigmoid": lambda raw: 2 * torch.sigmoid(raw) - 1,
+    "continuous_bernoulli": lambda raw: 2 * continuous_bernoulli_mean(raw) - 1,
+    "identity": lambda raw: raw,
+}
+
+
+class Sampler(nn.Module):
+    """From noise ~ N(0, I) to images: what EMA averages, export stores and MLflow serves.
+
+    The noise becomes latents (by itself unless latents were fitted), these the network's raw numbers, these images,
+    which keep what is given of them. `classes` is the number of labels that a conditional network takes, else 0;
+    `condition` says which images or captions it takes.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        latent_size: int,
+        output: Output = "tanh",
+        classes: int = 0,
+        latents: FittedLatents | None = None,
+        condition: Condition | None = None,
+    ) -> None:
+        super().__init__()
+        self.network = network
+        self.condition = condition
+        self.latents = latents
+        self.latent_size = latents.noise_size if latents else latent_size  # of the noise
+        self.output: Output = output
+        self.classes = classes
+
+    def forward(self, noise: Tensor, given: Tensor | None = None) -> Tensor:
+        """float (B, latent_size) and, for conditional networks, labels int64 (B,), captions or contexts (B, K, h, w) =>
+        float (B, C, H, W) in [-1, 1], or (B, 2).
+        """
+        return self.decode(self.latents(noise) if self.latents else noise, given)
+
+    def decode(self, latents: Tensor, given: Tensor | None = None) -> Tensor:
+        """The images of latents, (B, d) => (B, ...)."""
+        images = self.to_images(self.network(latents, given))
+        if self.condition is None:
+            return images
+        assert given is not None
+        return self.condition.keep(images, given)
+
+    def to_images(self, raw: Tensor) -> Tensor:
+        """The network's raw numbers as pixels in [-1, 1], or as points, of the same shape: in float32 under autocast
+        too, where data are, for in bfloat16 the slope of a bright pixel's tanh is rounded away.
+        """
+        return OUTPUTS[self.output](raw.float())
+
+
+class GenerativeModel(nn.Module):
+    """What is kept after training, and what EMA averages."""
+
+    def __init__(self, sampler: Sampler) -> None:
+        super().__init__()
+        self.sampler = sampler
+
+
+class EncoderModel(GenerativeModel, ABC):
+    """A model that finds latents of an image, and brings the image back from them."""
+
+    @abstractmethod
+    def encode(self, batch: Batch) -> Tensor:
+        """Latents of images, drawn where they are random, (B, d)."""
+
+    @abstractmethod
+    def reconstruct(self, batch: Batch) -> Tensor:
+        """Images in [-1, 1] by way of their likeliest latents, (B, C, H, W)."""
+
+
+class Posterior(NamedTuple):
+    """q(z | x) = N(mean, diag exp(log_variance))."""
+
+    mean: Tensor  # (B, d)
+    log_variance: Tensor  # (B, d)
+
+    def at(self, noise: Tensor) -> Tensor:
+        """Reparameterized (Kingma & Welling 2014, section 2.4): z = mean + std * noise, (..., B, d)."""
+        return self.mean + torch.exp(0.5 * self.log_variance) * noise
+
+    def sample(self) -> Tensor:
+        """A draw, (B, d)."""
+        return self.at(torch.randn_like(self.mean))
+
+
+class Weights(NamedTuple):
+    """Of one draw of the latents of each image."""
+
+    log_likelihood: Tensor  # log p(x | z) in nats, (B,)
+    log_ratio: Tensor  # log p(z) - log q(z | x), (B,)
+    latents: Tensor  # next to the image, (B, d)
+
+
+class LatentVariableModel(EncoderModel, ABC):
+    """A model with p(x | z), a prior p(z) and an approximate posterior: what a likelihood needs."""
+
+    pixels: Literal["density", "probability", "cross-entropy"]  # what p(x | z) is; a density is over [-1, 1]
+    noise_size: int  # standard normal numbers that one draw of all latents takes
+    has_standard_prior: bool  # whether p(z) = N(0, I), so that the KL is known in closed form
+
+    @abstractmethod
+    def posterior(self, batch: Batch) -> Posterior:
+        """q(z | x) of the latents next to the image."""
+
+    @abstractmethod
+    def weigh(self, batch: Batch, posterior: Posterior, noise: Tensor) -> Weights:
+        """The draw that `noise`, N(0, I) and (B, noise_size), makes from the posterior."""
+
+
+class Method(nn.Module, ABC):
+    """A generative model together with the losses that train it."""
+
+    model: GenerativeModel
+    phases: tuple[Phase, ...]
+    symptoms: tuple[Symptom, ...] = ()
+    variant: Hashable = None  # what else than numbers in tensors a step's computation depends on, after begin_step
+
+    @abstractmethod
+    def loss(self, phase: str, batch: Batch) -> Losses:
+        """{"total": (), to minimize in this phase, and the parts to log, () each}. All draws come from the global
+        generator.
+
+        A tensor with a dimension more is a statistic (n, ...) of this micro-batch, for after_update.
+        """
+
+    def begin_step(self, step: int) -> None:
+        """What a schedule changes, before step `step` (from 0). The same on every process."""
+
+    def after_update(self, phase: str, statistics: Losses) -> None:
+        """What changes by other means than gradients, after each update of a phase's parameters.
+
+        `statistics` are those of all micro-batches of all processes, joined along their first dimension in the order of
+        the micro-batches: the same on every process, so that all change alike.
+        """

@@ -1,0 +1,33 @@
+"""The scales of pixels: uint8 on disk and in metrics, [-1, 1] in networks. Points in the plane are float32 (N, 2)
+everywhere.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+def to_unit(images: Tensor) -> Tensor:
+    """uint8 0 to 255 => float32 -1 to 1, any shape; float32 points as they are."""
+    return images if images.is_floating_point() else (images / 127.5).sub_(1)
+
+
+def to_uint8(images: Tensor) -> Tensor:
+    """float -1 to 1 => uint8 0 to 255, any shape; rounds, and clamps what lies outside."""
+    return images.float().add(1).mul_(127.5).round_().clamp_(0, 255).to(torch.uint8)
+
+
+def to_stored(outputs: Tensor) -> Tensor:
+    """What a generator gives, as datasets hold it: float -1 to 1 (B, C, H, W) => uint8; (B, 2) => float32."""
+    return to_uint8(outputs) if outputs.ndim == 4 else outputs.float()
+
+
+def binarized(images: Tensor, generator: torch.Generator) -> Tensor:
+    """-1 to 1 => -1 or 1, any shape, the grey value being the probability of 1 (Salakhutdinov & Murray 2008; Burda et
+    al. 2015, section 5: drawn afresh for each batch).
+
+    The draws are the generator's, wherever the images lie.
+    """
+    uniform = torch.rand(images.shape, generator=generator, device=generator.device).to(images.device)
+    return (2 * uniform < images + 1).to(images.dtype).mul_(2).sub_(1)

@@ -1,0 +1,67 @@
+"""`python -m pipelines compare MODEL`: versions side by side."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from mlflow import MlflowClient
+from mlflow.entities.model_registry import ModelVersion
+
+from genlib.config.metrics import DISTANCES, KERNEL_DISTANCES
+from pipelines.registry.scores import Scores, from_tags, is_current
+from pipelines.registry.versions import aliases_of, existing_model
+from pipelines.text import text_table
+from pipelines.tracking.queries import versions_of
+
+# Columns of a comparison, where they were measured; the rest is in the MLflow run and its report.
+COMPARED = (
+    *DISTANCES.values(),
+    *KERNEL_DISTANCES.values(),
+    *("precision", "recall", "density", "coverage", "authpct", "class_kl", "log_likelihood"),
+)
+EARLIER = " (earlier definition)"
+
+
+def compare(name: str) -> str:
+    """A table of a model's versions, newest first."""
+    client = MlflowClient()
+    aliases = aliases_of(existing_model(client, name))
+    versions = versions_of(client, name)
+    scores = [from_tags(version.tags) for version in versions]
+    measured = {metric for each in scores for metric in each.metrics}
+    metrics = [metric for metric in COMPARED if metric in measured]
+    of_origin = ("parent", "dataset", "revision", "git commit", "created", "gate")
+    rows = [["version", "alias", *metrics, *of_origin]]
+    for version, each in zip(versions, scores, strict=True):
+        name = str(version.version)
+        cells = [cell(each, metric) for metric in metrics]
+        rows.append([name, aliases.get(name, ""), *cells, *origin_of(version.tags, version)])
+    table = text_table(rows) + "\n\n± over sampling seeds; in brackets: the real-data floor. Times are UTC."
+    return table + (f" {EARLIER.strip()}: the metric is computed in another way now." if EARLIER in table else "")
+
+
+def cell(scores: Scores, metric: str) -> str:
+    """Such as '4.072 ± 0.1818 (0.5502)'."""
+    if metric not in scores.metrics:
+        return ""
+    std = f" ± {scores.std[metric]:.4g}" if metric in scores.std else ""
+    floor = f" ({scores.floor[metric]:.4g})" if metric in scores.floor else ""
+    earlier = "" if is_current(scores, metric) else EARLIER
+    return f"{scores.metrics[metric]:.4g}{std}{floor}{earlier}"
+
+
+def origin_of(tags: dict[str, str], version: ModelVersion) -> list[str]:
+    """The parent version, data, code and time, and the gate's reason."""
+    return [
+        tags.get("parent_version", "unknown"),
+        tags.get("dataset_hash", "unknown")[:12],
+        tags.get("dataset_revision", "unknown")[:12],
+        tags.get("git.commit", "unknown")[:12] + (" (dirty)" if tags.get("git.dirty") == "true" else ""),
+        created(version),
+        tags.get("gate", ""),
+    ]
+
+
+def created(version: ModelVersion) -> str:
+    """UTC."""
+    return f"{datetime.fromtimestamp(version.creation_timestamp / 1000, UTC):%Y-%m-%d %H:%M}"
