@@ -3,28 +3,39 @@
 from __future__ import annotations
 
 import types
-from typing import Annotated, Any, Union, get_args, get_origin
+from typing import Any, Union, get_args, get_origin
 
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
+from genlib.choices.choice import Choice, Discovered
+from genlib.choices.discovery import choices_of_kind
+
 
 def section_of(field: FieldInfo) -> Any:
-    """The model that a field holds, if it holds one."""
-    annotation = field.annotation
+    """The model that a field holds, if it holds one and not a choice of several."""
+    annotation = None if kind_of(field) else field.annotation
     return annotation if isinstance(annotation, type) and issubclass(annotation, BaseModel) else None
 
 
 def choices_of(field: FieldInfo | None) -> tuple[type[BaseModel], ...]:
     """The models that a field chooses from by their `name`, null or not; none for other fields."""
-    if field is None or not is_union(field.annotation):
+    if field is None:
         return ()
-    if field.discriminator:
-        return get_args(field.annotation)
-    for option in get_args(field.annotation):  # such as a choice or null
-        if get_origin(option) is Annotated and any(getattr(part, "discriminator", None) for part in get_args(option)):
-            return get_args(get_args(option)[0])
-    return ()
+    if kind := kind_of(field):
+        return tuple(choices_of_kind(kind).values())
+    return get_args(field.annotation) if is_union(field.annotation) and field.discriminator else ()
+
+
+def kind_of(field: FieldInfo) -> type[Choice] | None:
+    """The kind of choices that a field takes, null or not."""
+    options = [(field.annotation, field.metadata)]
+    if is_union(field.annotation):
+        options += [(get_args(part)[0], get_args(part)[1:]) for part in get_args(field.annotation) if get_args(part)]
+    for annotation, metadata in options:
+        if any(isinstance(part, Discovered) for part in metadata):
+            return annotation
+    return None
 
 
 def is_union(annotation: Any) -> bool:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field
 
+from genlib.choices.choice import Chosen
 from genlib.choices.section import (
     LARGEST_RATE,
     LARGEST_WEIGHT,
@@ -16,7 +17,9 @@ from genlib.choices.section import (
     MOST_UNITS,
     Section,
 )
-from genlib.config.networks import DCGANConfig, MLPConfig, NetworkConfig
+from genlib.networks import Network
+from genlib.networks.dcgan.config import DCGANConfig
+from genlib.networks.mlp.config import MLPConfig
 
 MOST_CODES = 2**18
 LEAST_TEMPERATURE = 1e-3  # of drawing codes: far below it, logits over it are no numbers
@@ -72,7 +75,7 @@ class LatentsSection(MethodSection):
 class AutoencoderSection(LatentsSection):
     """An encoder and a decoder, trained by one optimizer."""
 
-    network: NetworkConfig = Field(MLPConfig(), description="Of encoder and decoder")
+    network: Chosen[Network] = Field(MLPConfig(), description="Of encoder and decoder")
     latent_size: int = Field(16, ge=1, le=MOST_UNITS, description="Dimensions of the latents")
     conditioning: Literal["none", "concat", "batch_norm"] = Field(
         "none", description="How the decoder takes labels; the encoder takes them with its input"
@@ -171,7 +174,7 @@ class HierarchicalVAEConfig(MethodSection):
     has_likelihood: ClassVar[bool] = True
 
     name: Literal["hierarchical_vae"] = "hierarchical_vae"
-    network: NetworkConfig = Field(
+    network: Chosen[Network] = Field(
         MLPConfig(hidden_sizes=[200, 200]), description="Of encoder and decoder next to the image"
     )
     latent_size: int = Field(100, ge=1, le=MOST_UNITS, description="Dimensions of the layer next to the image")
@@ -243,7 +246,7 @@ class VAEGANConfig(LatentsSection):
     is_adversarial: ClassVar[bool] = True
 
     name: Literal["vae_gan"] = "vae_gan"
-    network: NetworkConfig = Field(DCGANConfig(), description="Of encoder, decoder and discriminator")
+    network: Chosen[Network] = Field(DCGANConfig(), description="Of encoder, decoder and discriminator")
     latent_size: int = Field(64, ge=1, le=MOST_UNITS, description="Dimensions of the latents")
     conditioning: Literal["none", "concat"] = Field(
         "none", description="How encoder, decoder, discriminator get labels"
@@ -347,8 +350,8 @@ class GANConfig(MethodSection):
     is_adversarial: ClassVar[bool] = True
 
     name: Literal["gan"] = "gan"
-    network: NetworkConfig = Field(DCGANConfig(), description="Of the generator")
-    discriminator_network: NetworkConfig | None = Field(None, description="null: as the generator's")
+    network: Chosen[Network] = Field(DCGANConfig(), description="Of the generator")
+    discriminator_network: Chosen[Network] | None = Field(None, description="null: as the generator's")
     latent_size: int = Field(100, ge=1, le=MOST_UNITS, description="Dimensions of the latents")
     conditioning: Literal["none", "concat", "batch_norm"] = Field("none", description="How the generator takes labels")
     discriminator_conditioning: Literal["concat", "projection"] = Field(
@@ -374,7 +377,7 @@ class GANConfig(MethodSection):
     discriminator_optimizer: OptimizerConfig = Field(GAN_OPTIMIZER, description="Of the discriminator's weights")
 
     @property
-    def judging_network(self) -> NetworkConfig:
+    def judging_network(self) -> Network:
         return self.discriminator_network or self.network
 
 

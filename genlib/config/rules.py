@@ -16,16 +16,19 @@ from genlib.config.methods import (
     VQVAEConfig,
 )
 from genlib.config.metric_rules import metric_is_measured
-from genlib.config.networks import STRIDED, DCGANConfig, NetworkConfig, UNetConfig
+from genlib.networks import Network
+from genlib.networks.dcgan.config import DCGANConfig
+from genlib.networks.unet.config import UNetConfig
 from genlib.pixels.sizes import doublings, nearest_sizes
 
 if TYPE_CHECKING:
     from genlib.config.run import RunConfig
 
+STRIDED = ("dcgan", "resnet", "r3gan", "unet")  # whose resolutions double from 4 to 7 pixels
 OF_POINTS_ALONE = {"gaussian", "gaussian_learned", "gaussian_optimal"}
 
 
-def networks_of(config: RunConfig) -> list[NetworkConfig]:
+def networks_of(config: RunConfig) -> list[Network]:
     method = config.method
     if isinstance(method, VQVAEConfig):
         return []

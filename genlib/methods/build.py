@@ -27,8 +27,8 @@ from genlib.config.methods import (
     VQVAEConfig,
     WeightClippingConfig,
 )
-from genlib.config.networks import NetworkConfig
 from genlib.layers.base import DataSpec, Enlarged, Given
+from genlib.layers.build import build_discriminator, build_encoder, build_generator
 from genlib.layers.discriminator import Discriminator
 from genlib.layers.transformer import CodeTransformer, Drawing
 from genlib.layers.vector_quantizer import VectorQuantizer
@@ -46,8 +46,8 @@ from genlib.methods.vae_gan import VAEGAN, VAEGANModel
 from genlib.methods.vq_vae import VQVAE, CodeDecoder, VQModel
 from genlib.models.base import Method, Output, Sampler
 from genlib.models.latents import fitted_latents
-from genlib.networks.build import build_discriminator, build_encoder, build_generator
-from genlib.networks.mlp import mlp
+from genlib.networks import Network
+from genlib.networks.mlp.modules import mlp
 
 
 def build_method(config: MethodConfig, data: DataSpec) -> Method:
@@ -159,7 +159,7 @@ def given_of(data: DataSpec, classes: int) -> Given:
     return Given(classes, data.condition.shape if data.condition else None)
 
 
-def prior_of(network: NetworkConfig, condition: PartOfImage, outputs: int) -> nn.Module:
+def prior_of(network: Network, condition: PartOfImage, outputs: int) -> nn.Module:
     """From what is given, (B, K, h, w), to (B, outputs)."""
     size = condition.image_shape[1:]
     return nn.Sequential(Enlarged(condition.image_shape), build_encoder(network, (condition.shape[0], *size), outputs))
@@ -223,7 +223,7 @@ def build_vae_gan(config: VAEGANConfig, data: DataSpec, classes: int) -> VAEGAN:
 
 
 def discriminator_of_features(
-    network: NetworkConfig, data: DataSpec, given: Given, conditioning: Literal["none", "concat"]
+    network: Network, data: DataSpec, given: Given, conditioning: Literal["none", "concat"]
 ) -> Discriminator:
     """ValueError for one of patches."""
     found = build_discriminator(network, data.shape, given, conditioning)

@@ -15,7 +15,7 @@ from genlib.losses.adversarial import AdversarialLoss
 from genlib.losses.penalties import Penalty, clip_weights_
 from genlib.models.base import Batch, GenerativeModel, Losses, Method, Phase, Sampler
 from genlib.models.collapse import diversity, symptoms_of_players
-from genlib.networks.unet import PatchDiscriminator
+from genlib.networks.unet.modules import PatchDiscriminator
 
 
 class LazyPenalty(NamedTuple):

@@ -20,7 +20,6 @@ from torchmetrics.image.fid import _compute_fid
 
 from genlib.config.data import DataConfig
 from genlib.config.methods import VAEConfig
-from genlib.config.networks import MLPConfig
 from genlib.config.training import EvaluationConfig
 from genlib.data.folder import DatasetFolder
 from genlib.data.making.prepare import prepare
@@ -36,6 +35,7 @@ from genlib.evaluation.scoring.samples import Judge
 from genlib.layers.base import DataSpec
 from genlib.methods.build import build_method
 from genlib.models.base import LatentVariableModel
+from genlib.networks.mlp.config import MLPConfig
 from tests.benchmarks.commands import own_home, row
 
 CPU = torch.device("cpu")

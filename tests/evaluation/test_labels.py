@@ -10,7 +10,6 @@ import torch
 from torch import Tensor, nn
 
 from genlib.config.methods import VAEConfig
-from genlib.config.networks import MLPConfig
 from genlib.config.training import EvaluationConfig
 from genlib.data.folder import DatasetFolder
 from genlib.data.parts import whole_test_split
@@ -27,6 +26,7 @@ from genlib.evaluation.scoring.samples import Judge, label_accuracy
 from genlib.layers.base import DataSpec
 from genlib.methods.build import build_method
 from genlib.models.base import Batch, Sampler
+from genlib.networks.mlp.config import MLPConfig
 from genlib.pixels.scale import to_uint8
 from genlib.sampling.trained import TrainedSampler
 from tests.evaluation.linear_gaussian import held_out

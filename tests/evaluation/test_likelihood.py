@@ -9,7 +9,6 @@ import torch
 from torch.distributions import MultivariateNormal, Normal, kl_divergence
 
 from genlib.config.methods import HierarchicalVAEConfig, VAEConfig
-from genlib.config.networks import MLPConfig
 from genlib.evaluation.estimates import Findings
 from genlib.evaluation.metrics import likelihood as module
 from genlib.evaluation.metrics.likelihood import bound, likelihood
@@ -18,6 +17,7 @@ from genlib.layers.base import DataSpec
 from genlib.losses.divergences import kl_to_standard_normal
 from genlib.methods.build import build_method
 from genlib.models.base import Batch, LatentVariableModel
+from genlib.networks.mlp.config import MLPConfig
 from genlib.pixels.scale import to_unit
 from tests.evaluation.linear_gaussian import LinearGaussian, held_out
 

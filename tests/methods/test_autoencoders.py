@@ -7,13 +7,14 @@ from torch.testing import assert_close
 from genlib.conditions.build import build_condition
 from genlib.config.conditions import CaptionCondition, NoCondition
 from genlib.config.methods import AutoencoderConfig, CodePriorConfig, VAEGANConfig, VQVAEConfig
-from genlib.config.networks import DCGANConfig, MLPConfig
 from genlib.data.making.prepare import prepare
 from genlib.layers.base import DataSpec
 from genlib.layers.transformer import Drawing
 from genlib.methods.build import build_method
 from genlib.models.base import Batch
 from genlib.models.latents import GaussianLatents, MixtureLatents
+from genlib.networks.dcgan.config import DCGANConfig
+from genlib.networks.mlp.config import MLPConfig
 from genlib.training.settle import settle, spec_of, train_batches
 from tests.family import tiny_config
 

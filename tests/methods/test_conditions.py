@@ -8,13 +8,14 @@ from torch.testing import assert_close
 from genlib.conditions.build import build_condition
 from genlib.config.conditions import LowResolutionCondition, MaskedCondition
 from genlib.config.methods import GANConfig, IWAEConfig, OptimizerConfig, VAEConfig
-from genlib.config.networks import MLPConfig, UNetConfig
 from genlib.layers.base import DataSpec
 from genlib.losses.divergences import kl_to_standard_normal
 from genlib.losses.likelihoods import gaussian_negative_log_likelihood
 from genlib.methods.build import build_method
 from genlib.methods.likelihoods import build_likelihood
 from genlib.models.base import Batch
+from genlib.networks.mlp.config import MLPConfig
+from genlib.networks.unet.config import UNetConfig
 
 SHAPE = (1, 8, 8)
 UNET = UNetConfig(width=4, discriminator_layers=1)

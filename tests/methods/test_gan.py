@@ -13,11 +13,12 @@ from genlib.config.methods import (
     R1Config,
     WeightClippingConfig,
 )
-from genlib.config.networks import DCGANConfig, MLPConfig
 from genlib.layers.base import DataSpec
 from genlib.losses import adversarial
 from genlib.methods.build import build_method
 from genlib.models.base import Batch, draws_of
+from genlib.networks.dcgan.config import DCGANConfig
+from genlib.networks.mlp.config import MLPConfig
 
 LOSSES = sorted(file.stem for file in Path(adversarial.__file__).parent.glob("[!_]*.py"))
 DIGITS = DataSpec((1, 8, 8), classes=3)

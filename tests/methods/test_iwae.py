@@ -9,13 +9,13 @@ from torch.distributions import Normal
 from torch.testing import assert_close
 
 from genlib.config.methods import HierarchicalVAEConfig, IWAEConfig, OptimizerConfig
-from genlib.config.networks import MLPConfig
 from genlib.layers.base import DataSpec
 from genlib.methods.build import build_method
 from genlib.methods.iwae import IWAE
 from genlib.methods.likelihoods import Gaussian
 from genlib.methods.vae import VariationalModel
 from genlib.models.base import Batch, Posterior, Sampler
+from genlib.networks.mlp.config import MLPConfig
 
 A, S = 1.5, 0.7
 EXACT_GAIN, EXACT_VARIANCE = A / (A**2 + S**2), S**2 / (A**2 + S**2)  # of the posterior

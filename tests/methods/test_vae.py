@@ -8,7 +8,6 @@ from torch.testing import assert_close
 
 from genlib.config.load import load_config
 from genlib.config.methods import BetaTCConfig, KLConfig, MMDConfig, OptimizerConfig, VAEConfig
-from genlib.config.networks import MLPConfig
 from genlib.layers.base import DataSpec
 from genlib.losses.likelihoods import LEAST_SIGMA
 from genlib.methods.build import build_method
@@ -16,6 +15,7 @@ from genlib.methods.divergences import KL, MMD, BetaTC
 from genlib.methods.likelihoods import Bernoulli, Gaussian, Likelihood, OptimalGaussian
 from genlib.methods.vae import VAE, VariationalModel
 from genlib.models.base import Batch, Posterior, Sampler
+from genlib.networks.mlp.config import MLPConfig
 from tests.conftest import CONFIGS
 
 LIKELIHOODS = (

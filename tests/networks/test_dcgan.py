@@ -1,10 +1,10 @@
 import torch
 from torch import nn
 
-from genlib.config.networks import DCGANConfig
+from genlib.layers.build import build_discriminator
 from genlib.layers.conditional import ConditionalBatchNorm
-from genlib.networks.build import build_discriminator
-from genlib.networks.dcgan import dcgan_backbone, dcgan_generator
+from genlib.networks.dcgan.config import DCGANConfig
+from genlib.networks.dcgan.modules import dcgan_backbone, dcgan_generator
 
 
 def test_at_64_pixels_it_has_the_papers_parameters():

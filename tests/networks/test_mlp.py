@@ -1,10 +1,10 @@
 import torch
 from torch import nn
 
-from genlib.config.networks import MLPConfig
 from genlib.layers.base import Given
+from genlib.layers.build import build_discriminator, build_encoder, build_generator
 from genlib.layers.conditional import ConditionalBatchNorm
-from genlib.networks.build import build_discriminator, build_encoder, build_generator
+from genlib.networks.mlp.config import MLPConfig
 
 SHAPE = (3, 8, 8)
 

@@ -7,9 +7,12 @@ from torch import nn
 from torch.nn.utils import parametrize
 from torch.testing import assert_close
 
-from genlib.config.networks import DCGANConfig, MLPConfig, R3GANConfig, ResNetConfig
 from genlib.layers.base import Given
-from genlib.networks.build import build_discriminator, build_encoder, build_generator
+from genlib.layers.build import build_discriminator, build_encoder, build_generator
+from genlib.networks.dcgan.config import DCGANConfig
+from genlib.networks.mlp.config import MLPConfig
+from genlib.networks.r3gan.config import R3GANConfig
+from genlib.networks.resnet.config import ResNetConfig
 from genlib.pixels.sizes import doublings, nearest_sizes
 
 CLASSES, LATENT_SIZE = 3, 5

@@ -4,10 +4,10 @@ import torch.nn.functional as F
 from torch import nn
 from torch.testing import assert_close
 
-from genlib.config.networks import R3GANConfig
 from genlib.layers.base import Given
-from genlib.networks.build import build_discriminator
-from genlib.networks.r3gan import Basis, R3GANGenerator, Resample, ResidualBlock, r3gan_backbone
+from genlib.layers.build import build_discriminator
+from genlib.networks.r3gan.config import R3GANConfig
+from genlib.networks.r3gan.modules import Basis, R3GANGenerator, Resample, ResidualBlock, r3gan_backbone
 
 SHAPE = (3, 32, 32)
 ALLOWED = (nn.Conv2d, nn.Linear, nn.Identity)

@@ -6,10 +6,10 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.testing import assert_close
 
 from genlib.config.load import load_config
-from genlib.config.networks import ResNetConfig
 from genlib.layers.base import Given
-from genlib.networks.build import build_discriminator, build_generator
-from genlib.networks.resnet import DownBlock, Pool, UpBlock, resnet_backbone, resnet_generator
+from genlib.layers.build import build_discriminator, build_generator
+from genlib.networks.resnet.config import ResNetConfig
+from genlib.networks.resnet.modules import DownBlock, Pool, UpBlock, resnet_backbone, resnet_generator
 from tests.conftest import CONFIGS
 
 CIFAR = (3, 32, 32)

@@ -1,10 +1,10 @@
 import pytest
 import torch
 
-from genlib.config.networks import UNetConfig
 from genlib.layers.base import Given
-from genlib.networks.build import build_discriminator, build_encoder, build_generator
-from genlib.networks.unet import widths_of
+from genlib.layers.build import build_discriminator, build_encoder, build_generator
+from genlib.networks.unet.config import UNetConfig
+from genlib.networks.unet.modules import widths_of
 
 NETWORK = UNetConfig(width=4, discriminator_layers=1)
 

@@ -98,10 +98,10 @@ def conditional_sampler(tmp_path: Path) -> Path:
     import torch
 
     from genlib.config.methods import GANConfig
-    from genlib.config.networks import MLPConfig
     from genlib.config.training import RegistryConfig
     from genlib.layers.base import DataSpec
     from genlib.methods.build import build_method
+    from genlib.networks.mlp.config import MLPConfig
     from genlib.sampling.trained import TrainedSampler, export_sampler
 
     torch.manual_seed(0)
@@ -120,10 +120,10 @@ def context_sampler(tmp_path: Path) -> Path:
     from genlib.conditions.build import build_condition
     from genlib.config.conditions import LowResolutionCondition
     from genlib.config.methods import VAEConfig
-    from genlib.config.networks import UNetConfig
     from genlib.config.training import RegistryConfig
     from genlib.layers.base import DataSpec
     from genlib.methods.build import build_method
+    from genlib.networks.unet.config import UNetConfig
     from genlib.sampling.trained import TrainedSampler, export_sampler
 
     torch.manual_seed(0)

@@ -6,22 +6,27 @@ from math import prod
 
 from torch import nn
 
-from genlib.config.networks import DCGANConfig, MLPConfig, NetworkConfig, R3GANConfig, ResNetConfig, UNetConfig
 from genlib.layers.base import NOTHING, Backbone, Encoder, Given, ImageShape
 from genlib.layers.conditional import Generator, GeneratorConditioning
 from genlib.layers.discriminator import Discriminator, DiscriminatorConditioning
 from genlib.layers.spectral_norm import apply_spectral_norm
-from genlib.networks.dcgan import dcgan_backbone, dcgan_generator, initialize
-from genlib.networks.mlp import Activation, mlp_backbone, mlp_generator
-from genlib.networks.r3gan import R3GANGenerator, r3gan_backbone, scaled
-from genlib.networks.resnet import resnet_backbone, resnet_generator
-from genlib.networks.unet import PatchDiscriminator, UNet, unet_backbone
+from genlib.networks import Network
+from genlib.networks.dcgan.config import DCGANConfig
+from genlib.networks.dcgan.modules import dcgan_backbone, dcgan_generator, initialize
+from genlib.networks.mlp.config import MLPConfig
+from genlib.networks.mlp.modules import Activation, mlp_backbone, mlp_generator
+from genlib.networks.r3gan.config import R3GANConfig
+from genlib.networks.r3gan.modules import R3GANGenerator, r3gan_backbone, scaled
+from genlib.networks.resnet.config import ResNetConfig
+from genlib.networks.resnet.modules import resnet_backbone, resnet_generator
+from genlib.networks.unet.config import UNetConfig
+from genlib.networks.unet.modules import PatchDiscriminator, UNet, unet_backbone
 
 SLOPE = 0.2  # of a discriminator's negative side, so that the generator gets gradients everywhere
 
 
 def build_generator(
-    network: NetworkConfig,
+    network: Network,
     latent_size: int,
     shape: ImageShape,
     given: Given = NOTHING,
@@ -56,14 +61,14 @@ def build_generator(
     return Generator(layers, given, conditioning)
 
 
-def build_encoder(network: NetworkConfig, shape: ImageShape, outputs: int, given: Given = NOTHING) -> Encoder:
+def build_encoder(network: Network, shape: ImageShape, outputs: int, given: Given = NOTHING) -> Encoder:
     """(images (B, *shape), what is given beside them) => (B, outputs)."""
     backbone = build_backbone(network, widened(network, shape, given), activation_of(network))
     return Encoder(backbone, head_of(network, backbone, outputs), given)
 
 
 def build_discriminator(
-    network: NetworkConfig,
+    network: Network,
     shape: ImageShape,
     given: Given = NOTHING,
     conditioning: DiscriminatorConditioning = "none",
@@ -86,7 +91,7 @@ def build_discriminator(
     return discriminator
 
 
-def build_backbone(network: NetworkConfig, shape: ImageShape, activation: Activation) -> Backbone:
+def build_backbone(network: Network, shape: ImageShape, activation: Activation) -> Backbone:
     """`shape` is that of its inputs, labels and packs included; `activation` is for fully connected ones."""
     match network:
         case MLPConfig():
@@ -102,14 +107,14 @@ def build_backbone(network: NetworkConfig, shape: ImageShape, activation: Activa
             return unet_backbone(shape, network.width)
 
 
-def widened(network: NetworkConfig, shape: ImageShape, given: Given) -> ImageShape:
+def widened(network: Network, shape: ImageShape, given: Given) -> ImageShape:
     """The shape of inputs with what is given beside them."""
     if isinstance(network, MLPConfig):
         return (prod(shape) + given.numbers,)
     return (shape[0] + given.channels, *shape[1:])
 
 
-def head_of(network: NetworkConfig, backbone: Backbone, outputs: int) -> nn.Linear:
+def head_of(network: Network, backbone: Backbone, outputs: int) -> nn.Linear:
     """From features to what is wanted of them."""
     head = nn.Linear(backbone.num_features, outputs)
     match network:
@@ -123,5 +128,5 @@ def head_of(network: NetworkConfig, backbone: Backbone, outputs: int) -> nn.Line
     return head
 
 
-def activation_of(network: NetworkConfig) -> Activation:
+def activation_of(network: Network) -> Activation:
     return nn.Tanh if isinstance(network, MLPConfig) and network.activation == "tanh" else nn.ReLU
