@@ -27,9 +27,9 @@ from genlib.config.methods import (
     VQVAEConfig,
     WeightClippingConfig,
 )
-from genlib.layers.base import DataSpec, Enlarged, Given
-from genlib.layers.build import build_discriminator, build_encoder, build_generator
+from genlib.layers.base import DataSpec, Enlarged
 from genlib.layers.discriminator import Discriminator
+from genlib.layers.shapes import ConditionSpec
 from genlib.layers.transformer import CodeTransformer, Drawing
 from genlib.layers.vector_quantizer import VectorQuantizer
 from genlib.layers.vq import VQDecoder, VQEncoder
@@ -126,13 +126,13 @@ def unbounded(data: DataSpec) -> Output:
 
 
 def autoencoder_model(config: AutoencoderConfig, data: DataSpec, classes: int) -> AutoencoderModel:
-    encoder = build_encoder(config.network, data.shape, config.latent_size, Given(classes))
+    encoder = config.network.encoder(data.shape, config.latent_size, ConditionSpec(classes))
     return AutoencoderModel(encoder, decoding_sampler(config, data, classes, unbounded(data)))
 
 
 def variational_model(config: VAEConfig | IWAEConfig, data: DataSpec, classes: int) -> VariationalModel:
     likelihood = build_likelihood(config.likelihood, config.sigma, unbounded(data))
-    encoder = build_encoder(config.network, data.shape, 2 * config.latent_size, given_of(data, classes))
+    encoder = config.network.encoder(data.shape, 2 * config.latent_size, given_of(data, classes))
     sampler = decoding_sampler(config, data, classes, likelihood.output)
     return VariationalModel(encoder, sampler, likelihood, config.latent_size)
 
@@ -140,8 +140,7 @@ def variational_model(config: VAEConfig | IWAEConfig, data: DataSpec, classes: i
 def decoding_sampler(
     config: AutoencoderConfig | VAEConfig | IWAEConfig, data: DataSpec, classes: int, output: Output
 ) -> Sampler:
-    network: nn.Module = build_generator(
-        config.network,
+    network: nn.Module = config.network.generator(
         config.latent_size,
         data.shape,
         given_of(data, classes),
@@ -154,15 +153,15 @@ def decoding_sampler(
     return Sampler(network, config.latent_size, output, classes, latents, data.condition)
 
 
-def given_of(data: DataSpec, classes: int) -> Given:
+def given_of(data: DataSpec, classes: int) -> ConditionSpec:
     """What the method's networks take beside their input."""
-    return Given(classes, data.condition.shape if data.condition else None)
+    return ConditionSpec(classes, data.condition.shape if data.condition else None)
 
 
 def prior_of(network: Network, condition: PartOfImage, outputs: int) -> nn.Module:
     """From what is given, (B, K, h, w), to (B, outputs)."""
     size = condition.image_shape[1:]
-    return nn.Sequential(Enlarged(condition.image_shape), build_encoder(network, (condition.shape[0], *size), outputs))
+    return nn.Sequential(Enlarged(condition.image_shape), network.encoder((condition.shape[0], *size), outputs))
 
 
 def build_divergence(config: VAEConfig, rows: int) -> Divergence:
@@ -178,10 +177,10 @@ def build_divergence(config: VAEConfig, rows: int) -> Divergence:
 def hierarchical_model(config: HierarchicalVAEConfig, data: DataSpec) -> HierarchicalModel:
     lower, upper, hidden = config.latent_size, config.upper_latent_size, config.upper_hidden_sizes
     return HierarchicalModel(
-        encoder=build_encoder(config.network, data.shape, 2 * lower),
+        encoder=config.network.encoder(data.shape, 2 * lower),
         upper_encoder=mlp([lower, *hidden, 2 * upper], nn.Tanh),
         upper_decoder=mlp([upper, *reversed(hidden), 2 * lower], nn.Tanh),
-        decoder=build_generator(config.network, lower, data.shape),
+        decoder=config.network.generator(lower, data.shape),
         likelihood=build_likelihood(config.likelihood, config.sigma, unbounded(data)),
         lower_size=lower,
         upper_size=upper,
@@ -207,9 +206,9 @@ def vq_model(config: VQVAEConfig, data: DataSpec, classes: int) -> VQModel:
 
 def build_vae_gan(config: VAEGANConfig, data: DataSpec, classes: int) -> VAEGAN:
     network, conditioning = config.network, config.conditioning
-    given = Given(classes)
-    decoder = build_generator(network, config.latent_size, data.shape, given, conditioning)
-    encoder = build_encoder(network, data.shape, 2 * config.latent_size, given)
+    given = ConditionSpec(classes)
+    decoder = network.generator(config.latent_size, data.shape, given, conditioning)
+    encoder = network.encoder(data.shape, 2 * config.latent_size, given)
     latents = fitted_latents(config.latents, config.latent_size, config.mixture_components)
     return VAEGAN(
         VAEGANModel(encoder, Sampler(decoder, config.latent_size, unbounded(data), classes, latents)),
@@ -223,10 +222,10 @@ def build_vae_gan(config: VAEGANConfig, data: DataSpec, classes: int) -> VAEGAN:
 
 
 def discriminator_of_features(
-    network: Network, data: DataSpec, given: Given, conditioning: Literal["none", "concat"]
+    network: Network, data: DataSpec, given: ConditionSpec, conditioning: Literal["none", "concat"]
 ) -> Discriminator:
     """ValueError for one of patches."""
-    found = build_discriminator(network, data.shape, given, conditioning)
+    found = network.discriminator(data.shape, given, conditioning)
     if not isinstance(found, Discriminator):
         raise ValueError(f"vae_gan compares features of whole images, and {network.name} has none; use dcgan.")
     return found
@@ -236,8 +235,7 @@ def build_gan(config: GANConfig, data: DataSpec, classes: int) -> GAN:
     given, penalty = given_of(data, classes), config.penalty
     return GAN(
         generator=gan_sampler(config, data, classes),
-        discriminator=build_discriminator(
-            config.judging_network,
+        discriminator=config.judging_network.discriminator(
             data.shape,
             given,
             config.discriminator_conditioning if given else "none",
@@ -258,8 +256,7 @@ def build_gan(config: GANConfig, data: DataSpec, classes: int) -> GAN:
 
 
 def gan_sampler(config: GANConfig, data: DataSpec, classes: int) -> Sampler:
-    generator = build_generator(
-        config.network,
+    generator = config.network.generator(
         config.latent_size,
         data.shape,
         given_of(data, classes),

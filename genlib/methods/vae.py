@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from genlib.conditions.images import PartOfImage
 from genlib.config.methods import OptimizerConfig
-from genlib.layers.base import known
+from genlib.layers.base import required
 from genlib.methods.divergences import Divergence
 from genlib.methods.likelihoods import Likelihood
 from genlib.models.base import Batch, LatentVariableModel, Losses, Method, Phase, Posterior, Sampler, Weights
@@ -25,7 +25,7 @@ class PriorDecoder(nn.Module):
         self.prior, self.decoder = prior, decoder
 
     def forward(self, noise: Tensor, given: Tensor | None = None) -> Tensor:
-        return self.decoder(self.of(known(given)).at(noise), given)
+        return self.decoder(self.of(required(given)).at(noise), given)
 
     def of(self, given: Tensor) -> Posterior:
         """p(z | c)."""
@@ -53,14 +53,14 @@ class VariationalModel(LatentVariableModel):
         found = Posterior(*self.encoder(batch.images, batch.given).float().chunk(2, dim=1))
         if not isinstance(self.sampler.network, PriorDecoder):
             return found
-        prior = self.sampler.network.of(known(batch.given))
+        prior = self.sampler.network.of(required(batch.given))
         mean = (found.mean - prior.mean) * torch.exp(-0.5 * prior.log_variance)
         return Posterior(mean, found.log_variance - prior.log_variance)
 
     def log_likelihood(self, batch: Batch, latents: Tensor) -> Tensor:
         """log p(x | z) in nats of (B, ...) and (B, d), (B,); of the pixels that are not given."""
         condition, raw = self.sampler.condition, self.sampler.network(latents, batch.given).float()
-        counted = condition.counted(known(batch.context)) if isinstance(condition, PartOfImage) else None
+        counted = condition.counted(required(batch.context)) if isinstance(condition, PartOfImage) else None
         return self.likelihood(batch.images, raw, counted)
 
     def weigh(self, batch: Batch, posterior: Posterior, noise: Tensor) -> Weights:

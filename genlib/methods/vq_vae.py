@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from genlib.conditions.base import Condition
 from genlib.config.methods import OptimizerConfig
-from genlib.layers.base import known
+from genlib.layers.base import required
 from genlib.layers.transformer import AS_LEARNED, NOTHING_SAID, CodeTransformer, Drawing, nats_of_words, real_words
 from genlib.layers.vector_quantizer import VectorQuantizer
 from genlib.models.base import Batch, EncoderModel, Losses, Method, Output, Phase, Sampler
@@ -124,7 +124,7 @@ class VQVAE(Method):
         prior, captions = self.model.code_decoder.prior, batch.labels
         if not prior.words:
             return {"total": F.cross_entropy(prior(codes, captions).flatten(0, 1), codes.flatten())}
-        captions = known(captions)
+        captions = required(captions)
         left_out = torch.rand(len(captions), device=captions.device) < self.caption_dropout
         captions = captions.masked_fill(left_out[:, None], NOTHING_SAID)
         of_words, of_codes = prior.joint(codes, captions)

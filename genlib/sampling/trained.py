@@ -19,8 +19,9 @@ from genlib.conditions.build import build_condition
 from genlib.conditions.captions import Captions
 from genlib.config.run import RunConfig
 from genlib.errors import UserError, did_you_mean
-from genlib.layers.base import DataSpec, ImageShape
+from genlib.layers.base import DataSpec
 from genlib.layers.batch_norm import reestimate_batch_norm
+from genlib.layers.shapes import ImageShape
 from genlib.methods.build import build_sampler
 from genlib.methods.vq_vae import CodeDecoder
 from genlib.models.base import Sampler

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
 from genlib.choices.section import MOST_UNITS
 from genlib.networks import Network
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from genlib.layers.base import Backbone
+    from genlib.layers.shapes import ImageShape
 
 
 class DCGANConfig(Network):
@@ -26,3 +32,18 @@ class DCGANConfig(Network):
     @property
     def mixes_images(self) -> bool:
         return self.discriminator_norm == "batch"
+
+    def generator_layers(self, inputs: int, shape: ImageShape, classes: int = 0) -> nn.Module:
+        from genlib.networks.dcgan.modules import dcgan_generator
+
+        return dcgan_generator(inputs, self.width, shape, classes)
+
+    def backbone(self, shape: ImageShape, in_discriminator: bool = False) -> Backbone:
+        from genlib.networks.dcgan.modules import dcgan_backbone
+
+        return dcgan_backbone(shape, self.width, self.discriminator_norm == "batch")
+
+    def initialize_head(self, head: nn.Linear) -> None:
+        from genlib.networks.dcgan.modules import initialize
+
+        initialize(head)

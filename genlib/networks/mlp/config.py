@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar, Literal
+from math import prod
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field
 
 from genlib.choices.section import MOST_LAYERS, MOST_UNITS
 from genlib.networks import Network
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from genlib.layers.base import Backbone
+    from genlib.layers.shapes import ImageShape
 
 
 class MLPConfig(Network):
@@ -29,3 +36,16 @@ class MLPConfig(Network):
     @property
     def has_label_norms(self) -> bool:
         return self.norm == "batch"
+
+    def generator_layers(self, inputs: int, shape: ImageShape, classes: int = 0) -> nn.Module:
+        from genlib.networks.mlp.modules import ACTIVATIONS, mlp_generator
+
+        return mlp_generator(
+            inputs, self.hidden_sizes, shape, ACTIVATIONS[self.activation], self.norm == "batch", classes
+        )
+
+    def backbone(self, shape: ImageShape, in_discriminator: bool = False) -> Backbone:
+        from genlib.networks.mlp.modules import ACTIVATIONS, mlp_backbone
+
+        activation = "leaky_relu" if in_discriminator else self.activation
+        return mlp_backbone(prod(shape), self.hidden_sizes, ACTIVATIONS[activation])

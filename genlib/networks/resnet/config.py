@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
 from genlib.choices.section import MOST_UNITS
 from genlib.networks import Network
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from genlib.layers.base import Backbone
+    from genlib.layers.shapes import ImageShape
 
 
 class ResNetConfig(Network):
@@ -25,3 +31,19 @@ class ResNetConfig(Network):
     @property
     def has_label_norms(self) -> bool:
         return True
+
+    def generator_layers(self, inputs: int, shape: ImageShape, classes: int = 0) -> nn.Module:
+        from genlib.networks.resnet.modules import resnet_generator
+
+        return resnet_generator(inputs, self.width, shape, classes)
+
+    def backbone(self, shape: ImageShape, in_discriminator: bool = False) -> Backbone:
+        from genlib.networks.resnet.modules import resnet_backbone
+
+        return resnet_backbone(shape, self.discriminator_width, self.pooling)
+
+    def initialize_head(self, head: nn.Linear) -> None:
+        from torch import nn
+
+        nn.init.xavier_uniform_(head.weight)
+        nn.init.zeros_(head.bias)
