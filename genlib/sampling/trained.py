@@ -21,8 +21,8 @@ from genlib.config.run import RunConfig
 from genlib.errors import UserError, did_you_mean
 from genlib.layers.base import DataSpec, ImageShape
 from genlib.layers.batch_norm import reestimate_batch_norm
-from genlib.methods.build import build_sampler
-from genlib.methods.vq_vae import CodeDecoder
+from genlib.methods._build import build_sampler
+from genlib.methods.vq_vae.method import CodeDecoder
 from genlib.models.base import Sampler
 from genlib.pixels.scale import to_stored, to_uint8
 from genlib.runtime.randomness import generator_for
