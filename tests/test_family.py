@@ -16,7 +16,7 @@ from safetensors.torch import load_file
 from genlib.conditions.images import PartOfImage
 from genlib.data.contexts import give_test_contexts
 from genlib.data.making.prepare import prepare
-from genlib.methods.build import build_method, conditional
+from genlib.methods._build import build_method, conditional
 from genlib.models.base import Batch
 from genlib.pixels.scale import to_unit
 from genlib.runs.folder import RunFolder

@@ -6,12 +6,12 @@ from safetensors.torch import load_file, save_file
 from torch.testing import assert_close
 
 from genlib.conditions.build import build_condition
-from genlib.config.methods import GANConfig
 from genlib.config.run import RunConfig
 from genlib.config.training import RegistryConfig
 from genlib.errors import UserError
 from genlib.layers.base import DataSpec
-from genlib.methods.build import build_method
+from genlib.methods._build import build_method
+from genlib.methods.gan.config import GANConfig
 from genlib.networks.dcgan.config import DCGANConfig
 from genlib.networks.mlp.config import MLPConfig
 from genlib.sampling.draw import CHUNK, draw_labels, draw_latents, estimate_norms

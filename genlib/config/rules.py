@@ -7,15 +7,11 @@ from math import gcd
 from typing import TYPE_CHECKING
 
 from genlib.config.launcher import nodes_share_the_processes
-from genlib.config.methods import (
-    AutoencoderConfig,
-    GANConfig,
-    GradientPenaltySection,
-    MMDConfig,
-    VAEConfig,
-    VQVAEConfig,
-)
 from genlib.config.metric_rules import metric_is_measured
+from genlib.methods.autoencoder.config import AutoencoderConfig
+from genlib.methods.gan.config import GANConfig, GradientPenaltySection
+from genlib.methods.vae.config import MMDConfig, VAEConfig
+from genlib.methods.vq_vae.config import VQVAEConfig
 from genlib.networks import Network
 from genlib.networks.dcgan.config import DCGANConfig
 from genlib.networks.unet.config import UNetConfig

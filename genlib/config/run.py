@@ -6,6 +6,7 @@ from typing import Self
 
 from pydantic import model_validator
 
+from genlib.choices.choice import Chosen
 from genlib.choices.section import Section
 from genlib.config.condition_rules import CONDITION_RULES
 from genlib.config.conditions import (
@@ -14,12 +15,10 @@ from genlib.config.conditions import (
 )
 from genlib.config.data import DataConfig
 from genlib.config.launcher import LauncherConfig, ProcessLauncher
-from genlib.config.methods import (
-    MethodConfig,
-)
 from genlib.config.metrics import OF_HELD_OUT
 from genlib.config.rules import RULES
 from genlib.config.training import EvaluationConfig, RegistryConfig, TrainingConfig
+from genlib.methods import MethodConfig
 
 
 class RunConfig(Section):
@@ -27,7 +26,7 @@ class RunConfig(Section):
 
     data: DataConfig = DataConfig()
     condition: ConditionConfig = NoCondition()
-    method: MethodConfig
+    method: Chosen[MethodConfig]
     training: TrainingConfig = TrainingConfig()
     evaluation: EvaluationConfig = EvaluationConfig()
     registry: RegistryConfig

@@ -11,7 +11,7 @@ from genlib.choices.problems import validated
 from genlib.conditions.build import build_condition
 from genlib.errors import UserError
 from genlib.layers.base import DataSpec
-from genlib.methods.build import build_sampler
+from genlib.methods._build import build_sampler
 from genlib.sampling.description import SamplerDescription
 from genlib.sampling.requests import shown
 from genlib.sampling.sampler import TrainedSampler

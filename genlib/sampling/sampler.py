@@ -11,7 +11,7 @@ from torch import Tensor
 
 from genlib.errors import UserError, did_you_mean
 from genlib.layers.base import ImageShape
-from genlib.methods.vq_vae import CodeDecoder
+from genlib.methods.vq_vae.method import CodeDecoder
 from genlib.models.base import Sampler
 from genlib.pixels.scale import to_stored, to_uint8
 from genlib.sampling.draw import CHUNK, draw_labels, draw_latents

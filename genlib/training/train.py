@@ -27,7 +27,7 @@ from genlib.data.making.integrity import check_contents
 from genlib.data.making.prepare import prepare
 from genlib.data.parts import chosen_on, parts_of_train
 from genlib.errors import UserError, one_line
-from genlib.methods.build import conditional
+from genlib.methods._build import conditional
 from genlib.runs.folder import RunFolder, new_run_name
 from genlib.runtime.host import denormals_flushed, keep_freed_memory
 from genlib.runtime.interruption import leaving_on_signals

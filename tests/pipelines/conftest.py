@@ -83,7 +83,7 @@ def sampler_folder(tmp_path: Path, config: RunConfig) -> Path:
     import torch
 
     from genlib.layers.base import DataSpec
-    from genlib.methods.build import build_method
+    from genlib.methods._build import build_method
     from genlib.sampling.export import export_sampler
     from genlib.sampling.sampler import TrainedSampler
 
@@ -98,10 +98,10 @@ def conditional_sampler(tmp_path: Path) -> Path:
     """The exported sampler of an untrained GAN of cats, dogs and owls."""
     import torch
 
-    from genlib.config.methods import GANConfig
     from genlib.config.training import RegistryConfig
     from genlib.layers.base import DataSpec
-    from genlib.methods.build import build_method
+    from genlib.methods._build import build_method
+    from genlib.methods.gan.config import GANConfig
     from genlib.networks.mlp.config import MLPConfig
     from genlib.sampling.export import export_sampler
     from genlib.sampling.sampler import TrainedSampler
@@ -121,10 +121,10 @@ def context_sampler(tmp_path: Path) -> Path:
 
     from genlib.conditions.build import build_condition
     from genlib.config.conditions import LowResolutionCondition
-    from genlib.config.methods import VAEConfig
     from genlib.config.training import RegistryConfig
     from genlib.layers.base import DataSpec
-    from genlib.methods.build import build_method
+    from genlib.methods._build import build_method
+    from genlib.methods.vae.config import VAEConfig
     from genlib.networks.unet.config import UNetConfig
     from genlib.sampling.export import export_sampler
     from genlib.sampling.sampler import TrainedSampler
@@ -150,10 +150,10 @@ def caption_sampler(tmp_path: Path) -> Path:
 
     from genlib.conditions.build import build_condition
     from genlib.config.conditions import CaptionCondition
-    from genlib.config.methods import CodePriorConfig, VQVAEConfig
     from genlib.config.training import RegistryConfig
     from genlib.layers.base import DataSpec
-    from genlib.methods.build import build_method
+    from genlib.methods._build import build_method
+    from genlib.methods.vq_vae.config import CodePriorConfig, VQVAEConfig
     from genlib.sampling.export import export_sampler
     from genlib.sampling.sampler import TrainedSampler
 

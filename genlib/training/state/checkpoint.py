@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from genlib.data.making.prepare import prepare
 from genlib.errors import UserError
-from genlib.methods.build import build_method
+from genlib.methods._build import build_method
 from genlib.models.base import GenerativeModel, Method
 from genlib.runs.folder import RunFolder
 from genlib.storage.files import read_json, rename_into_place, sha256_of_file, sha256_of_json, sync, write_json
