@@ -20,7 +20,7 @@ from genlib.methods._build import conditional
 from genlib.models.base import Batch
 from genlib.pixels.scale import binarized, to_unit
 from genlib.runtime.randomness import generator_for
-from genlib.sampling.trained import CHUNK
+from genlib.sampling.draw import CHUNK
 
 
 @dataclass(frozen=True)

@@ -25,8 +25,8 @@ from genlib.errors import UserError
 from genlib.methods._build import build_method
 from genlib.models.base import GenerativeModel, Method
 from genlib.runs.folder import RunFolder
-from genlib.sampling.trained import load_tensors, load_weights
 from genlib.storage.files import read_json, rename_into_place, sha256_of_file, sha256_of_json, sync, write_json
+from genlib.storage.tensors import load_tensors, load_weights
 from genlib.training.settle import spec_of
 
 STATE = "state.json"
