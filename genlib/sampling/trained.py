@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import re
-import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -28,7 +27,7 @@ from genlib.pixels.scale import to_stored, to_uint8
 from genlib.runtime.randomness import generator_for
 from genlib.sampling.description import SamplerDescription
 from genlib.sampling.requests import check_memory, finite, shown, whole
-from genlib.storage.files import read_json, rename_into_place, sha256_of_file, write_bytes, write_json
+from genlib.storage.files import read_json, sha256_of_file, whole_folder, write_bytes, write_json
 
 CHUNK = 256  # images whose latents come from one generator
 NORM_BATCHES = 16  # chunks of fixed latents that batch-norm statistics are estimated from
@@ -317,8 +316,6 @@ def export_sampler(
 
     OSError where the disk does not take it.
     """
-    partial = folder.with_name(f".{folder.name}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
     content = save({name: tensor.contiguous() for name, tensor in sampler.module.state_dict().items()})
     description = {
         "method": config.method.model_dump(mode="json"),
@@ -329,16 +326,9 @@ def export_sampler(
         "label_shares": sampler.label_shares,
         "info": {**info, "weights_sha256": hashlib.sha256(content).hexdigest()},
     }
-    try:
-        partial.mkdir()
+    with whole_folder(folder) as partial:
         write_bytes(partial / "weights.safetensors", content)
         write_json(partial / "config.json", description)
-        if folder.exists():
-            shutil.rmtree(folder)
-        rename_into_place(partial, folder)
-    except OSError:
-        shutil.rmtree(partial, ignore_errors=True)
-        raise
 
 
 def load_tensors(file: Path, device: str = "cpu") -> dict[str, Tensor]:
