@@ -34,7 +34,7 @@ BAD = {
         (
             "inpainting_gan_digits",
             ["method.network.discriminator_layers=4"],
-            "method.network.discriminator_layers (4) cannot halve data.image_size (8) so often; use 3 or fewer",
+            "method.network.discriminator_layers (4) cannot halve data.image_size (8) so often; use 3",
         ),
         (
             "inpainting_gan_digits",
@@ -42,10 +42,21 @@ BAD = {
             "method.discriminator_network.discriminator_layers (7) cannot halve data.image_size (8) so often; use 3",
         ),
     ],
+    "points_are_vectors": [
+        (
+            "r3gan_ring8",
+            ["method.network={name: dcgan}"],
+            "and dcgan needs images; use method.network with the name mlp",
+        ),
+    ],
+    "augmentations_alter_pixels": [
+        ("r3gan_ring8", ["method.augmentation.name=diffaugment"], "alters pixels, and data.source ring8 has none"),
+    ],
+    "augmentations_leave_conditions": [
+        ("inpainting_gan_digits", ["method.augmentation={name: diffaugment}"], "use method.augmentation.name=none"),
+    ],
     "points_take_networks_for_vectors": [
-        ("r3gan_ring8", ["method.network={name: dcgan}"], "is made of convolutions; use method.network={name: mlp}"),
         ("vq_vae_digits", ["data.source=ring8"], "vq_vae's convolutions need images"),
-        ("r3gan_ring8", ["method.augmentation.name=ada"], "alters pixels, and data.source ring8 has none"),
     ],
     "points_take_gaussian_likelihoods": [
         ("vae_pinwheel", ["method.likelihood=bernoulli"], "is one of pixels, and data.source pinwheel is points"),
@@ -69,7 +80,7 @@ BAD = {
         ("rae_digits", ["method.conditioning=concat"], "whose samples would not follow it; use vae"),
         ("cvae_digits", ["method.divergence={name: mmd}"], "set method.divergence.kl_weight"),
     ],
-    "adaptive_augmentation_reads_signs": [
+    "scores_have_the_signs_that_are_read": [
         ("ada_dcgan_cifar10", ["method.loss=relativistic"], "sees only differences of scores"),
     ],
     "projection_needs_labels": [
@@ -86,18 +97,22 @@ BAD = {
     ],
     "spectral_norms_need_weights": [
         ("r3gan_cifar10", ["method.spectral_norm=true"], "r3gan's residual branches begin at 0; use a penalty"),
+    ],
+    "clipped_weights_are_not_rescaled": [
         (
             "wgan_gp_cifar10",
             ["method.spectral_norm=true", "method.penalty={name: weight_clipping}"],
             "limits nothing; use one of the two",
         ),
     ],
-    "wasserstein_needs_a_limit": [
+    "slopes_are_limited": [
         ("dcgan_digits", ["method.loss=wasserstein"], "grows without end unless its slope is limited"),
         ("dcgan_digits", ["method.loss=wasserstein", "method.spectral_norm=true"], "batch norm undoes what"),
     ],
     "decompositions_need_company": [
         ("beta_tc_vae_digits", ["training.batch_size=4", "training.micro_batches=4"], "of a micro-batch, which has 1"),
+    ],
+    "batch_norms_have_company": [
         (
             "vae_digits",
             ["method.network.norm=batch", "training.batch_size=2", "training.micro_batches=2"],
@@ -155,14 +170,16 @@ BAD = {
         ("vae_pinwheel", ["condition.name=low_resolution"], "is points in the plane; use condition.name=none"),
         ("vq_vae_digits", ["condition.name=masked"], "which a vq_vae does not take; use method.name vae, iwae or gan"),
     ],
-    "images_are_given_to_some_networks": [
-        ("dcgan_digits", ["condition.name=masked"], "dcgan takes no image; use method.network={name: unet}, or mlp"),
-        ("dcgan_digits", ["method.network={name: unet}"], "and none is; set condition, or use dcgan"),
+    "condition_images_are_there": [
+        ("dcgan_digits", ["method.network={name: unet}"], "and there is none; set condition, or use dcgan"),
         ("dcgan_digits", ["method.discriminator_network={name: unet}"], "method.discriminator_network is unet"),
+    ],
+    "condition_images_are_taken": [
+        ("dcgan_digits", ["condition.name=masked"], "this dcgan takes no condition that is an image"),
         (
             "super_resolution_vae_digits",
             ["method.network={name: mlp, norm: batch}"],
-            "generated one by one; use method.network.norm=none",
+            "use method.network={name: unet}, or an mlp without batch norm",
         ),
     ],
     "conditions_fit_the_images": [
@@ -179,7 +196,6 @@ BAD = {
     ],
     "images_given_are_judged_as_they_are": [
         ("dcgan_digits", ["method.reconstruction_weight=1"], "condition is no image; set it to 0"),
-        ("inpainting_gan_digits", ["method.augmentation={name: diffaugment}"], "use method.augmentation.name=none"),
         ("inpainting_gan_digits", ["method.pack=2"], "condition is masked; use 1"),
     ],
     "hidden_pixels_have_no_bits": [

@@ -55,29 +55,6 @@ def images_are_given_to_some_methods(config: RunConfig) -> str | None:
     return None
 
 
-def images_are_given_to_some_networks(config: RunConfig) -> str | None:
-    """unet needs low_resolution, masked or greyscale, which go with unet, or with mlp without batch norm."""
-    method, given = config.method, image_given(config)
-    networks = {"network": getattr(method, "network", None)}
-    if isinstance(method, GANConfig):
-        networks["discriminator_network"] = method.discriminator_network
-    if not given:
-        for key, network in networks.items():
-            if network is not None and network.name == "unet":
-                return (
-                    f"method.{key} is unet, which goes from an image that is given to another, and none is; set "
-                    "condition, or use dcgan."
-                )
-        return None
-    network = networks["network"]
-    assert network is not None
-    if network.name not in ("unet", "mlp"):
-        return f"condition is {given}, and {network.name} takes no image; use method.network={{name: unet}}, or mlp."
-    if network.name == "mlp" and network.norm == "batch":
-        return f"condition is {given}, whose images are generated one by one; use method.network.norm=none."
-    return None
-
-
 def conditions_fit_the_images(config: RunConfig) -> str | None:
     """condition.factor divides data.image_size, and greyscale is of data.channels: 3."""
     condition, size = config.condition, config.data.image_size
@@ -111,7 +88,7 @@ def priors_of_images_are_gaussians(config: RunConfig) -> str | None:
 
 
 def images_given_are_judged_as_they_are(config: RunConfig) -> str | None:
-    """A gan that an image is given to takes no augmentation and no pack; reconstruction_weight needs such a gan."""
+    """A gan that an image is given to takes no pack; reconstruction_weight needs such a gan."""
     method, given = config.method, image_given(config)
     if not isinstance(method, GANConfig):
         return None
@@ -119,11 +96,6 @@ def images_given_are_judged_as_they_are(config: RunConfig) -> str | None:
         return (
             f"method.reconstruction_weight ({method.reconstruction_weight}) is of the difference to the image that a "
             "condition was taken of, and condition is no image; set it to 0."
-        )
-    if given and method.augmentation.name != "none":
-        return (
-            f"method.augmentation ({method.augmentation.name}) moves images away from what is given of them "
-            f"(condition {given}); use method.augmentation.name=none."
         )
     if given and method.pack > 1:
         return f"method.pack ({method.pack}) is for images without a condition, and condition is {given}; use 1."
@@ -206,7 +178,6 @@ def scenes_have_room(config: RunConfig) -> str | None:
 CONDITION_RULES = (
     labels_are_taken_somehow,
     images_are_given_to_some_methods,
-    images_are_given_to_some_networks,
     conditions_fit_the_images,
     priors_of_images_are_gaussians,
     images_given_are_judged_as_they_are,

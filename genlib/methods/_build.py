@@ -6,8 +6,6 @@ from typing import Literal
 
 from torch import nn
 
-from genlib.augmentation.ada import AdaptiveAugment
-from genlib.augmentation.diffaugment import DiffAugment
 from genlib.conditions.captions import Captions
 from genlib.conditions.images import PartOfImage
 from genlib.layers.base import DataSpec, Enlarged
@@ -16,19 +14,13 @@ from genlib.layers.shapes import ConditionSpec
 from genlib.layers.transformer import CodeTransformer, Drawing
 from genlib.layers.vector_quantizer import VectorQuantizer
 from genlib.layers.vq import VQDecoder, VQEncoder
-from genlib.losses.adversarial import load_loss
-from genlib.losses.penalties import PENALTIES
 from genlib.methods import MethodConfig
 from genlib.methods.autoencoder.config import AutoencoderConfig
 from genlib.methods.autoencoder.method import Autoencoder, AutoencoderModel
 from genlib.methods.gan.config import (
-    ADAConfig,
-    DiffAugmentConfig,
     GANConfig,
-    GradientPenaltySection,
-    WeightClippingConfig,
 )
-from genlib.methods.gan.method import GAN, LazyPenalty
+from genlib.methods.gan.method import GAN
 from genlib.methods.hierarchical_vae.config import HierarchicalVAEConfig
 from genlib.methods.hierarchical_vae.method import HierarchicalModel
 from genlib.methods.iwae.config import IWAEConfig
@@ -239,15 +231,12 @@ def build_gan(config: GANConfig, data: DataSpec, classes: int) -> GAN:
             config.pack,
             config.spectral_norm,
         ),
-        adversarial_loss=load_loss(config.loss),
+        adversarial_loss=config.loss,
         generator_optimizer=config.generator_optimizer,
         discriminator_optimizer=config.discriminator_optimizer,
         discriminator_steps=config.discriminator_steps,
-        penalty=LazyPenalty(PENALTIES[penalty.name], penalty.weight, penalty.every)
-        if isinstance(penalty, GradientPenaltySection)
-        else None,
-        clip=penalty.limit if isinstance(penalty, WeightClippingConfig) else None,
-        augmentation=build_augmentation(config),
+        penalty=penalty,
+        augmentation=config.augmentation.build(),
         reconstruction_weight=config.reconstruction_weight,
     )
 
@@ -260,12 +249,3 @@ def gan_sampler(config: GANConfig, data: DataSpec, classes: int) -> Sampler:
         "concat" if data.condition else config.conditioning,
     )
     return Sampler(generator, config.latent_size, unbounded(data), classes, condition=data.condition)
-
-
-def build_augmentation(config: GANConfig) -> nn.Module | None:
-    match config.augmentation:
-        case DiffAugmentConfig() as asked:
-            return DiffAugment(tuple(asked.policy))
-        case ADAConfig() as asked:
-            return AdaptiveAugment(asked.target, asked.speed_images)
-    return None

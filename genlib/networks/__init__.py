@@ -6,12 +6,15 @@ from abc import abstractmethod
 from math import prod
 from typing import TYPE_CHECKING, ClassVar
 
-from genlib.choices.choice import Choice
+from genlib.choices.choice import Choice, rule
+from genlib.choices.discovery import choices_of_kind
 from genlib.layers.shapes import UNCONDITIONAL, ConditionSpec, ImageShape
+from genlib.pixels.sizes import doublings, nearest_sizes
 
 if TYPE_CHECKING:
     from torch import nn
 
+    from genlib.config.run import RunConfig
     from genlib.layers.base import Backbone, Encoder
     from genlib.layers.conditional import GeneratorConditioning
     from genlib.layers.discriminator import DiscriminatorConditioning
@@ -28,6 +31,7 @@ class Network(Choice):
     folder: ClassVar[str] = "genlib.networks"
     kind: ClassVar[str] = "network"
     takes_points: ClassVar[bool] = False  # its inputs are vectors: points in the plane, or flattened images
+    is_strided: ClassVar[bool] = False  # its maps double from 4 to 7 pixels to the image's size
     needs_condition_image: ClassVar[bool] = False  # it goes from an image that is the condition to another
     scores_patches: ClassVar[bool] = False  # its discriminator gives a score for each patch, not one for an image
     spectral_norm_works: ClassVar[bool] = True  # no weight begins at 0
@@ -122,3 +126,54 @@ class Network(Choice):
         if self.takes_points:
             return (pack * (prod(shape) + condition.values),)
         return (pack * (shape[0] + condition.channels), *shape[1:])
+
+    @rule
+    def strides_reach_the_image_size(self, run: RunConfig, key: str) -> str | None:
+        """dcgan, resnet, r3gan and unet double a map of 4 to 7 pixels to the image's size."""
+        size = run.data.image_size
+        if not self.is_strided or run.data.is_points or doublings(size) is not None:
+            return None
+        return (
+            f"data.image_size ({size}) cannot be made by {self.name}'s strides, which double 4 to 7 pixels; use "
+            f"{' or '.join(map(str, nearest_sizes(size)))}."
+        )
+
+    @rule
+    def points_are_vectors(self, run: RunConfig, key: str) -> str | None:
+        """Points in the plane have no pixels: only networks of vectors take them, such as mlp."""
+        if not run.data.is_points or self.takes_points:
+            return None
+        return (
+            f"data.source {run.data.source} is points in the plane, and {self.name} needs images; use {key} with the "
+            f"name {names_where('takes_points')}."
+        )
+
+    @rule
+    def condition_images_are_there(self, run: RunConfig, key: str) -> str | None:
+        """unet needs a condition that is an image: low_resolution, masked or greyscale."""
+        if not self.needs_condition_image or run.condition.is_image:
+            return None
+        return (
+            f"{key} is {self.name}, which goes from an image that is the condition to another, and there is none; set "
+            "condition, or use dcgan."
+        )
+
+    @rule
+    def condition_images_are_taken(self, run: RunConfig, key: str) -> str | None:
+        """low_resolution, masked and greyscale go with unet, or with mlp without batch norm."""
+        if not run.condition.is_image or self.takes_condition_image or self.only_discriminates(run):
+            return None
+        return (
+            f"condition is {run.condition.name}, and this {self.name} takes no condition that is an image; use "
+            f"{key}={{name: unet}}, or an mlp without batch norm."
+        )
+
+    def only_discriminates(self, run: RunConfig) -> bool:
+        """Whether a run has this network as its discriminator and another one as its generator."""
+        generator, *_ = run.method.networks.values()
+        return self is run.method.judging_network and self is not generator
+
+
+def names_where(fact: str) -> str:
+    """The networks for which a fact is true, as `mlp or another`."""
+    return " or ".join(name for name, network in choices_of_kind(Network).items() if getattr(network, fact))

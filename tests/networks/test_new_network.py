@@ -10,7 +10,7 @@ import torch
 import yaml
 
 from genlib.choices import discovery
-from genlib.choices.discovery import choices_of_kind
+from genlib.choices.discovery import choices_of_kind, found_of_kind
 from genlib.layers.shapes import ConditionSpec
 from genlib.networks import Network
 from tests.conftest import CONFIGS, PROJECT
@@ -68,9 +68,9 @@ def one_layer(tmp_path, monkeypatch) -> type[Network]:
     monkeypatch.syspath_prepend(str(tmp_path))
     module = __import__("one_layer")
     monkeypatch.setattr(discovery, "plugin_modules", lambda: (module,))
-    choices_of_kind.cache_clear()
+    found_of_kind.cache_clear()
     yield choices_of_kind(Network)["one_layer"]
-    choices_of_kind.cache_clear()
+    found_of_kind.cache_clear()
     del sys.modules["one_layer"]
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field
 
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 class DCGANConfig(Network):
     """Strided convolutions with batch norm (Radford et al. 2015)."""
+
+    is_strided: ClassVar[bool] = True
 
     name: Literal["dcgan"] = "dcgan"
     width: int = Field(

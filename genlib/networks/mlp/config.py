@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field
 
+from genlib.choices.choice import rule
 from genlib.choices.section import MOST_LAYERS, MOST_UNITS
 from genlib.networks import Network
 
 if TYPE_CHECKING:
     from torch import nn
 
+    from genlib.config.run import RunConfig
     from genlib.layers.base import Backbone
     from genlib.layers.shapes import ImageShape
 
@@ -49,3 +51,11 @@ class MLPConfig(Network):
 
         activation = "leaky_relu" if in_discriminator else self.activation
         return mlp_backbone(prod(shape), self.hidden_sizes, ACTIVATIONS[activation])
+
+    @rule
+    def batch_norms_have_company(self, run: RunConfig, key: str) -> str | None:
+        """norm: batch normalizes over a micro-batch, which needs 2 images or more."""
+        part = run.training.batch_size // run.training.parts
+        if self.norm == "none" or part >= 2:
+            return None
+        return f"{key}.norm (batch) is over a micro-batch, which has {part}; use a larger training.batch_size."

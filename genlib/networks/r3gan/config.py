@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 class R3GANConfig(Network):
     """Grouped residual blocks without any normalization (Huang et al. 2024, section 4)."""
 
+    is_strided: ClassVar[bool] = True
     spectral_norm_works: ClassVar[bool] = False
 
     name: Literal["r3gan"] = "r3gan"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field
 
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 class ResNetConfig(Network):
     """SNGAN's residual networks; no normalization in the discriminator (Miyato et al. 2018, appendix B.4)."""
+
+    is_strided: ClassVar[bool] = True
 
     name: Literal["resnet"] = "resnet"
     width: int = Field(256, ge=1, le=MOST_UNITS, description="Channels of the generator or decoder")

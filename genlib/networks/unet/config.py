@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field
 
+from genlib.choices.choice import rule
 from genlib.choices.section import MOST_UNITS
 from genlib.layers.shapes import UNCONDITIONAL, ConditionSpec, ImageShape
 from genlib.networks import Network
@@ -13,6 +14,7 @@ from genlib.networks import Network
 if TYPE_CHECKING:
     from torch import nn
 
+    from genlib.config.run import RunConfig
     from genlib.layers.base import Backbone
     from genlib.layers.conditional import GeneratorConditioning
     from genlib.layers.discriminator import DiscriminatorConditioning
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
 class UNetConfig(Network):
     """From an image that is the condition to a whole one (Isola et al. 2017, appendix 6.1)."""
 
+    is_strided: ClassVar[bool] = True
     needs_condition_image: ClassVar[bool] = True
     scores_patches: ClassVar[bool] = True
 
@@ -74,3 +77,12 @@ class UNetConfig(Network):
         if spectral_norm:
             apply_spectral_norm(discriminator)
         return discriminator
+
+    @rule
+    def patches_fit_the_image_size(self, run: RunConfig, key: str) -> str | None:
+        """unet's discriminator_layers halve the image, which must be 2 pixels or more before each."""
+        size, layers = run.data.image_size, self.discriminator_layers
+        most = size.bit_length() - 1
+        if self is not run.method.judging_network or layers <= most:
+            return None
+        return f"{key}.discriminator_layers ({layers}) cannot halve data.image_size ({size}) so often; use {most}."

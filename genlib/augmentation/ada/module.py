@@ -11,13 +11,15 @@ import math
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
+
+from genlib.layers.augment import Augment
 
 SHIFT, SCALE, FRACTION = 0.125, 0.2, 0.125  # integer shift, standard deviations of log2 scale and of the fine shift
 BRIGHTNESS, CONTRAST, SATURATION = 0.2, 0.5, 1.0  # standard deviations; of the last two in log2
 
 
-class AdaptiveAugment(nn.Module):
+class AdaptiveAugment(Augment):
     """Images (B, C, H, W) in [-1, 1] => the same shape in float32; each transformation of each image with
     `probability`.
 
@@ -37,6 +39,13 @@ class AdaptiveAugment(nn.Module):
         # In one precision, lest rounding tell fakes of a generator under autocast from reals.
         with torch.autocast(images.device.type, enabled=False):
             return recoloured(moved(images.float(), self.probability), self.probability)
+
+    def statistics(self, real_scores: Tensor) -> dict[str, Tensor]:
+        return {"signs": real_scores.detach().sign(), "augmentation": self.probability.clone()}
+
+    def follow(self, statistics: dict[str, Tensor], pack: int) -> None:
+        signs = statistics["signs"]
+        self.update(signs, len(signs) * pack)
 
     @torch.no_grad()
     def update(self, signs: Tensor, images: int) -> None:

@@ -5,14 +5,17 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from genlib.layers.augment import Augment
+
 TRANSLATION, CUTOUT = 0.125, 0.5  # of the image's size
 
 
-class DiffAugment(nn.Module):
+class DiffAugment(Augment):
     """Images (B, C, H, W) in [-1, 1] => the same shape in float32, each altered by draws of its own from the global
     generator.
 
-    `policy` names what is done, in this order: color (brightness, saturation, contrast), translation, cutout.
+    `policy` names the alterations, which are applied in this order: color (brightness, saturation, contrast),
+    translation, cutout.
     """
 
     def __init__(self, policy: tuple[str, ...] = ("color", "translation", "cutout")) -> None:
@@ -57,7 +60,7 @@ def translation(images: Tensor) -> Tensor:
 
 
 def shifted(images: Tensor, size: int) -> Tensor:
-    """Of each image, where its rows (or columns) come from, int64 (B, size)."""
+    """Row (or column) that each row (or column) of an image comes from, int64 (B, size)."""
     reach = int(size * TRANSLATION + 0.5)
     shift = torch.randint(-reach, reach + 1, (len(images), 1), device=images.device)
     return torch.arange(size, device=images.device) + shift
@@ -71,7 +74,7 @@ def cutout(images: Tensor) -> Tensor:
 
 
 def hidden(images: Tensor, size: int) -> Tensor:
-    """Of each image, which rows (or columns) are in the square, bool (B, size)."""
+    """Whether a row (or column) of an image is in its square, bool (B, size)."""
     length = int(size * CUTOUT + 0.5)
     centre = torch.randint(0, size + (1 - length % 2), (len(images), 1), device=images.device)
     distance = torch.arange(size, device=images.device) - (centre - length // 2)
