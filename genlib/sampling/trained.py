@@ -21,9 +21,8 @@ from genlib.config.run import RunConfig
 from genlib.errors import UserError, did_you_mean
 from genlib.layers.base import DataSpec, ImageShape
 from genlib.layers.batch_norm import reestimate_batch_norm
-from genlib.methods._build import build_sampler
-from genlib.methods.vq_vae.method import CodeDecoder
-from genlib.models.base import Sampler
+from genlib.methods.vq_vae.sampler import CodeDecoder
+from genlib.models.sampler import Sampler
 from genlib.pixels.scale import to_stored, to_uint8
 from genlib.runtime.randomness import generator_for
 from genlib.sampling.description import SamplerDescription
@@ -380,7 +379,7 @@ def load_sampler(folder: str | Path, device: str | torch.device = "cpu") -> Trai
         spec = DataSpec(shape, len(shares or ()), condition=condition)
         # On the meta device nothing is allocated: what a stranger's config.json asks for may be more than memory holds.
         with torch.device("meta"):
-            module = build_sampler(description.method, spec)
+            module = description.method.build_sampler(spec)
     except (ArithmeticError, ValueError, RuntimeError, TypeError, UserError) as error:
         reason = str(error).partition("\n")[0]  # torch's go on with their own stack
         raise UserError(f"{file} describes no sampler ({reason}); export it anew.") from error

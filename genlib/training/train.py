@@ -27,7 +27,6 @@ from genlib.data.making.integrity import check_contents
 from genlib.data.making.prepare import prepare
 from genlib.data.parts import chosen_on, parts_of_train
 from genlib.errors import UserError, one_line
-from genlib.methods._build import conditional
 from genlib.runs.folder import RunFolder, new_run_name
 from genlib.runtime.host import denormals_flushed, keep_freed_memory
 from genlib.runtime.interruption import leaving_on_signals
@@ -110,7 +109,7 @@ def refuse_impossible(config: RunConfig, dataset: DatasetFolder) -> None:
             f"training.batch_size ({batch_size}) is larger than {what} ({learned_from} images); use at most "
             f"{learned_from}."
         )
-    if not conditional(config.method):
+    if not config.method.takes_labels:
         return
     if dataset.labels("train") is None:
         raise UserError(

@@ -16,7 +16,6 @@ from genlib.config.run import RunConfig
 from genlib.data.batches import Batches
 from genlib.data.folder import DatasetFolder
 from genlib.data.parts import parts_of_train
-from genlib.methods._build import build_method
 from genlib.models.base import GenerativeModel, Losses, draws_of
 from genlib.runs.folder import RunFolder
 from genlib.runtime.randomness import seed_draws, seed_for
@@ -75,7 +74,7 @@ class Trainer:
         learned_from, left_out = parts_of_train(config, dataset.manifest.counts["train"])
         spec = spec_of(dataset, config.condition)._replace(rows=len(learned_from))
         torch.manual_seed(seed_for("weights", training.seed))
-        self.method = build_method(config.method, spec).to(accelerator.device).train()
+        self.method = config.method.build(spec).to(accelerator.device).train()
         layout = torch.channels_last if training.channels_last else torch.contiguous_format
         self.method.to(memory_format=layout)  # type: ignore[call-overload]
         self.buffers = bad_steps.state_buffers(self.method)

@@ -22,7 +22,6 @@ from torch import Tensor, nn
 
 from genlib.data.making.prepare import prepare
 from genlib.errors import UserError
-from genlib.methods._build import build_method
 from genlib.models.base import GenerativeModel, Method
 from genlib.runs.folder import RunFolder
 from genlib.sampling.trained import load_tensors, load_weights
@@ -238,7 +237,7 @@ def load_model(run: RunFolder, checkpoint: Path, device: str | torch.device = "c
     config = run.config()
     dataset = prepare(config.data)
     with torch.random.fork_rng(devices=[]):
-        method = build_method(config.method, spec_of(dataset, config.condition)).to(device)
+        method = config.method.build(spec_of(dataset, config.condition)).to(device)
     load_weights(method, checkpoint / METHOD, str(device))
     load_weights(method.model, checkpoint / AVERAGE, str(device))
     return method.model.eval()
