@@ -295,7 +295,8 @@ def labelled_run(tmp_path):
     from genlib.layers.base import DataSpec
     from genlib.methods.gan.config import GANConfig
     from genlib.networks.mlp.config import MLPConfig
-    from genlib.sampling.trained import TrainedSampler, export_sampler
+    from genlib.sampling.export import export_sampler
+    from genlib.sampling.sampler import TrainedSampler
 
     method = GANConfig(network=MLPConfig(hidden_sizes=[8]), latent_size=3, conditioning="concat")
     config = RunConfig(method=method, registry=RegistryConfig(model="tiny"))

@@ -21,7 +21,7 @@ from genlib.models.base import Batch, EncoderModel, GenerativeModel, LatentVaria
 from genlib.models.likelihoods import OptimalGaussian
 from genlib.pixels.scale import binarized, to_unit
 from genlib.runtime.randomness import generator_for, seed_draws
-from genlib.sampling.trained import estimate_norms
+from genlib.sampling.draw import estimate_norms
 
 BATCHES, BATCH_SIZE = 16, 256  # of train images that a model is settled with
 

@@ -12,7 +12,7 @@ from genlib.losses.likelihoods import gaussian_negative_log_likelihood
 from genlib.models.base import Batch, LatentVariableModel, Weights
 from genlib.models.posterior import Posterior
 from genlib.models.sampler import Sampler
-from genlib.sampling.trained import CHUNK
+from genlib.sampling.draw import CHUNK
 
 SIGMA, LATENTS, PIXELS = 0.5, 3, 16
 

@@ -28,7 +28,7 @@ from genlib.models.base import Batch
 from genlib.models.sampler import Sampler
 from genlib.networks.mlp.config import MLPConfig
 from genlib.pixels.scale import to_uint8
-from genlib.sampling.trained import TrainedSampler
+from genlib.sampling.sampler import TrainedSampler
 from tests.evaluation.linear_gaussian import held_out
 
 CPU = torch.device("cpu")

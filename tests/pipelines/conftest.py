@@ -83,7 +83,8 @@ def sampler_folder(tmp_path: Path, config: RunConfig) -> Path:
     import torch
 
     from genlib.layers.base import DataSpec
-    from genlib.sampling.trained import TrainedSampler, export_sampler
+    from genlib.sampling.export import export_sampler
+    from genlib.sampling.sampler import TrainedSampler
 
     torch.manual_seed(0)
     sampler = config.method.build(DataSpec((1, 8, 8))).model.sampler
@@ -100,7 +101,8 @@ def conditional_sampler(tmp_path: Path) -> Path:
     from genlib.layers.base import DataSpec
     from genlib.methods.gan.config import GANConfig
     from genlib.networks.mlp.config import MLPConfig
-    from genlib.sampling.trained import TrainedSampler, export_sampler
+    from genlib.sampling.export import export_sampler
+    from genlib.sampling.sampler import TrainedSampler
 
     torch.manual_seed(0)
     method = GANConfig(network=MLPConfig(hidden_sizes=[8]), latent_size=3, conditioning="concat")
@@ -121,7 +123,8 @@ def context_sampler(tmp_path: Path) -> Path:
     from genlib.layers.base import DataSpec
     from genlib.methods.vae.config import VAEConfig
     from genlib.networks.unet.config import UNetConfig
-    from genlib.sampling.trained import TrainedSampler, export_sampler
+    from genlib.sampling.export import export_sampler
+    from genlib.sampling.sampler import TrainedSampler
 
     torch.manual_seed(0)
     method, condition = VAEConfig(network=UNetConfig(width=4), latent_size=3), LowResolutionCondition()
@@ -147,7 +150,8 @@ def caption_sampler(tmp_path: Path) -> Path:
     from genlib.config.training import RegistryConfig
     from genlib.layers.base import DataSpec
     from genlib.methods.vq_vae.config import CodePriorConfig, VQVAEConfig
-    from genlib.sampling.trained import TrainedSampler, export_sampler
+    from genlib.sampling.export import export_sampler
+    from genlib.sampling.sampler import TrainedSampler
 
     torch.manual_seed(0)
     prior = CodePriorConfig(width=8, layers=1, heads=2)

@@ -26,7 +26,8 @@ from genlib.evaluation.scoring.samples import Judge
 from genlib.methods.vq_vae.sampler import CodeDecoder
 from genlib.methods.vq_vae.transformer import CodeTransformer, real_words
 from genlib.pixels.scale import to_uint8
-from genlib.sampling.trained import CHUNK, TrainedSampler
+from genlib.sampling.draw import CHUNK
+from genlib.sampling.sampler import TrainedSampler
 
 Drawn = Callable[[int], Tensor]  # i => images of the captions 256 * i .., uint8 (256, C, H, W)
 BLOCK = 4096  # train captions compared at a time

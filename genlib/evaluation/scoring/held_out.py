@@ -19,7 +19,7 @@ from genlib.evaluation.scoring.reference import chunks_of, labels_of
 from genlib.models.base import Batch
 from genlib.pixels.scale import binarized, to_unit
 from genlib.runtime.randomness import generator_for
-from genlib.sampling.trained import CHUNK
+from genlib.sampling.draw import CHUNK
 
 
 @dataclass(frozen=True)
