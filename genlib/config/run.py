@@ -12,7 +12,6 @@ from genlib.config.conditions import (
     ConditionConfig,
     NoCondition,
 )
-from genlib.config.data import DataConfig
 from genlib.config.launcher import LauncherConfig, ProcessLauncher
 from genlib.config.methods import (
     MethodConfig,
@@ -20,6 +19,7 @@ from genlib.config.methods import (
 from genlib.config.metrics import OF_HELD_OUT
 from genlib.config.rules import RULES
 from genlib.config.training import EvaluationConfig, RegistryConfig, TrainingConfig
+from genlib.data.config import DataConfig
 
 
 class RunConfig(Section):
