@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal
 
@@ -28,6 +28,14 @@ KEYS: tuple[Key, ...] = ("revision", "subset", "folders")
 
 
 @dataclass(frozen=True, kw_only=True)
+class Remote:
+    """How a source elsewhere is opened when it cannot be reached."""
+
+    at: Callable[[DataConfig, str], ImageSource]  # (config, revision): as it was at a known revision
+    cached: Callable[[DataConfig, Unreachable], ImageSource]  # (config, reason): from a copy here; UserError without
+
+
+@dataclass(frozen=True, kw_only=True)
 class Source(Record, ABC):
     """A kind of data that data.source can name. It answers to its own name, or to what `answers_to` says.
 
@@ -43,6 +51,7 @@ class Source(Record, ABC):
     answers_to: Callable[[str], bool] | None = None  # whether it takes this value of data.source; None: its name alone
     turn: Turn = "first"
     keys: tuple[Key, ...] = ()  # of the data section that mean something for this source and not for every other
+    remote: Remote | None = None  # where the source is elsewhere, and may be out of reach
 
     def answers(self, source: str) -> bool:
         return self.answers_to(source) if self.answers_to else source == self.name
@@ -62,19 +71,10 @@ class Source(Record, ABC):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Remote:
-    """How a source elsewhere is opened when it cannot be reached."""
-
-    at: Callable[[DataConfig, str], ImageSource]  # (config, revision): as it was at a known revision
-    cached: Callable[[DataConfig, Unreachable], ImageSource]  # (config, reason): from a copy here; UserError without
-
-
-@dataclass(frozen=True, kw_only=True)
 class SourceOfImages(Source):
     """Images, labelled or not."""
 
     opened_by: Callable[[DataConfig, Path, bool], ImageSource]  # see `Source.open`
-    remote: Remote | None = field(default=None, repr=False)
 
     def open(self, config: DataConfig, cache: Path, progress: bool) -> ImageSource:
         return self.opened_by(config, cache, progress)

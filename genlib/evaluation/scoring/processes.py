@@ -17,7 +17,7 @@ from tqdm import tqdm
 from genlib.runtime.host import keep_freed_memory
 from genlib.runtime.launched import launchers_environment
 from genlib.runtime.signals import Interrupted
-from genlib.sampling.trained import CHUNK
+from genlib.sampling.draw import CHUNK
 
 Result = TypeVar("Result")
 
