@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from genlib.config.data import MIXTURES
 from genlib.config.metrics import (
     DISTANCES,
     KERNEL_DISTANCES,
@@ -15,6 +14,7 @@ from genlib.config.metrics import (
     OF_POINTS,
     RECONSTRUCTIONS,
 )
+from genlib.data.sources import source_of
 
 if TYPE_CHECKING:
     from genlib.config.run import RunConfig
@@ -32,7 +32,7 @@ def metric_is_measured(config: RunConfig) -> str | None:
             f"registry.metric ({metric}) is not measured by evaluation.features '{features}'; "
             f"use {DISTANCES[features]}."
         )
-    lacks_modes = config.data.source not in MIXTURES
+    lacks_modes = not source_of(config.data.source).is_mixture
     if metric in OF_POINTS and (not config.data.is_points or (metric in OF_MIXTURES and lacks_modes)):
         return (
             f"registry.metric ({metric}) is not measured on data.source {config.data.source}; "

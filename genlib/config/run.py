@@ -12,11 +12,11 @@ from genlib.config.conditions import (
     ConditionConfig,
     NoCondition,
 )
-from genlib.config.data import DataConfig
 from genlib.config.launcher import LauncherConfig, ProcessLauncher
 from genlib.config.metrics import OF_HELD_OUT
 from genlib.config.rules import problems_of
 from genlib.config.training import EvaluationConfig, RegistryConfig, TrainingConfig
+from genlib.data.config import DataConfig
 from genlib.methods import MethodConfig
 
 

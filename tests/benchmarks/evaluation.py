@@ -18,8 +18,8 @@ from scipy.linalg import sqrtm
 from torch import Tensor
 from torchmetrics.image.fid import _compute_fid
 
-from genlib.config.data import DataConfig
 from genlib.config.training import EvaluationConfig
+from genlib.data.config import DataConfig
 from genlib.data.folder import DatasetFolder
 from genlib.data.making.prepare import prepare
 from genlib.evaluation.extractors.panel import build_panel

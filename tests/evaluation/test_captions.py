@@ -13,8 +13,8 @@ from genlib.conditions.build import build_condition
 from genlib.conditions.captions import Captions
 from genlib.conditions.words import PLACES, Said, Thing
 from genlib.config.conditions import CaptionCondition
-from genlib.config.data import DataConfig
 from genlib.config.training import EvaluationConfig
+from genlib.data.config import DataConfig
 from genlib.data.contexts import rows_of
 from genlib.data.folder import DatasetFolder
 from genlib.data.making.prepare import prepare
