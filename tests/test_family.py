@@ -16,12 +16,12 @@ from safetensors.torch import load_file
 from genlib.conditions.images import PartOfImage
 from genlib.data.contexts import give_test_contexts
 from genlib.data.making.prepare import prepare
-from genlib.methods.build import build_method, conditional
+from genlib.methods._build import build_method, conditional
 from genlib.models.base import Batch
 from genlib.pixels.scale import to_unit
 from genlib.runs.checkpoints import finished_checkpoints
 from genlib.runs.folder import RunFolder
-from genlib.sampling.trained import load_sampler
+from genlib.sampling.load import load_sampler
 from genlib.training.settle import settle, spec_of
 from genlib.training.state.checkpoint import load_model
 from genlib.training.train import train

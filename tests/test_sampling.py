@@ -6,25 +6,20 @@ from safetensors.torch import load_file, save_file
 from torch.testing import assert_close
 
 from genlib.conditions.build import build_condition
-from genlib.config.methods import GANConfig
 from genlib.config.run import RunConfig
 from genlib.config.training import RegistryConfig
 from genlib.errors import UserError
 from genlib.layers.base import DataSpec
-from genlib.methods.build import build_method
+from genlib.methods._build import build_method
+from genlib.methods.gan.config import GANConfig
 from genlib.networks.dcgan.config import DCGANConfig
 from genlib.networks.mlp.config import MLPConfig
-from genlib.sampling.trained import (
-    CHUNK,
-    TrainedSampler,
-    draw_labels,
-    draw_latents,
-    estimate_norms,
-    export_sampler,
-    load_sampler,
-    load_weights,
-)
+from genlib.sampling.draw import CHUNK, draw_labels, draw_latents, estimate_norms
+from genlib.sampling.export import export_sampler
+from genlib.sampling.load import load_sampler
+from genlib.sampling.sampler import TrainedSampler
 from genlib.storage.files import sha256_of_file
+from genlib.storage.tensors import load_weights
 from tests.family import NAMES, tiny_config
 
 CONFIG = RunConfig(method=GANConfig(network=DCGANConfig(width=4), latent_size=3), registry=RegistryConfig(model="tiny"))

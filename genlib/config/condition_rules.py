@@ -11,8 +11,11 @@ from genlib.config.conditions import (
     LabelCondition,
     LowResolutionCondition,
 )
-from genlib.config.methods import GANConfig, IWAEConfig, VAEConfig, VQVAEConfig
 from genlib.config.metrics import DISTANCES, OF_CAPTIONS, OF_CONDITIONS
+from genlib.methods.gan.config import GANConfig
+from genlib.methods.iwae.config import IWAEConfig
+from genlib.methods.vae.config import VAEConfig
+from genlib.methods.vq_vae.config import VQVAEConfig
 from genlib.pixels.sizes import SCENE_SIDE, SMALLEST_THING, scene_thing
 
 if TYPE_CHECKING:

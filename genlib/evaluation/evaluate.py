@@ -30,7 +30,8 @@ from genlib.evaluation.scoring.processes import Processes, joined
 from genlib.evaluation.scoring.samples import Judged
 from genlib.models.base import EncoderModel
 from genlib.runs.folder import RunFolder
-from genlib.sampling.trained import TrainedSampler, load_sampler
+from genlib.sampling.load import load_sampler
+from genlib.sampling.sampler import TrainedSampler
 from genlib.storage.files import read_json, write_bytes, write_json
 from genlib.training.settle import settle_encoder
 from genlib.training.state.checkpoint import load_model

@@ -23,7 +23,7 @@ from genlib.data.reading.fingerprint import walk
 from genlib.data.reading.image_folder import without_others
 from genlib.data.sources.local import IMAGE_SUFFIXES
 from genlib.errors import UserError
-from genlib.sampling.trained import CHUNK
+from genlib.sampling.draw import CHUNK
 
 Shape = tuple[int, ...]  # C, H, W; 2 of points
 

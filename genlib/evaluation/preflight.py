@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 DIMENSIONS = {"classifier": 64, "random": 64, "inception": 2048, "points": 2}  # of the features
 OF_CLASSES = ("modes", "class_kl", "label_accuracy")
-IMAGES_AT_ONCE = 256  # genlib.sampling.trained.CHUNK, whose module needs torch
+IMAGES_AT_ONCE = 256  # genlib.sampling.draw.CHUNK, whose module needs torch
 ENOUGH = 10  # samples for each dimension, below which the distance at endless samples cannot be told
 FEWEST = 4  # images of each kind, or the kernel distance has no error
 PUBLISHED_FILE = "pt_inception-2015-12-05-6726825d.pth"

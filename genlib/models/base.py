@@ -11,9 +11,9 @@ import torch
 from torch import Tensor, nn
 
 from genlib.conditions.base import Condition
-from genlib.config.methods import OptimizerConfig
 from genlib.losses.likelihoods import continuous_bernoulli_mean
 from genlib.models.latents import FittedLatents
+from genlib.models.optimizer import OptimizerConfig
 
 Losses = dict[str, Tensor]
 

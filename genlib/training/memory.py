@@ -18,12 +18,12 @@ from torch import Tensor
 from torch.autograd.graph import saved_tensors_hooks
 
 from genlib.conditions.images import PartOfImage
-from genlib.config.methods import MethodConfig
 from genlib.config.run import RunConfig
 from genlib.data.folder import DatasetFolder
 from genlib.errors import UserError
 from genlib.layers.base import DataSpec
-from genlib.methods.build import build_method
+from genlib.methods import MethodConfig
+from genlib.methods._build import build_method
 from genlib.models.base import Batch, Method
 from genlib.runtime.capacity import free_memory, refuse_beyond_memory
 from genlib.training.settle import spec_of

@@ -16,7 +16,7 @@ from genlib.config.run import RunConfig
 from genlib.data.batches import Batches
 from genlib.data.folder import DatasetFolder
 from genlib.data.parts import parts_of_train
-from genlib.methods.build import build_method
+from genlib.methods._build import build_method
 from genlib.models.base import GenerativeModel, Losses, draws_of
 from genlib.runs.folder import RunFolder
 from genlib.runtime.randomness import seed_draws, seed_for

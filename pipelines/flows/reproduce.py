@@ -24,9 +24,9 @@ from genlib.data.making.prepare import prepare
 from genlib.errors import UserError
 from genlib.runs.folder import RunFolder, new_run_name
 from genlib.runtime.provenance import git_state
-from genlib.sampling.trained import load_tensors
 from genlib.storage.files import sha256_of_file
 from genlib.storage.home import runs_folder
+from genlib.storage.tensors import load_tensors
 from pipelines import launchers
 from pipelines.launching.devices import devices_for
 from pipelines.registry.versions import existing_model, existing_version

@@ -15,8 +15,8 @@ from prefect.artifacts import create_markdown_artifact
 from genlib.data.context_files import read_contexts
 from genlib.errors import UserError
 from genlib.pixels.pictures import write_npz
+from genlib.sampling.load import load_sampler
 from genlib.sampling.requests import whole
-from genlib.sampling.trained import load_sampler
 from genlib.storage.files import sha256_of_json, whole_folder, write_json
 from genlib.storage.home import home
 from pipelines.registry.versions import CHAMPION, existing_model, existing_version

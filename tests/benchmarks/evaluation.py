@@ -19,7 +19,6 @@ from torch import Tensor
 from torchmetrics.image.fid import _compute_fid
 
 from genlib.config.data import DataConfig
-from genlib.config.methods import VAEConfig
 from genlib.config.training import EvaluationConfig
 from genlib.data.folder import DatasetFolder
 from genlib.data.making.prepare import prepare
@@ -33,7 +32,8 @@ from genlib.evaluation.scoring.processes import Processes
 from genlib.evaluation.scoring.reference import chunks_of
 from genlib.evaluation.scoring.samples import Judge
 from genlib.layers.base import DataSpec
-from genlib.methods.build import build_method
+from genlib.methods._build import build_method
+from genlib.methods.vae.config import VAEConfig
 from genlib.models.base import LatentVariableModel
 from genlib.networks.mlp.config import MLPConfig
 from tests.benchmarks.commands import own_home, row

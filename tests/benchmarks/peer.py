@@ -15,8 +15,8 @@ from unittest import mock
 
 import torch
 
-from genlib.config.methods import OptimizerConfig
 from genlib.models.base import Batch, GenerativeModel, Losses, Method, Phase
+from genlib.models.optimizer import OptimizerConfig
 from tests.benchmarks.alternate import Loop
 from tests.benchmarks.families import Genlib, config_of, images_of
 

@@ -10,7 +10,7 @@ from genlib.evaluation.scoring.held_out import HeldOut
 from genlib.losses.divergences import normal_log_density
 from genlib.losses.likelihoods import gaussian_negative_log_likelihood
 from genlib.models.base import Batch, LatentVariableModel, Posterior, Sampler, Weights
-from genlib.sampling.trained import CHUNK
+from genlib.sampling.draw import CHUNK
 
 SIGMA, LATENTS, PIXELS = 0.5, 3, 16
 

@@ -14,7 +14,6 @@ from genlib.conditions.captions import Captions
 from genlib.conditions.words import PLACES, Said, Thing
 from genlib.config.conditions import CaptionCondition
 from genlib.config.data import DataConfig
-from genlib.config.methods import CodePriorConfig, VQVAEConfig
 from genlib.config.training import EvaluationConfig
 from genlib.data.contexts import rows_of
 from genlib.data.folder import DatasetFolder
@@ -37,7 +36,8 @@ from genlib.evaluation.scoring.processes import Processes
 from genlib.evaluation.scoring.reader import cut
 from genlib.evaluation.scoring.samples import Judge
 from genlib.layers.base import DataSpec
-from genlib.methods.build import build_method
+from genlib.methods._build import build_method
+from genlib.methods.vq_vae.config import CodePriorConfig, VQVAEConfig
 
 CPU = torch.device("cpu")
 COUNT = 150

@@ -20,7 +20,7 @@ from genlib.evaluation.interim import make_evaluate
 from genlib.evaluation.preflight import check_counts, dimensions_of
 from genlib.pixels.pictures import write_npz
 from genlib.runs.folder import RunFolder
-from genlib.sampling.trained import load_sampler
+from genlib.sampling.load import load_sampler
 from genlib.storage.files import read_json
 from genlib.training.train import train
 from tests.family import tiny_config
@@ -139,7 +139,7 @@ def test_a_gan_of_a_mixture_is_judged_by_its_modes_at_every_evaluation(evaluated
 def test_a_sampler_of_no_numbers_is_reported_and_has_no_metrics(
     evaluated: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("genlib.sampling.trained.to_stored", lambda outputs: outputs.float() * torch.nan)
+    monkeypatch.setattr("genlib.sampling.sampler.to_stored", lambda outputs: outputs.float() * torch.nan)
     run, evaluation = evaluated("r3gan_ring8", data={"points": 600})
     assert evaluation["metrics"] == {}
     assert "100 samples are not finite: nothing is said of the samples." in evaluation["provenance"]["warnings"]

@@ -9,7 +9,6 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from genlib.config.methods import VAEConfig
 from genlib.config.training import EvaluationConfig
 from genlib.data.folder import DatasetFolder
 from genlib.data.parts import whole_test_split
@@ -24,11 +23,12 @@ from genlib.evaluation.scoring.processes import Processes
 from genlib.evaluation.scoring.reference import chunks_of, labels_of, shuffled_rows
 from genlib.evaluation.scoring.samples import Judge, label_accuracy
 from genlib.layers.base import DataSpec
-from genlib.methods.build import build_method
+from genlib.methods._build import build_method
+from genlib.methods.vae.config import VAEConfig
 from genlib.models.base import Batch, Sampler
 from genlib.networks.mlp.config import MLPConfig
 from genlib.pixels.scale import to_uint8
-from genlib.sampling.trained import TrainedSampler
+from genlib.sampling.sampler import TrainedSampler
 from tests.evaluation.linear_gaussian import held_out
 
 CPU = torch.device("cpu")

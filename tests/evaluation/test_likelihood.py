@@ -8,14 +8,15 @@ import pytest
 import torch
 from torch.distributions import MultivariateNormal, Normal, kl_divergence
 
-from genlib.config.methods import HierarchicalVAEConfig, VAEConfig
 from genlib.evaluation.estimates import Findings
 from genlib.evaluation.metrics import likelihood as module
 from genlib.evaluation.metrics.likelihood import bound, likelihood
 from genlib.evaluation.scoring.processes import Processes
 from genlib.layers.base import DataSpec
 from genlib.losses.divergences import kl_to_standard_normal
-from genlib.methods.build import build_method
+from genlib.methods._build import build_method
+from genlib.methods.hierarchical_vae.config import HierarchicalVAEConfig
+from genlib.methods.vae.config import VAEConfig
 from genlib.models.base import Batch, LatentVariableModel
 from genlib.networks.mlp.config import MLPConfig
 from genlib.pixels.scale import to_unit

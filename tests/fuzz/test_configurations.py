@@ -22,7 +22,7 @@ from genlib.config.run import RunConfig
 from genlib.config.training import RegistryConfig
 from genlib.errors import UserError
 from genlib.layers.base import DataSpec
-from genlib.methods.build import build_method
+from genlib.methods._build import build_method
 from genlib.models.base import Batch, Method
 from genlib.runs.folder import new_run_name
 from genlib.storage.home import runs_folder

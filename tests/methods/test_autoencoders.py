@@ -6,11 +6,13 @@ from torch.testing import assert_close
 
 from genlib.conditions.build import build_condition
 from genlib.config.conditions import CaptionCondition, NoCondition
-from genlib.config.methods import AutoencoderConfig, CodePriorConfig, VAEGANConfig, VQVAEConfig
 from genlib.data.making.prepare import prepare
 from genlib.layers.base import DataSpec
 from genlib.layers.transformer import Drawing
-from genlib.methods.build import build_method
+from genlib.methods._build import build_method
+from genlib.methods.autoencoder.config import AutoencoderConfig
+from genlib.methods.vae_gan.config import VAEGANConfig
+from genlib.methods.vq_vae.config import CodePriorConfig, VQVAEConfig
 from genlib.models.base import Batch
 from genlib.models.latents import GaussianLatents, MixtureLatents
 from genlib.networks.dcgan.config import DCGANConfig

@@ -5,7 +5,10 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from genlib.config.methods import (
+from genlib.layers.base import DataSpec
+from genlib.losses import adversarial
+from genlib.methods._build import build_method
+from genlib.methods.gan.config import (
     ADAConfig,
     DiffAugmentConfig,
     GANConfig,
@@ -13,9 +16,6 @@ from genlib.config.methods import (
     R1Config,
     WeightClippingConfig,
 )
-from genlib.layers.base import DataSpec
-from genlib.losses import adversarial
-from genlib.methods.build import build_method
 from genlib.models.base import Batch, draws_of
 from genlib.networks.dcgan.config import DCGANConfig
 from genlib.networks.mlp.config import MLPConfig

@@ -8,13 +8,15 @@ from torch import nn
 from torch.distributions import Normal
 from torch.testing import assert_close
 
-from genlib.config.methods import HierarchicalVAEConfig, IWAEConfig, OptimizerConfig
 from genlib.layers.base import DataSpec
-from genlib.methods.build import build_method
-from genlib.methods.iwae import IWAE
-from genlib.methods.likelihoods import Gaussian
-from genlib.methods.vae import VariationalModel
+from genlib.methods._build import build_method
+from genlib.methods.hierarchical_vae.config import HierarchicalVAEConfig
+from genlib.methods.iwae.config import IWAEConfig
+from genlib.methods.iwae.method import IWAE
+from genlib.methods.vae.method import VariationalModel
 from genlib.models.base import Batch, Posterior, Sampler
+from genlib.models.likelihoods import Gaussian
+from genlib.models.optimizer import OptimizerConfig
 from genlib.networks.mlp.config import MLPConfig
 
 A, S = 1.5, 0.7

@@ -7,14 +7,15 @@ from torch.distributions import Normal, kl_divergence
 from torch.testing import assert_close
 
 from genlib.config.load import load_config
-from genlib.config.methods import BetaTCConfig, KLConfig, MMDConfig, OptimizerConfig, VAEConfig
 from genlib.layers.base import DataSpec
 from genlib.losses.likelihoods import LEAST_SIGMA
-from genlib.methods.build import build_method
-from genlib.methods.divergences import KL, MMD, BetaTC
-from genlib.methods.likelihoods import Bernoulli, Gaussian, Likelihood, OptimalGaussian
-from genlib.methods.vae import VAE, VariationalModel
+from genlib.methods._build import build_method
+from genlib.methods.vae.config import BetaTCConfig, KLConfig, MMDConfig, VAEConfig
+from genlib.methods.vae.method import VAE, VariationalModel
 from genlib.models.base import Batch, Posterior, Sampler
+from genlib.models.divergences import KL, MMD, BetaTC
+from genlib.models.likelihoods import Bernoulli, Gaussian, Likelihood, OptimalGaussian
+from genlib.models.optimizer import OptimizerConfig
 from genlib.networks.mlp.config import MLPConfig
 from tests.conftest import CONFIGS
 

@@ -83,8 +83,9 @@ def sampler_folder(tmp_path: Path, config: RunConfig) -> Path:
     import torch
 
     from genlib.layers.base import DataSpec
-    from genlib.methods.build import build_method
-    from genlib.sampling.trained import TrainedSampler, export_sampler
+    from genlib.methods._build import build_method
+    from genlib.sampling.export import export_sampler
+    from genlib.sampling.sampler import TrainedSampler
 
     torch.manual_seed(0)
     sampler = build_method(config.method, DataSpec((1, 8, 8))).model.sampler
@@ -97,12 +98,13 @@ def conditional_sampler(tmp_path: Path) -> Path:
     """The exported sampler of an untrained GAN of cats, dogs and owls."""
     import torch
 
-    from genlib.config.methods import GANConfig
     from genlib.config.training import RegistryConfig
     from genlib.layers.base import DataSpec
-    from genlib.methods.build import build_method
+    from genlib.methods._build import build_method
+    from genlib.methods.gan.config import GANConfig
     from genlib.networks.mlp.config import MLPConfig
-    from genlib.sampling.trained import TrainedSampler, export_sampler
+    from genlib.sampling.export import export_sampler
+    from genlib.sampling.sampler import TrainedSampler
 
     torch.manual_seed(0)
     method = GANConfig(network=MLPConfig(hidden_sizes=[8]), latent_size=3, conditioning="concat")
@@ -119,12 +121,13 @@ def context_sampler(tmp_path: Path) -> Path:
 
     from genlib.conditions.build import build_condition
     from genlib.config.conditions import LowResolutionCondition
-    from genlib.config.methods import VAEConfig
     from genlib.config.training import RegistryConfig
     from genlib.layers.base import DataSpec
-    from genlib.methods.build import build_method
+    from genlib.methods._build import build_method
+    from genlib.methods.vae.config import VAEConfig
     from genlib.networks.unet.config import UNetConfig
-    from genlib.sampling.trained import TrainedSampler, export_sampler
+    from genlib.sampling.export import export_sampler
+    from genlib.sampling.sampler import TrainedSampler
 
     torch.manual_seed(0)
     method, condition = VAEConfig(network=UNetConfig(width=4), latent_size=3), LowResolutionCondition()
@@ -147,11 +150,12 @@ def caption_sampler(tmp_path: Path) -> Path:
 
     from genlib.conditions.build import build_condition
     from genlib.config.conditions import CaptionCondition
-    from genlib.config.methods import CodePriorConfig, VQVAEConfig
     from genlib.config.training import RegistryConfig
     from genlib.layers.base import DataSpec
-    from genlib.methods.build import build_method
-    from genlib.sampling.trained import TrainedSampler, export_sampler
+    from genlib.methods._build import build_method
+    from genlib.methods.vq_vae.config import CodePriorConfig, VQVAEConfig
+    from genlib.sampling.export import export_sampler
+    from genlib.sampling.sampler import TrainedSampler
 
     torch.manual_seed(0)
     prior = CodePriorConfig(width=8, layers=1, heads=2)

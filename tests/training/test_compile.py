@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from genlib.layers.base import DataSpec
-from genlib.methods.build import build_method
+from genlib.methods._build import build_method
 from genlib.models.base import Batch, Losses, Method, Phase
 from genlib.training.phases import PhaseLoss
 from tests.family import tiny_config

@@ -12,7 +12,7 @@ from genlib.conditions.build import build_condition
 from genlib.config.load import load_config
 from genlib.errors import UserError
 from genlib.layers.base import DataSpec
-from genlib.methods.build import build_method
+from genlib.methods._build import build_method
 from genlib.models.base import Batch
 from genlib.training import memory
 from tests.conftest import CONFIGS

@@ -13,7 +13,7 @@ from genlib.layers.base import DataSpec
 from genlib.losses import adversarial
 from genlib.losses.adversarial import load_loss
 from genlib.losses.divergences import kl_to_standard_normal_by_dimension
-from genlib.methods.build import build_method
+from genlib.methods._build import build_method
 from genlib.models.base import Batch, Symptom
 from genlib.models.collapse import SATURATED, diversity, largest_kl
 from genlib.training.state.sentinel import Sentinel

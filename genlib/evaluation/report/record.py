@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from importlib.metadata import version
 from typing import Any
 
-from genlib.config.methods import AutoencoderConfig
 from genlib.config.metrics import DEFINITIONS
 from genlib.config.training import EvaluationConfig
 from genlib.evaluation.estimates import Estimate, Findings, measured, numbers_only
@@ -16,6 +15,7 @@ from genlib.evaluation.metrics.reconstruction import similarity_provenance
 from genlib.evaluation.preflight import null_bias
 from genlib.evaluation.scoring.held_out import HeldOut
 from genlib.evaluation.scoring.jury import Jury
+from genlib.methods.autoencoder.config import AutoencoderConfig
 from genlib.models.base import EncoderModel, LatentVariableModel
 from genlib.runs.folder import RunFolder
 from genlib.runtime.provenance import git_state

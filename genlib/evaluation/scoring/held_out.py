@@ -16,11 +16,11 @@ from genlib.data.parts import HeldOutPart
 from genlib.errors import UserError
 from genlib.evaluation.extractors.features import Chunk, Labels
 from genlib.evaluation.scoring.reference import chunks_of, labels_of
-from genlib.methods.build import conditional
+from genlib.methods._build import conditional
 from genlib.models.base import Batch
 from genlib.pixels.scale import binarized, to_unit
 from genlib.runtime.randomness import generator_for
-from genlib.sampling.trained import CHUNK
+from genlib.sampling.draw import CHUNK
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from genlib.runtime.host import keep_freed_memory
 from genlib.runtime.launched import launchers_environment
 from genlib.runtime.ranks import on_first_process
 from genlib.runtime.signals import Interrupted
-from genlib.sampling.trained import CHUNK
+from genlib.sampling.draw import CHUNK
 
 Result = TypeVar("Result")
 

@@ -21,11 +21,10 @@ from torch import Tensor, nn
 
 from genlib.data.making.prepare import prepare
 from genlib.errors import UserError
-from genlib.methods.build import build_method
+from genlib.methods._build import build_method
 from genlib.models.base import GenerativeModel, Method
 from genlib.runs.checkpoints import STATE, checkpoint_path, finished_checkpoints, step_of
 from genlib.runs.folder import RunFolder
-from genlib.sampling.trained import load_tensors, load_weights
 from genlib.storage.files import (
     read_json,
     remove_folder,
@@ -35,6 +34,7 @@ from genlib.storage.files import (
     whole_folder,
     write_json,
 )
+from genlib.storage.tensors import load_tensors, load_weights
 from genlib.training.settle import spec_of
 
 METHOD, AVERAGE, OPTIMIZERS = "method.safetensors", "average.safetensors", "optimizers.safetensors"

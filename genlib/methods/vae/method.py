@@ -6,12 +6,12 @@ import torch
 from torch import Tensor, nn
 
 from genlib.conditions.images import PartOfImage
-from genlib.config.methods import OptimizerConfig
 from genlib.layers.base import known
-from genlib.methods.divergences import Divergence
-from genlib.methods.likelihoods import Likelihood
 from genlib.models.base import Batch, LatentVariableModel, Losses, Method, Phase, Posterior, Sampler, Weights
 from genlib.models.collapse import symptom_of_posterior
+from genlib.models.divergences import Divergence
+from genlib.models.likelihoods import Likelihood
+from genlib.models.optimizer import OptimizerConfig
 
 
 class PriorDecoder(nn.Module):

@@ -5,11 +5,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from genlib.config.methods import OptimizerConfig
 from genlib.losses.bounds import importance_weighted_bound
 from genlib.losses.divergences import kl_to_standard_normal_by_dimension, normal_log_density
 from genlib.models.base import Batch, LatentVariableModel, Losses, Method, Phase, Posterior, Weights
 from genlib.models.collapse import largest_kl, symptom_of_posterior
+from genlib.models.optimizer import OptimizerConfig
 
 
 class IWAE(Method):

@@ -7,11 +7,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from genlib.conditions.base import Condition
-from genlib.config.methods import OptimizerConfig
 from genlib.layers.base import known
 from genlib.layers.transformer import AS_LEARNED, NOTHING_SAID, CodeTransformer, Drawing, nats_of_words, real_words
 from genlib.layers.vector_quantizer import VectorQuantizer
 from genlib.models.base import Batch, EncoderModel, Losses, Method, Output, Phase, Sampler
+from genlib.models.optimizer import OptimizerConfig
 
 
 class CodeDecoder(nn.Module):

@@ -10,23 +10,6 @@ from genlib.augmentation.ada import AdaptiveAugment
 from genlib.augmentation.diffaugment import DiffAugment
 from genlib.conditions.captions import Captions
 from genlib.conditions.images import PartOfImage
-from genlib.config.methods import (
-    ADAConfig,
-    AutoencoderConfig,
-    BetaTCConfig,
-    DiffAugmentConfig,
-    GANConfig,
-    GradientPenaltySection,
-    HierarchicalVAEConfig,
-    IWAEConfig,
-    KLConfig,
-    MethodConfig,
-    MMDConfig,
-    VAEConfig,
-    VAEGANConfig,
-    VQVAEConfig,
-    WeightClippingConfig,
-)
 from genlib.layers.base import DataSpec, Enlarged, Given
 from genlib.layers.build import build_discriminator, build_encoder, build_generator
 from genlib.layers.discriminator import Discriminator
@@ -35,17 +18,31 @@ from genlib.layers.vector_quantizer import VectorQuantizer
 from genlib.layers.vq import VQDecoder, VQEncoder
 from genlib.losses.adversarial import load_loss
 from genlib.losses.penalties import PENALTIES
-from genlib.methods.autoencoder import Autoencoder, AutoencoderModel
-from genlib.methods.divergences import KL, MMD, BetaTC, Divergence
-from genlib.methods.gan import GAN, LazyPenalty
-from genlib.methods.hierarchical_vae import HierarchicalModel
-from genlib.methods.iwae import IWAE
-from genlib.methods.likelihoods import build_likelihood
-from genlib.methods.vae import VAE, PriorDecoder, VariationalModel
-from genlib.methods.vae_gan import VAEGAN, VAEGANModel
-from genlib.methods.vq_vae import VQVAE, CodeDecoder, VQModel
+from genlib.methods import MethodConfig
+from genlib.methods.autoencoder.config import AutoencoderConfig
+from genlib.methods.autoencoder.method import Autoencoder, AutoencoderModel
+from genlib.methods.gan.config import (
+    ADAConfig,
+    DiffAugmentConfig,
+    GANConfig,
+    GradientPenaltySection,
+    WeightClippingConfig,
+)
+from genlib.methods.gan.method import GAN, LazyPenalty
+from genlib.methods.hierarchical_vae.config import HierarchicalVAEConfig
+from genlib.methods.hierarchical_vae.method import HierarchicalModel
+from genlib.methods.iwae.config import IWAEConfig
+from genlib.methods.iwae.method import IWAE
+from genlib.methods.vae.config import BetaTCConfig, KLConfig, MMDConfig, VAEConfig
+from genlib.methods.vae.method import VAE, PriorDecoder, VariationalModel
+from genlib.methods.vae_gan.config import VAEGANConfig
+from genlib.methods.vae_gan.method import VAEGAN, VAEGANModel
+from genlib.methods.vq_vae.config import VQVAEConfig
+from genlib.methods.vq_vae.method import VQVAE, CodeDecoder, VQModel
 from genlib.models.base import Method, Output, Sampler
+from genlib.models.divergences import KL, MMD, BetaTC, Divergence
 from genlib.models.latents import fitted_latents
+from genlib.models.likelihoods import build_likelihood
 from genlib.networks import Network
 from genlib.networks.mlp.modules import mlp
 

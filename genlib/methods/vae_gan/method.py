@@ -8,11 +8,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from genlib.config.methods import OptimizerConfig
 from genlib.layers.discriminator import Discriminator
 from genlib.losses.divergences import kl_to_standard_normal_by_dimension
 from genlib.models.base import Batch, EncoderModel, Losses, Method, Phase, Posterior, Sampler
 from genlib.models.collapse import diversity, largest_kl, symptom_of_posterior, symptoms_of_players
+from genlib.models.optimizer import OptimizerConfig
 
 
 class VAEGANModel(EncoderModel):

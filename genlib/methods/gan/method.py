@@ -8,13 +8,13 @@ import torch
 from torch import Tensor, nn
 
 from genlib.augmentation.ada import AdaptiveAugment
-from genlib.config.methods import OptimizerConfig
 from genlib.layers.discriminator import Discriminator
 from genlib.layers.spectral_norm import update_spectral_norms
 from genlib.losses.adversarial import AdversarialLoss
 from genlib.losses.penalties import Penalty, clip_weights_
 from genlib.models.base import Batch, GenerativeModel, Losses, Method, Phase, Sampler
 from genlib.models.collapse import diversity, symptoms_of_players
+from genlib.models.optimizer import OptimizerConfig
 from genlib.networks.unet.modules import PatchDiscriminator
 
 

@@ -6,8 +6,8 @@ import torch
 from torch import Tensor, nn
 
 from genlib.losses.divergences import normal_log_density
-from genlib.methods.likelihoods import Likelihood
 from genlib.models.base import Batch, LatentVariableModel, Posterior, Sampler, Weights
+from genlib.models.likelihoods import Likelihood
 
 
 class TopDown(nn.Module):
