@@ -18,10 +18,11 @@ from genlib.data.contexts import give_test_contexts
 from genlib.data.making.prepare import prepare
 from genlib.models.base import Batch
 from genlib.pixels.scale import to_unit
+from genlib.runs.checkpoints import finished_checkpoints
 from genlib.runs.folder import RunFolder
 from genlib.sampling.load import load_sampler
 from genlib.training.settle import settle, spec_of
-from genlib.training.state.checkpoint import finished_checkpoints, load_model
+from genlib.training.state.checkpoint import load_model
 from genlib.training.train import train
 from tests.conftest import PROJECT
 from tests.family import NAMES, STEPS, tiny_config

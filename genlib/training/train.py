@@ -33,7 +33,7 @@ from genlib.runtime.interruption import leaving_on_signals
 from genlib.runtime.launched import launchers_environment
 from genlib.runtime.output import lost_lines
 from genlib.runtime.provenance import driver_version
-from genlib.runtime.ranks import on_main
+from genlib.runtime.ranks import on_first_process
 from genlib.runtime.signals import StopRequest, stop_with_parent
 from genlib.storage.home import runs_folder
 from genlib.storage.locks import held
@@ -81,7 +81,7 @@ def train(
                 file=sys.stderr,
             )
             return 1
-        run = on_main(accelerator, lambda: open_run(config, run_dir, dataset, accelerator.num_processes, stack))
+        run = on_first_process(lambda: open_run(config, run_dir, dataset, accelerator.num_processes, stack))
         evaluate = None
         if make_evaluate is not None and config.evaluation.every:
             evaluate = make_evaluate(run.config(), dataset, accelerator.device)
@@ -198,7 +198,7 @@ def train_in(run: RunFolder, dataset: DatasetFolder, accelerator: Accelerator, e
         try:
             status = trainer.train(stop)
             if status == "finished":  # a signal from here on comes too late: the rest takes a moment
-                on_main(accelerator, lambda: check_contents(dataset))
+                on_first_process(lambda: check_contents(dataset))
                 check_place()
                 trainer.export()
             code = 0 if status == "finished" else stop.exit_code
