@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Self
 
-from pydantic import model_validator
+from pydantic import Field, model_validator
 
+from genlib.choices.choice import Chosen
 from genlib.choices.section import Section
 from genlib.config.condition_rules import CONDITION_RULES
 from genlib.config.conditions import (
@@ -13,7 +14,7 @@ from genlib.config.conditions import (
     NoCondition,
 )
 from genlib.config.data import DataConfig
-from genlib.config.launcher import LauncherConfig, ProcessLauncher
+from genlib.config.launcher import Launcher
 from genlib.config.methods import (
     MethodConfig,
 )
@@ -31,7 +32,7 @@ class RunConfig(Section):
     training: TrainingConfig = TrainingConfig()
     evaluation: EvaluationConfig = EvaluationConfig()
     registry: RegistryConfig
-    launcher: LauncherConfig = ProcessLauncher()
+    launcher: Chosen[Launcher] = Field("process", validate_default=True)
 
     @model_validator(mode="after")
     def makes_sense(self) -> Self:
