@@ -19,6 +19,9 @@ BAD = {
         ("hinge_sngan_cifar10", ["data.image_size=33"], "cannot be made by resnet's strides"),
         ("gan_minimax_mnist", ["method.discriminator_network={name: r3gan}", "data.image_size=18"], "r3gan's strides"),
     ],
+    "codes_are_of_images": [
+        ("vq_vae_digits", ["data.source=ring8"], "vq_vae's convolutions need images"),
+    ],
     "halvings_divide_the_image_size": [
         ("vq_vae_digits", ["data.image_size=9"], "divisible by 2 to the power of method.downsamplings (1); use 8"),
     ],
@@ -55,9 +58,6 @@ BAD = {
     "augmentations_leave_conditions": [
         ("inpainting_gan_digits", ["method.augmentation={name: diffaugment}"], "use method.augmentation.name=none"),
     ],
-    "points_take_networks_for_vectors": [
-        ("vq_vae_digits", ["data.source=ring8"], "vq_vae's convolutions need images"),
-    ],
     "points_take_gaussian_likelihoods": [
         ("vae_pinwheel", ["method.likelihood=bernoulli"], "is one of pixels, and data.source pinwheel is points"),
     ],
@@ -78,6 +78,8 @@ BAD = {
     ],
     "labels_stay_out_of_latents": [
         ("rae_digits", ["method.conditioning=concat"], "whose samples would not follow it; use vae"),
+    ],
+    "labels_need_a_kl": [
         ("cvae_digits", ["method.divergence={name: mmd}"], "set method.divergence.kl_weight"),
     ],
     "scores_have_the_signs_that_are_read": [
@@ -163,12 +165,12 @@ BAD = {
         (
             "super_resolution_vae_digits",
             ["method.conditioning=concat"],
-            "method.conditioning (concat) takes labels; use one of the two",
+            "method.conditioning takes labels; use one of the two",
         ),
     ],
     "images_are_given_to_some_methods": [
         ("vae_pinwheel", ["condition.name=low_resolution"], "is points in the plane; use condition.name=none"),
-        ("vq_vae_digits", ["condition.name=masked"], "which a vq_vae does not take; use method.name vae, iwae or gan"),
+        ("vq_vae_digits", ["condition.name=masked"], "which vq_vae does not take; use method.name gan, iwae or vae"),
     ],
     "condition_images_are_there": [
         ("dcgan_digits", ["method.network={name: unet}"], "and there is none; set condition, or use dcgan"),
@@ -190,26 +192,39 @@ BAD = {
         ),
         ("super_resolution_vae_digits", ["condition={name: greyscale}"], "data.channels is 1; use 3"),
     ],
-    "priors_of_images_are_gaussians": [
+    "learned_priors_take_a_kl": [
         ("inpainting_vae_digits", ["method.divergence={name: mmd}"], "each has its own; use kl"),
+    ],
+    "learned_priors_take_one_gradient": [
+        (
+            "inpainting_vae_digits",
+            ["method={name: iwae, gradient: doubly_reparameterized}"],
+            "for a prior that is not learned, and with condition masked it is; use reparameterized",
+        ),
+    ],
+    "learned_priors_are_sampled_themselves": [
         ("inpainting_vae_digits", ["method.latents=mixture"], "one density for all images"),
     ],
-    "images_given_are_judged_as_they_are": [
+    "reconstructions_need_an_image": [
         ("dcgan_digits", ["method.reconstruction_weight=1"], "condition is no image; set it to 0"),
+    ],
+    "packs_have_no_condition_image": [
         ("inpainting_gan_digits", ["method.pack=2"], "condition is masked; use 1"),
     ],
     "hidden_pixels_have_no_bits": [
         ("inpainting_vae_digits", ["registry.metric=bits_per_dim"], "use log_likelihood"),
+    ],
+    "guidance_is_towards_captions": [
+        ("vq_vae_digits", ["method.prior.guidance=2"], "and condition is none; use 1"),
+        ("captions_digits", ["method.prior.caption_dropout=0"], "caption_dropout 0 none are learned; use 0.1"),
     ],
     "captions_are_taken_by_code_priors": [
         ("vq_vae_digits", ["condition.name=caption"], "and the data has none; set data.scenes"),
         (
             "vae_digits",
             ["condition.name=caption", "data.scenes=100", "data.image_size=28"],
-            "which a vae does not take; use method.name vq_vae",
+            "which vae does not take; use method.name vq_vae",
         ),
-        ("vq_vae_digits", ["method.prior.guidance=2"], "and condition is none; use 1"),
-        ("captions_digits", ["method.prior.caption_dropout=0"], "caption_dropout 0 none are learned; use 0.1"),
     ],
     "scenes_have_room": [
         ("captions_digits", ["data.image_size=24"], "is too small for data.scenes: 3 images of 8 pixels"),

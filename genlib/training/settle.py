@@ -13,7 +13,7 @@ from genlib.conditions.build import build_condition
 from genlib.conditions.captions import Captions
 from genlib.conditions.images import PartOfImage
 from genlib.config.conditions import ConditionConfig
-from genlib.config.data import DataConfig
+from genlib.data.config import DataConfig
 from genlib.data.folder import DatasetFolder
 from genlib.layers.base import DataSpec
 from genlib.layers.batch_norm import reestimate_batch_norm

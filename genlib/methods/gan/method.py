@@ -10,9 +10,10 @@ from genlib.layers.discriminator import Discriminator
 from genlib.layers.spectral_norm import update_spectral_norms
 from genlib.losses.adversarial import AdversarialLoss
 from genlib.losses.penalties import Penalty
-from genlib.models.base import Batch, GenerativeModel, Losses, Method, Phase, Sampler
+from genlib.models.base import Batch, GenerativeModel, Losses, Method, Phase
 from genlib.models.collapse import diversity, symptoms_of_players
 from genlib.models.optimizer import OptimizerConfig
+from genlib.models.sampler import Sampler
 from genlib.networks.unet.modules import PatchDiscriminator
 
 
