@@ -15,7 +15,7 @@ from genlib.config.methods import (
     VAEConfig,
     VQVAEConfig,
 )
-from genlib.config.metric_rules import metric_is_measured
+from genlib.config.metrics import metrics
 from genlib.networks import Network
 from genlib.networks.dcgan.config import DCGANConfig
 from genlib.networks.unet.config import UNetConfig
@@ -285,27 +285,16 @@ def decompositions_need_company(config: RunConfig) -> str | None:
     )
 
 
-def inception_names_its_file(config: RunConfig) -> str | None:
-    """evaluation.features: inception needs its weights' file and hash."""
-    evaluation = config.evaluation
-    if evaluation.features == "inception" and not (evaluation.inception_weights and evaluation.inception_sha256):
-        return (
-            "evaluation.features is 'inception', which needs evaluation.inception_weights and "
-            "evaluation.inception_sha256: the file of TF-Inception weights and its SHA-256."
-        )
-    return None
+def extractor_fits_the_run(config: RunConfig) -> str | None:
+    """evaluation.features: points is for points in the plane and nothing else; inception needs its file and hash."""
+    features = config.evaluation.features
+    broken = (rule(features, config, "evaluation.features") for _, rule in type(features).rules())
+    return next(filter(None, broken), None)
 
 
-def points_are_their_own_features(config: RunConfig) -> str | None:
-    """evaluation.features: points is for points in the plane, and for nothing else."""
-    features, source = config.evaluation.features, config.data.source
-    if config.data.is_points == (features == "points"):
-        return None
-    if config.data.is_points:
-        return f"evaluation.features ({features}) is of images, and data.source {source} is points; use points."
-    return (
-        f"evaluation.features (points) is of points in the plane, and data.source {source} is images; use classifier."
-    )
+def metric_is_measured(config: RunConfig) -> str | None:
+    """registry.metric must be one that the features, the method, the condition and the data give."""
+    return metrics()[config.registry.metric].problem(config)
 
 
 Rule = Callable[["RunConfig"], str | None]
@@ -327,8 +316,7 @@ RULES: tuple[Rule, ...] = (
     spectral_norms_need_weights,
     wasserstein_needs_a_limit,
     decompositions_need_company,
-    inception_names_its_file,
-    points_are_their_own_features,
+    extractor_fits_the_run,
     metric_is_measured,
     nodes_share_the_processes,
 )

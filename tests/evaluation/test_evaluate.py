@@ -63,7 +63,7 @@ def gan(trained: dict[str, Path], tmp_path: Path) -> RunFolder:
     return RunFolder(shutil.copytree(trained["gan"], tmp_path / "gan"))
 
 
-def test_a_vae_is_judged_by_its_samples_and_its_likelihood_with_provenance(vae: RunFolder) -> None:
+def test_a_vae_is_scored_by_its_samples_and_its_likelihood_with_provenance(vae: RunFolder) -> None:
     torch.manual_seed(0)
     before = torch.get_rng_state()
     write_json(vae.champion_file, {"model": "vae-digits", "version": "7", "metrics": {"fd_random": 0.001}})
@@ -117,13 +117,13 @@ def test_what_is_not_finite_is_left_out_and_named(vae: RunFolder, monkeypatch: p
     assert "elbo is nan, and is left out." in evaluation["provenance"]["warnings"]
 
 
-def test_a_best_that_was_left_behind_is_mentioned_where_the_last_is_judged(gan: RunFolder) -> None:
+def test_a_best_that_was_left_behind_is_mentioned_where_the_last_is_scored(gan: RunFolder) -> None:
     gan.write_result(**gan.result(), note="the best fd_random lies far ahead.")
     assert "The best fd_random lies far ahead." in evaluate(gan)["provenance"]["warnings"]
     assert "The best fd_random lies far ahead." in gan.report_file.read_text()
 
 
-def test_images_on_disk_are_judged_as_the_sampler_that_made_them_is(vae: RunFolder, tmp_path: Path) -> None:
+def test_images_on_disk_are_scored_as_the_sampler_that_made_them_is(vae: RunFolder, tmp_path: Path) -> None:
     evaluation = evaluate(vae)
     genlib("sample", str(vae.path), "--count", "600", "--seed", "0", "--output", str(tmp_path / "images.npz"))
     arguments = ("--data", str(vae.config_file), "--set", "evaluation.seeds=1", "--output", str(tmp_path / "report"))

@@ -1,4 +1,4 @@
-"""The small classifier whose features judge samples: its network, its training, and where it is kept."""
+"""The small classifier by whose features samples are compared: its network, its training, and where it is kept."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from torch.nn import functional as F
 from genlib.data.batches import EpochOrder
 from genlib.data.folder import STACKED, DatasetFolder, Part
 from genlib.errors import UserError
-from genlib.evaluation.extractors.features import Extractor
+from genlib.evaluation.features import Extractor
 from genlib.runtime.randomness import seed_for
 from genlib.storage.files import read_json, rename_into_place, sha256_of_file, sha256_of_json, sync, write_json
 
@@ -86,7 +86,7 @@ class Classifier(nn.Module):
         return self.head(self.features(images))
 
 
-class Decision(nn.Module):
+class ClassOfFeatures(nn.Module):
     """The classifier's features, (N, 64) for each of `parts` channels, => classes, int64 (N,).
 
     Of stacked images, whose channels are a, b and c of K classes, it is a K^2 + b K + c.
@@ -130,7 +130,7 @@ def random_extractor(dataset: DatasetFolder, device: torch.device) -> Extractor:
 
 
 class Task(NamedTuple):
-    """What the classifier is for."""
+    """The classifier's task: parts of an image, and their channels and classes."""
 
     parts: int  # that an image falls into
     channels: int  # of a part
@@ -173,8 +173,8 @@ def classifier_folder(dataset: DatasetFolder, device: torch.device) -> Path:
     return folder
 
 
-def classifier_extractor(dataset: DatasetFolder, folder: Path, device: torch.device) -> tuple[Extractor, Decision]:
-    """The trained classifier of `classifier_folder`: its features, and the step from these to classes.
+def classifier_extractor(dataset: DatasetFolder, folder: Path, device: torch.device) -> Extractor:
+    """The trained classifier of `classifier_folder`: its features, and with `classify` the step from these to classes.
 
     UserError if its weights are not those that were trained.
     """
@@ -190,8 +190,9 @@ def classifier_extractor(dataset: DatasetFolder, folder: Path, device: torch.dev
     classifier.load_state_dict(load_file(weights))
     kept = {key: facts[key] for key in KEPT}
     network = classifier.features if task.parts == 1 else EachChannel(classifier.features)
-    extractor = Extractor("classifier", network, task.parts * NUM_FEATURES, facts["weights_sha256"], kept)
-    return extractor.to(device), Decision(classifier.head, task.parts).requires_grad_(False).to(device)
+    classify = ClassOfFeatures(classifier.head, task.parts)
+    size = task.parts * NUM_FEATURES
+    return Extractor("classifier", network, size, facts["weights_sha256"], kept, classify=classify).to(device)
 
 
 def train_classifier(dataset: DatasetFolder, device: torch.device) -> Classifier:

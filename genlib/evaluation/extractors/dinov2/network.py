@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from genlib.errors import UserError
-from genlib.evaluation.extractors.dinov2_weights import (
+from genlib.evaluation.extractors.dinov2.config import (
     CONFIG,
     WEIGHTS,
     WHAT_IT_TAKES,
@@ -21,7 +21,7 @@ from genlib.evaluation.extractors.dinov2_weights import (
     is_hub_name,
     read_config,
 )
-from genlib.evaluation.extractors.features import Extractor
+from genlib.evaluation.features import Extractor
 
 INPUT_SIZE = 224
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
