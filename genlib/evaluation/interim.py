@@ -21,7 +21,8 @@ from genlib.evaluation.scoring.held_out import HeldOutModel, held_out_for
 from genlib.evaluation.scoring.processes import Processes
 from genlib.evaluation.scoring.samples import SampleScorer
 from genlib.models.base import EncoderModel, GenerativeModel
-from genlib.sampling.trained import TrainedSampler, estimate_norms
+from genlib.sampling.draw import estimate_norms
+from genlib.sampling.sampler import TrainedSampler
 from genlib.training.settle import settle_encoder
 from genlib.training.trainer import Evaluate
 

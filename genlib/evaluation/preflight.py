@@ -15,7 +15,7 @@ from genlib.runtime.capacity import free_memory, refuse_beyond_memory
 if TYPE_CHECKING:
     from genlib.data.folder import DatasetFolder, Manifest, Part
 
-IMAGES_AT_ONCE = 256  # genlib.sampling.trained.CHUNK, whose module needs torch
+IMAGES_AT_ONCE = 256  # genlib.sampling.draw.CHUNK, whose module needs torch
 FALLBACK = RandomConfig()  # needs neither labels nor weights
 FEWEST = 4  # images of each kind, or the kernel distance has no error
 
@@ -121,10 +121,9 @@ def check_metric(config: RunConfig, dataset: DatasetFolder) -> None:
             f"registry.metric ({metric.name}) needs a classifier of two classes or more, but {why_none(dataset)}; "
             f"{remedy}."
         )
-    conditioning = getattr(config.method, "conditioning", "none")
-    if config.method.has_encoder and conditioning != "none" and not has_labels(dataset, "test"):
+    if config.method.has_encoder and config.method.takes_labels and not has_labels(dataset, "test"):
         raise UserError(
-            f"method.conditioning ({conditioning}) needs labels of test images, which the encoder is measured on, but "
+            "method.conditioning needs labels of test images, which the encoder is evaluated on, but "
             f"the test split of {dataset.manifest.source} has none; name a data.test_split with labels, hold one out "
             "with data.test_split=null, or set method.conditioning=none."
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 
-from genlib.data.making.workers import cores
+from genlib.runtime.capacity import cores
 from pipelines.launching.job import ELASTIC, Job, passed_on
 from pipelines.launching.launch import Ended, Say, run_process
 

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from genlib.config.training import EvaluationConfig
 from genlib.data.folder import DatasetFolder
-from genlib.data.sources.points import POINT_SETS
+from genlib.data.sources import point_set_of
 from genlib.evaluation.estimates import over_images
 from genlib.evaluation.extractors.points import points_extractor
 from genlib.evaluation.scoring.extractors import build_extractors
@@ -115,7 +115,7 @@ def test_what_is_no_mixture_has_no_modes_but_a_density(make_points: MakePoints, 
     found = of_test(scorer)
     assert found.metrics["log_density"].value == pytest.approx(-math.log(32))
     assert not {"modes", *OF_MIXTURES} & found.metrics.keys()
-    outside = log_density(normal(9, 0) + 9, POINT_SETS["checkerboard"])
+    outside = log_density(normal(9, 0) + 9, point_set_of("checkerboard"))
     assert over_images(outside).value == -math.inf
 
 
@@ -126,7 +126,7 @@ def test_the_log_density_is_that_of_the_mixture() -> None:
         torch.distributions.Independent(torch.distributions.Normal(centres, torch.full((25, 2), 0.05)), 1),
     )
     points = centres[:7] + 0.05 * normal(7, 0)
-    found = log_density(points, POINT_SETS["grid25"])
+    found = log_density(points, point_set_of("grid25"))
     torch.testing.assert_close(found, mixture.log_prob(points).double(), rtol=1e-3, atol=1e-3)
 
 
@@ -142,4 +142,4 @@ def test_of_samples_that_are_not_finite_nothing_is_said(make_points: MakePoints,
     samples = normal(400, 0)
     samples[7, 1], samples[300] = math.nan, math.inf
     scores = scorer_of(make_points(), alone)(lambda index: samples[256 * index : 256 * (index + 1)], 400, "samples")
-    assert scores.metrics == {} and judged.details == {"not_finite": 2}
+    assert scores.metrics == {} and scores.details == {"not_finite": 2}

@@ -20,7 +20,7 @@ def test_the_command_line_imports_nothing_heavy(command: Command) -> None:
     assert done.returncode == 0
     imported = {line.rsplit("|", 1)[1].strip() for line in done.stderr.splitlines() if line.startswith("import time:")}
     assert "pipelines.servers.environment" in imported
-    assert not imported & {"torch", "prefect", "mlflow", "pandas", "datasets", "genlib.sampling.trained"}
+    assert not imported & {"torch", "prefect", "mlflow", "pandas", "datasets", "genlib.sampling.load"}
     for name in ("run", "promote", "rollback", "compare", "sync", "demo", "ui", "relocate"):
         assert f"\n    {name}" in done.stdout
 

@@ -32,11 +32,10 @@ def likelihoods(of: HeldOutModel) -> Findings:
 
 def of_a_density_of_all_pixels(metric: Metric, run: RunConfig) -> str | None:
     """A density over the pixels of whole images."""
-    likelihood = getattr(run.method, "likelihood", None)
-    if likelihood == "bernoulli" or run.data.is_points:
+    if not run.method.has_pixel_density or run.data.is_points:
         return (
-            f"registry.metric ({metric.name}) needs a density over pixels, which method.likelihood '{likelihood}' is "
-            "not; use log_likelihood."
+            f"registry.metric ({metric.name}) needs a density over pixels, which this method.likelihood is not; use "
+            "log_likelihood."
         )
     if run.condition.name == "masked":
         return (

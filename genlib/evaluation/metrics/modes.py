@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from genlib.config.data import MIXTURES
 from genlib.config.metrics import Metric, of_points
+from genlib.data.sources import source_of
 from genlib.evaluation.estimates import Estimate, Findings
 
 if TYPE_CHECKING:
@@ -60,14 +60,14 @@ def of_classes(samples: SampleSet) -> Findings:
 
 def of_a_mixture(metric: Metric, run: RunConfig) -> str | None:
     """Points of a mixture of Gaussians."""
-    if run.data.source in MIXTURES:
+    if source_of(run.data.source).is_mixture:
         return None
     return f"registry.metric ({metric.name}) is not measured on data.source {run.data.source}; use energy_distance."
 
 
 def of_images_or_a_mixture(metric: Metric, run: RunConfig) -> str | None:
     """Data with modes."""
-    if not run.data.is_points or run.data.source in MIXTURES:
+    if not run.data.is_points or source_of(run.data.source).is_mixture:
         return None
     return f"registry.metric ({metric.name}) needs modes, which {run.data.source} has not; use energy_distance."
 
@@ -81,7 +81,7 @@ def by_a_classifier(metric: Metric, run: RunConfig) -> str | None:
 
 def with_labels(metric: Metric, run: RunConfig) -> str | None:
     """A method that takes labels."""
-    if getattr(run.method, "conditioning", "none") != "none":
+    if run.method.takes_labels:
         return None
     return f"registry.metric ({metric.name}) is of samples with a label; set method.conditioning."
 

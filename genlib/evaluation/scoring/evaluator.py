@@ -24,7 +24,7 @@ from genlib.evaluation.scoring.pairs import PairScorer
 from genlib.evaluation.scoring.processes import Processes
 from genlib.evaluation.scoring.samples import SampleScorer, SampleScores
 from genlib.models.base import EncoderModel, LatentVariableModel
-from genlib.sampling.trained import TrainedSampler
+from genlib.sampling.sampler import TrainedSampler
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ from genlib.evaluation.scoring.reference import Reference, kept_of, reference_of
 from genlib.evaluation.statistics.frechet import FeatureMoments, Moments
 from genlib.evaluation.statistics.neighbours import radii_among
 from genlib.runtime.randomness import generator_for
-from genlib.sampling.trained import CHUNK
+from genlib.sampling.draw import CHUNK
 
 
 class SampleScores(NamedTuple):

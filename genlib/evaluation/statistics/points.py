@@ -5,12 +5,13 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from genlib.data import sources
 from genlib.data.folder import DatasetFolder
-from genlib.data.sources.points import POINT_SETS, PointSet
+from genlib.data.reading.points import PointSet
 
 
 def point_set_of(dataset: DatasetFolder) -> PointSet:
-    return POINT_SETS[dataset.manifest.source]
+    return sources.point_set_of(dataset.manifest.source)
 
 
 def log_density(points: Tensor, of: PointSet) -> Tensor:
