@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 # Images of the sampler alone; test images under the model; test images encoded and decoded; samples for the conditions
 # of test images.
 Over = Literal["samples", "test images", "reconstructions", "conditions"]
-# What is wrong with a run for a metric to be measured of it, why, and the remedy; None where nothing is.
+# The reason why a run does not give a metric, with the remedy; None where it does.
 Need = Callable[["Metric", "RunConfig"], str | None]
 
 IMPORTANCE_SAMPLES, NEIGHBOURS, PIXELS = "number of importance samples", "number of neighbours", "kind of likelihood"
@@ -69,7 +69,7 @@ class Metric(Record):
         return self.during_training and self.extractor in (None, features.name) and not counts_classes
 
     def problem(self, run: RunConfig) -> str | None:
-        """What is wrong with the run for this metric to be measured of it; None where nothing is."""
+        """The reason why a run does not give this metric, with the remedy; None where it does."""
         return next(filter(None, (need(self, run) for need in self.needs)), None)
 
 
@@ -86,7 +86,7 @@ def gate_metrics() -> dict[str, Metric]:
 
 
 def direction_of(name: str) -> Literal["lower", "higher"] | None:
-    """Which way is better; None where that is not known."""
+    """The better direction; None where that is not known."""
     metric = metrics().get(name)
     return metric.better if metric else None
 
@@ -96,21 +96,15 @@ def definition_of(name: str) -> int:
     return metrics()[name].definition if name in metrics() else 1
 
 
-def computations(over: Iterable[Over], during_training: bool) -> list[Callable[[Any], Findings]]:
-    """The functions that compute the metrics over these, each once; with `during_training` the cheap ones alone."""
+def computations(
+    over: Iterable[Over], during_training: bool, wanted: Metric | None = None
+) -> list[Callable[[Any], Findings]]:
+    """The functions that compute the metrics over these, each once; with `during_training` the cheap ones and that of
+    the metric that is `wanted`.
+    """
     chosen = [metric for metric in metrics().values() if metric.over in over]
-    cheap = [metric for metric in chosen if metric.during_training or not during_training]
-    return list(dict.fromkeys(metric.compute for metric in cheap if metric.compute))
-
-
-def of_images(metric: Metric, run: RunConfig) -> str | None:
-    """Not points in the plane."""
-    if not run.data.is_points:
-        return None
-    return (
-        f"registry.metric ({metric.name}) is of images, and data.source {run.data.source} is points in the plane; use "
-        f"{run.evaluation.features.frechet}."
-    )
+    due = [metric for metric in chosen if not during_training or metric.during_training or metric is wanted]
+    return list(dict.fromkeys(metric.compute for metric in due if metric.compute))
 
 
 def of_points(metric: Metric, run: RunConfig) -> str | None:

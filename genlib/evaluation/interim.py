@@ -67,8 +67,8 @@ def make_evaluate(config: RunConfig, dataset: DatasetFolder, device: torch.devic
         return {name: estimate.value for name, estimate in (found | of_model).items() if math.isfinite(estimate.value)}
 
     def held_out(model: EncoderModel) -> dict[str, Estimate]:
-        """Without the metrics that say nothing new of one importance sample, unless the gate's is one."""
-        found = HeldOutModel(model, images, importance_samples, scorer).measured(during_training=True).metrics
+        """The metrics of held-out images, but for those that say nothing new with a single importance sample."""
+        found = HeldOutModel(model, images, importance_samples, scorer).measured(True, wanted=gate).metrics
         weighted = {name for name, metric in metrics().items() if IMPORTANCE_SAMPLES in metric.depends_on}
         return {name: found[name] for name in found if is_importance_weighted or name not in weighted}
 

@@ -24,7 +24,7 @@ class Scores(NamedTuple):
 
     @property
     def seeds(self) -> int:
-        """How many sampling seeds the metrics of samples are the means of."""
+        """Number of sampling seeds over which the metrics of samples are means."""
         known = self.basis.get(SEEDS, NO_SEEDS)
         return 0 if known == NO_SEEDS else len(known.split(", "))
 

@@ -199,8 +199,8 @@ def directions(data: DataConfig) -> tuple[list[str], list[str]]:
     values = {}
     for name, spoil in SETS.items():
         chunk, count = spoil(dataset, scorer)
-        judged = scorer(chunk, count, name, held_out=spoil is held_out)
-        values[name] = {metric: estimate.value for metric, estimate in judged.metrics.items()}
+        scores = scorer(chunk, count, name, held_out=spoil is held_out)
+        values[name] = {metric: estimate.value for metric, estimate in scores.metrics.items()}
         if name in MADE_OF_HELD_OUT:
             values[name].pop("nearer_to_train")  # they are nearest to themselves
     base, wrong, lines = values["held-out images"], [], []

@@ -16,7 +16,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from genlib.errors import UserError
-from genlib.evaluation.extractors import dinov2_weights
+from genlib.evaluation.extractors.dinov2 import config as dinov2_weights
 from genlib.evaluation.extractors.dinov2.config import check_dinov2, dinov2_features
 from genlib.evaluation.extractors.dinov2.network import dinov2_extractor, preprocess
 from genlib.evaluation.features import Extractor

@@ -18,7 +18,7 @@ from genlib.cli import main
 from genlib.errors import UserError
 from genlib.evaluation.estimates import Estimate, Findings, values_of
 from genlib.evaluation.evaluate import evaluate
-from genlib.evaluation.scoring import jury
+from genlib.evaluation.statistics import likelihood as statistics
 from genlib.runs.folder import RunFolder
 from genlib.storage.files import read_json, write_json
 from tests.conftest import FILES, PROJECT, TINY
@@ -110,7 +110,7 @@ def test_two_processes_evaluate_a_gan_as_one_does(gan: RunFolder) -> None:
 def test_what_is_not_finite_is_left_out_and_named(vae: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
     nan = float("nan")
     made_up = Findings({"elbo": Estimate(nan, 9, nan), "kl": Estimate(1.0, 9, 0.1)}, {"kl_per_dimension": [nan] * 4})
-    monkeypatch.setattr(jury, "likelihood", lambda *_: made_up)
+    monkeypatch.setattr(statistics, "likelihood", lambda *_: made_up)
     evaluation = evaluate(vae)
     assert "elbo" not in values_of(evaluation) and values_of(evaluation)["kl"] == 1
     assert evaluation["details"]["kl_per_dimension"] == [None] * 4
@@ -154,7 +154,7 @@ def test_the_last_word_is_of_the_seeds_that_were_asked_for(gan: RunFolder) -> No
 def test_a_signal_ends_an_evaluation_with_its_own_exit_code_and_nothing_written(
     vae: RunFolder, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(jury, "likelihood", lambda *_: os.kill(os.getpid(), signal.SIGTERM) or time.sleep(60))
+    monkeypatch.setattr(statistics, "likelihood", lambda *_: os.kill(os.getpid(), signal.SIGTERM) or time.sleep(60))
     handler = signal.getsignal(signal.SIGTERM)
     try:
         with pytest.raises(SystemExit, match="143"):

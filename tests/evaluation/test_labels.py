@@ -15,7 +15,7 @@ from genlib.data.parts import whole_test_split
 from genlib.errors import UserError
 from genlib.evaluation.extractors.classifier import network as classifier
 from genlib.evaluation.extractors.classifier.network import ClassOfFeatures, random_extractor
-from genlib.evaluation.report import exhibits
+from genlib.evaluation.report import drawing
 from genlib.evaluation.report.figures import ReportFigures
 from genlib.evaluation.scoring.extractors import Extractors, build_extractors
 from genlib.evaluation.scoring.held_out import held_out_of, parts_of
@@ -144,7 +144,7 @@ class Painter(nn.Module):
 def test_pictures_of_a_conditional_sampler_hold_the_label_of_a_walk_and_show_each_label() -> None:
     module = Sampler(Painter(), 3, "identity", classes=12)
     sampler = TrainedSampler(module, (1, 4, 4), label_names=[f"<{label}>" for label in range(12)])
-    shown = exhibits.of_sampler(ReportFigures(), sampler, seed=3)
+    shown = drawing.of_sampler(ReportFigures(), sampler, seed=3)
     assert shown.interpolations is not None and shown.by_label is not None
     assert shown.interpolations.shape == (6, 9, 1, 4, 4)
     labels = sampler.labels(0, 3)
@@ -163,7 +163,7 @@ def test_traversals_move_one_latent_of_the_first_image_under_its_label() -> None
     model = config.build(DataSpec((1, 4, 4), 5)).model.eval()
     images = torch.randint(0, 256, (20, 1, 4, 4), dtype=torch.uint8)
     test = held_out(images, labels=torch.arange(20) % 4 + 1)
-    shown = exhibits.of_encoder(ReportFigures(), model, test, [0.1, 2.0, 0.5], 256)
+    shown = drawing.of_encoder(ReportFigures(), model, test, [0.1, 2.0, 0.5], 256)
     assert shown.traversed == (1, 2, 0) and shown.traversals.shape == (3, 9, 1, 4, 4)
     assert torch.equal(shown.reconstructions[:, 0], images[:16])
     first = test.batch(0, CPU)
@@ -173,4 +173,4 @@ def test_traversals_move_one_latent_of_the_first_image_under_its_label() -> None
         moved[0, 2] = -3.0
         expected = to_uint8(model.sampler.network(moved, torch.tensor([1])).tanh())
     assert torch.equal(shown.traversals[1, 0], expected[0])
-    assert exhibits.of_encoder(ReportFigures(), model, test, None, 256).traversals is None
+    assert drawing.of_encoder(ReportFigures(), model, test, None, 256).traversals is None

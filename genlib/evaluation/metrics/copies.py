@@ -1,4 +1,4 @@
-"""How near samples are to training images: copies, as far as features tell."""
+"""Nearness of samples to training images: copies, as far as features tell."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ ENOUGH = 10  # samples for each dimension, below which the distance at endless s
 
 
 def distances(samples: SampleSet) -> Findings:
-    """Of all samples to the whole train split, and over the main features the kernel distance of as many of each."""
+    """Fréchet distances of all samples to the whole train split, and the kernel distance of as many of each."""
     from genlib.evaluation.statistics.frechet import frechet_distance
     from genlib.evaluation.statistics.kernel import kernel_distance
 

@@ -16,7 +16,7 @@ MOST_BARS = 100  # classes whose histogram is kept
 
 
 def modes(samples: SampleSet) -> Findings:
-    """Of a mixture of Gaussians by the nearest centre, of images by the evaluation's classifier, where there is one."""
+    """The modes of a mixture by the nearest centre, those of images by the evaluation's classifier, if there is one."""
     if samples.dataset.is_points:
         return of_mixture(samples)
     return of_classes(samples)

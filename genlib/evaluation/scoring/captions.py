@@ -35,7 +35,7 @@ UNSEEN = 0.1  # added to the counts of the bigram baseline
 
 
 class Reading(NamedTuple):
-    """How an image agrees with its caption."""
+    """Agreement of an image with its caption."""
 
     classes: bool  # it shows the things that are named, and no others
     places: bool | None  # where the caption says; None where it says nothing of places

@@ -12,7 +12,7 @@ from genlib.conditions.base import Condition
 from genlib.conditions.build import build_condition
 from genlib.conditions.captions import Captions
 from genlib.conditions.images import PartOfImage
-from genlib.config.metrics import computations
+from genlib.config.metrics import Metric, computations
 from genlib.config.run import RunConfig
 from genlib.config.training import EvaluationConfig
 from genlib.data.folder import DatasetFolder
@@ -80,10 +80,12 @@ class HeldOutModel:
     def processes(self) -> Processes:
         return self.scorer.processes
 
-    def measured(self, during_training: bool = False) -> Findings:
-        """The metrics of held-out images; with `during_training` the cheap ones alone. Every process must ask."""
+    def measured(self, during_training: bool = False, wanted: Metric | None = None) -> Findings:
+        """The metrics of held-out images; with `during_training` the cheap ones and the one that is `wanted`. Every
+        process must ask.
+        """
         found = Findings()
-        for compute in computations(["test images", "reconstructions"], during_training):
+        for compute in computations(["test images", "reconstructions"], during_training, wanted):
             found |= compute(self)
         return found
 

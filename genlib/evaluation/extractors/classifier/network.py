@@ -137,7 +137,7 @@ class Task(NamedTuple):
 
 
 def task_of(dataset: DatasetFolder) -> Task:
-    """Of stacked images single channels are told apart, else whole images."""
+    """The task on a dataset: stacked images are classified channel by channel, others whole."""
     classes = dataset.number_of_classes()
     if dataset.stacked:
         return Task(STACKED, 1, round(classes ** (1 / STACKED)))
@@ -145,7 +145,7 @@ def task_of(dataset: DatasetFolder) -> Task:
 
 
 def classifier_folder(dataset: DatasetFolder, device: torch.device) -> Path:
-    """Where the dataset's trained classifier is kept; trained first if it is not there yet.
+    """The folder of the dataset's trained classifier; trained first if it is not there yet.
 
     Its name is the hash of the data and of the recipe, so it is never stale. Whoever comes second waits. Of stacked
     images it is a classifier of single channels.

@@ -141,7 +141,7 @@ def load(folder: Path, weights: str) -> nn.Module:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Without the package's progress bar and its report of what did not fit, which the errors here tell."""
+    """Silence the package's progress bar and its report of tensors that did not fit, which the errors here tell."""
     settings = import_module("transformers.utils.logging")
     verbosity, bar = settings.get_verbosity(), settings.is_progress_bar_enabled()
     settings.set_verbosity_error()
