@@ -1,4 +1,4 @@
-"""The pictures of a report: what a sampler makes, what lies nearest to it, what an encoder keeps."""
+"""The figures of a report, drawn: samples, their nearest training images, reconstructions and traversals."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from torch import Tensor
 from genlib.conditions.captions import Captions
 from genlib.data.contexts import truth_of_test
 from genlib.data.folder import DatasetFolder
-from genlib.evaluation.metrics.neighbours import centred, nearest
-from genlib.evaluation.metrics.reconstruction import reconstructed
-from genlib.evaluation.report.pictures import Exhibits
+from genlib.evaluation.report.figures import ReportFigures
 from genlib.evaluation.report.plots import SHOWN_POINTS
 from genlib.evaluation.scoring.held_out import HeldOut, rows_of
 from genlib.evaluation.scoring.reference import Reference
+from genlib.evaluation.statistics.neighbours import centred, nearest
+from genlib.evaluation.statistics.reconstruction import reconstructed
 from genlib.models.base import Batch, EncoderModel, LatentVariableModel
 from genlib.pixels.scale import to_uint8
 from genlib.sampling.draw import draw_latents
@@ -27,28 +27,28 @@ REACH = 3.0  # standard deviations of the prior to either side of a traversal
 
 
 def most(dataset: DatasetFolder) -> int:
-    """How many samples are shown at most."""
+    """Most samples that are shown."""
     return SHOWN_POINTS if dataset.is_points else GRID
 
 
-def of_samples(samples: Tensor, features: Tensor, train: Reference, dataset: DatasetFolder) -> Exhibits:
+def of_samples(samples: Tensor, features: Tensor, train: Reference, dataset: DatasetFolder) -> ReportFigures:
     """A grid of uint8 samples (N, C, H, W), and beside the first of them the training images nearest by features, of
     which the samples' are (N, d); or points, float32 (N, 2), over those of the test split.
     """
     if dataset.is_points:
-        return Exhibits(points=samples, real_points=torch.from_numpy(dataset.images("test")[:SHOWN_POINTS].copy()))
+        return ReportFigures(points=samples, real_points=torch.from_numpy(dataset.images("test")[:SHOWN_POINTS].copy()))
     count = min(PAIRS, len(samples))
     others, points = centred(train.features, features[:count])
     found = nearest(points, others, k=min(NEIGHBOURS, len(others)))
     images = dataset.images("train")
     rows = train.rows[found.rows.cpu()]  # (count, k)
     neighbours = torch.stack([torch.from_numpy(images[of_one.numpy()]) for of_one in rows])
-    return Exhibits(samples=samples[:GRID], nearest=torch.cat([samples[:count, None], neighbours], dim=1))
+    return ReportFigures(samples=samples[:GRID], nearest=torch.cat([samples[:count, None], neighbours], dim=1))
 
 
-def of_sampler(shown: Exhibits, sampler: TrainedSampler, seed: int) -> Exhibits:
-    """With walks between pairs of latents, (rows, steps, C, H, W), under the label or context of the first; and
-    with samples of each label, if there are labels, (rows, labels, C, H, W).
+def of_sampler(shown: ReportFigures, sampler: TrainedSampler, seed: int) -> ReportFigures:
+    """The figures with walks between pairs of latents, (rows, steps, C, H, W), under the label or context of the first;
+    and with samples of each label, if there are labels, (rows, labels, C, H, W).
     """
     latents = draw_latents(sampler.latent_size, seed, chunk=0)[: 2 * ROWS]
     steps = torch.linspace(0, 1, STEPS)
@@ -71,9 +71,9 @@ def of_sampler(shown: Exhibits, sampler: TrainedSampler, seed: int) -> Exhibits:
 
 
 def of_contexts(
-    shown: Exhibits, sampler: TrainedSampler, seed: int, dataset: DatasetFolder, binarize: bool
-) -> Exhibits:
-    """With what is given of test images, samples of it, and these images, where the sampler takes any."""
+    shown: ReportFigures, sampler: TrainedSampler, seed: int, dataset: DatasetFolder, binarize: bool
+) -> ReportFigures:
+    """The figures with conditions from test images, samples for them, and these images; none without one."""
     if not sampler.condition:
         return shown
     rows = sampler.exhibit(GRID, seed)
@@ -88,11 +88,11 @@ def of_contexts(
 
 @torch.no_grad()
 def of_encoder(
-    shown: Exhibits, model: EncoderModel, test: HeldOut, nats: Sequence[float] | None, batch_size: int
-) -> Exhibits:
-    """With originals beside reconstructions, (n, 2, C, H, W); and where the prior is N(0, I), so that `nats` tell what
-    each latent dimension carries, with those that carry most, each moved from -3 to 3 in the first original's posterior
-    mean, (dimensions, steps, C, H, W).
+    shown: ReportFigures, model: EncoderModel, test: HeldOut, nats: Sequence[float] | None, batch_size: int
+) -> ReportFigures:
+    """The figures with originals beside reconstructions, (n, 2, C, H, W); and where the prior is N(0, I), whose `nats`
+    tell how much each latent dimension carries, with those that carry most, each moved from -3 to 3 in the first
+    original's posterior mean, (dimensions, steps, C, H, W).
     """
     batch = test.batch(0, next(model.parameters()).device)
     originals = rows_of(batch, torch.arange(min(PAIRS, len(batch.images))))
@@ -106,7 +106,7 @@ def of_encoder(
 
 
 def traversed(model: LatentVariableModel, first: Batch, dimensions: Sequence[int]) -> Tensor:
-    """Of a batch of one, under its label or context; uint8 (dimensions, steps, C, H, W)."""
+    """Traversals for a batch of one, under its label or context; uint8 (dimensions, steps, C, H, W)."""
     moved = model.posterior(first).mean.expand(len(dimensions), STEPS, -1).clone()
     for row, dimension in enumerate(dimensions):
         moved[row, :, dimension] = torch.linspace(-REACH, REACH, STEPS)
@@ -116,8 +116,8 @@ def traversed(model: LatentVariableModel, first: Batch, dimensions: Sequence[int
 
 
 def slerp(first: Tensor, second: Tensor, steps: Tensor) -> Tensor:
-    """Along the great circle between two latents (d,), whose lengths a normal distribution makes nearly equal (White
-    2016); (steps, d).
+    """Interpolation along the great circle between two latents (d,), whose lengths a normal distribution makes nearly
+    equal (White 2016); (steps, d).
     """
     angle = torch.acos(torch.cosine_similarity(first, second, dim=0).clamp(-1, 1))
     if angle.sin().abs() < 1e-6:

@@ -1,4 +1,4 @@
-"""What the gate decided, with both tables: as tags and as a description of the version, and for a flow run's page."""
+"""The gate's result with both tables: as tags and description of the version, and for a flow run's page."""
 
 from __future__ import annotations
 
@@ -6,17 +6,19 @@ import json
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from genlib.config.metrics import METRICS
-from pipelines.registry.gate import Verdict
+from genlib.config.metrics import direction_of
+from pipelines.registry.gate import GateResult
 from pipelines.registry.scores import Scores, definition_of
 
 DESCRIPTION_LENGTH = 5000  # characters that MLflow's databases hold
 
 
-class Decision(NamedTuple):
+class GateReport(NamedTuple):
+    """The result for a candidate, and all that its description tells."""
+
     metric: str
     margin: float
-    verdict: Verdict
+    result: GateResult
     candidate: Scores
     champion: Scores | None  # as it was compared
     parent: str | None  # the version that was champion
@@ -25,17 +27,17 @@ class Decision(NamedTuple):
 
     @property
     def reason(self) -> str:
-        return "; ".join([self.verdict.reason, *self.remarks])
+        return "; ".join([self.result.reason, *self.remarks])
 
     @property
     def needed(self) -> float:
-        return max(self.margin, self.verdict.spread)
+        return max(self.margin, self.result.spread)
 
     def tags(self) -> dict[str, str]:
         """The reason, as `gate`, is the last: where it is, all are."""
-        numbers = {"margin": self.margin, "spread": self.verdict.spread, "needed": self.needed}
-        if self.verdict.improvement is not None:
-            numbers["improvement"] = self.verdict.improvement
+        numbers = {"margin": self.margin, "spread": self.result.spread, "needed": self.needed}
+        if self.result.improvement is not None:
+            numbers["improvement"] = self.result.improvement
         compared = self.champion or Scores({}, {})
         return {
             "parent_version": self.parent or "none",
@@ -47,13 +49,13 @@ class Decision(NamedTuple):
 
     def markdown(self, most: int = DESCRIPTION_LENGTH) -> str:
         """The reason, the figures that it rests on, and a row for each metric as far as `most` characters hold them."""
-        direction = METRICS[self.metric]
-        lines = [f"**{self.alias or 'no alias'}**: {self.verdict.reason}.", ""]
+        direction = direction_of(self.metric)
+        lines = [f"**{self.alias or 'no alias'}**: {self.result.reason}.", ""]
         figures = f"Decided by `{self.metric}` ({direction} is better)"
-        if self.verdict.improvement is not None:
+        if self.result.improvement is not None:
             figures += (
-                f": improvement {self.verdict.improvement:.4g}, needed more than {self.needed:.4g}, the larger of the "
-                f"margin {self.margin:.4g} and the spread over sampling seeds {self.verdict.spread:.4g}"
+                f": improvement {self.result.improvement:.4g}, needed more than {self.needed:.4g}, the larger of the "
+                f"margin {self.margin:.4g} and the spread over sampling seeds {self.result.spread:.4g}"
             )
         lines += [f"{figures}.", *(f"\n{remark[:1].upper()}{remark[1:]}." for remark in self.remarks), ""]
         of_champion = f"champion (version {self.parent})" if self.parent else "champion"

@@ -1,4 +1,4 @@
-"""The small classifier whose features judge samples: its network, its training, and where it is kept."""
+"""The small classifier by whose features samples are compared: its network, its training, and where it is kept."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from torch.nn import functional as F
 from genlib.data.batches import EpochOrder
 from genlib.data.folder import STACKED, DatasetFolder, Part
 from genlib.errors import UserError
-from genlib.evaluation.extractors.features import Extractor
+from genlib.evaluation.features import Extractor
 from genlib.runtime.randomness import seed_for
 from genlib.storage.files import read_json, sha256_of_file, sha256_of_json, sync, whole_folder, write_json
 
@@ -85,7 +85,7 @@ class Classifier(nn.Module):
         return self.head(self.features(images))
 
 
-class Decision(nn.Module):
+class ClassOfFeatures(nn.Module):
     """The classifier's features, (N, 64) for each of `parts` channels, => classes, int64 (N,).
 
     Of stacked images, whose channels are a, b and c of K classes, it is a K^2 + b K + c.
@@ -129,7 +129,7 @@ def random_extractor(dataset: DatasetFolder, device: torch.device) -> Extractor:
 
 
 class Task(NamedTuple):
-    """What the classifier is for."""
+    """The classifier's task: parts of an image, and their channels and classes."""
 
     parts: int  # that an image falls into
     channels: int  # of a part
@@ -137,7 +137,7 @@ class Task(NamedTuple):
 
 
 def task_of(dataset: DatasetFolder) -> Task:
-    """Of stacked images single channels are told apart, else whole images."""
+    """The task on a dataset: stacked images are classified channel by channel, others whole."""
     classes = dataset.number_of_classes()
     if dataset.stacked:
         return Task(STACKED, 1, round(classes ** (1 / STACKED)))
@@ -145,7 +145,7 @@ def task_of(dataset: DatasetFolder) -> Task:
 
 
 def classifier_folder(dataset: DatasetFolder, device: torch.device) -> Path:
-    """Where the dataset's trained classifier is kept; trained first if it is not there yet.
+    """The folder of the dataset's trained classifier; trained first if it is not there yet.
 
     Its name is the hash of the data and of the recipe, so it is never stale. Whoever comes second waits. Of stacked
     images it is a classifier of single channels.
@@ -169,8 +169,8 @@ def classifier_folder(dataset: DatasetFolder, device: torch.device) -> Path:
     return folder
 
 
-def classifier_extractor(dataset: DatasetFolder, folder: Path, device: torch.device) -> tuple[Extractor, Decision]:
-    """The trained classifier of `classifier_folder`: its features, and the step from these to classes.
+def classifier_extractor(dataset: DatasetFolder, folder: Path, device: torch.device) -> Extractor:
+    """The trained classifier of `classifier_folder`: its features, and with `classify` the step from these to classes.
 
     UserError if its weights are not those that were trained.
     """
@@ -186,8 +186,9 @@ def classifier_extractor(dataset: DatasetFolder, folder: Path, device: torch.dev
     classifier.load_state_dict(load_file(weights))
     kept = {key: facts[key] for key in KEPT}
     network = classifier.features if task.parts == 1 else EachChannel(classifier.features)
-    extractor = Extractor("classifier", network, task.parts * NUM_FEATURES, facts["weights_sha256"], kept)
-    return extractor.to(device), Decision(classifier.head, task.parts).requires_grad_(False).to(device)
+    classify = ClassOfFeatures(classifier.head, task.parts)
+    size = task.parts * NUM_FEATURES
+    return Extractor("classifier", network, size, facts["weights_sha256"], kept, classify=classify).to(device)
 
 
 def train_classifier(dataset: DatasetFolder, device: torch.device) -> Classifier:

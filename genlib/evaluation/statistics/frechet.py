@@ -13,7 +13,7 @@ from torchmetrics import Metric
 
 
 class Moments:
-    """Of `count` features: mean (d,) and unbiased covariance (d, d), float64."""
+    """Mean (d,) and unbiased covariance (d, d) of `count` features, float64."""
 
     def __init__(self, mean: Tensor, covariance: Tensor, count: int) -> None:
         self.mean, self.covariance, self.count = mean, covariance, count
@@ -133,7 +133,7 @@ def by_samples(reference: Moments, features: Tensor, order: Tensor) -> list[tupl
 
 
 def at_infinity(distances: list[tuple[int, float]]) -> float:
-    """Where a straight line in 1/n through the distances ends for endless samples (Chong & Forsyth 2020, eq. 4).
+    """Limit at endless samples of a straight line in 1/n through the distances (Chong & Forsyth 2020, eq. 4).
 
     It takes away the bias of the samples' number, not that of the reference's.
     """

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from genlib.evaluation.estimates import Estimate
-from genlib.evaluation.metrics.neighbours import BLOCK_ELEMENTS
+from genlib.evaluation.statistics.neighbours import BLOCK_ELEMENTS
 
 
 class Kernel(NamedTuple):
@@ -30,7 +30,7 @@ MINUS_DISTANCE = Kernel(
 
 
 def kernel_distance(first: Tensor, second: Tensor) -> Estimate:
-    """Of features (N, d) and (M, d), under the cubic kernel (Bińkowski et al. 2018)."""
+    """Squared MMD of features (N, d) and (M, d) under the cubic kernel (Bińkowski et al. 2018)."""
     return discrepancy(first, second, CUBIC)
 
 

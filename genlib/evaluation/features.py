@@ -1,4 +1,4 @@
-"""What a feature extractor is: images in, features out, frozen for good, with a name and a content hash."""
+"""Feature extractors: images in, features out, frozen for good, with a name and a content hash."""
 
 from __future__ import annotations
 
@@ -17,9 +17,10 @@ Labels = Callable[[int], Tensor | None]  # i => the labels of these, int64 (at m
 
 
 class Extractor(nn.Module):
-    """uint8 (N, C, H, W), or what else is of `dtype`, => float32 (N, num_features).
+    """uint8 (N, C, H, W), or points of `dtype` (N, 2), => float32 (N, num_features).
 
-    `hash` is the SHA-256 of the weights: the same hash means the same features. `facts` go to the provenance.
+    `hash` is the SHA-256 of the weights: the same hash means the same features. `facts` go to the provenance. With
+    `classify` the features (N, num_features) lead to classes, int64 (N,).
     """
 
     def __init__(
@@ -30,9 +31,11 @@ class Extractor(nn.Module):
         hash: str,
         facts: dict[str, Any],
         dtype: torch.dtype = torch.uint8,
+        classify: nn.Module | None = None,
     ) -> None:
         super().__init__()
         self.dtype = dtype
+        self.classify = classify and classify.requires_grad_(False)
         self.register_buffer("place", torch.empty(0), persistent=False)  # a network may have no weights
         self.place: Tensor
         self.name, self.num_features, self.hash, self.facts = name, num_features, hash, facts

@@ -15,8 +15,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from genlib.errors import UserError
-from genlib.evaluation.extractors.features import Extractor
-from genlib.evaluation.preflight import WHERE_TO_GET_IT, check_weights_file
+from genlib.evaluation.extractors.inception.config import WHERE_TO_GET_IT, check_weights_file
+from genlib.evaluation.features import Extractor
 
 INPUT_SIZE, NUM_FEATURES, CLASSES = 299, 2048, 1008
 

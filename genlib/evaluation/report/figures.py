@@ -12,15 +12,15 @@ from genlib.evaluation.report.plots import image, in_a_line, number
 
 
 @dataclass(frozen=True)
-class Exhibits:
+class ReportFigures:
     """Pictures of a report, uint8 on the CPU; None where there is nothing to show."""
 
     samples: Tensor | None = None  # (N, C, H, W)
     by_label: Tensor | None = None  # (rows, labels, C, H, W): samples of each label
     labels: tuple[str, ...] = ()  # their names
     nearest: Tensor | None = None  # (n, 1 + k, C, H, W): a sample, then its k nearest training images by features
-    of_contexts: Tensor | None = None  # (rows, 2 + n, C, H, W): what is given, n samples of it, the true image
-    captions: tuple[str, ...] = ()  # in the place of pictures of what is given, (rows, n + 1, C, H, W) then
+    of_contexts: Tensor | None = None  # (rows, 2 + n, C, H, W): a condition, n samples for it, the true image
+    captions: tuple[str, ...] = ()  # in the place of pictures of conditions, (rows, n + 1, C, H, W) then
     reconstructions: Tensor | None = None  # (n, 2, C, H, W): an original of the test split, its reconstruction
     interpolations: Tensor | None = None  # (rows, steps, C, H, W): between two latents
     traversals: Tensor | None = None  # (dimensions, steps, C, H, W): one latent dimension moved from -3 to 3
@@ -29,50 +29,50 @@ class Exhibits:
     real_points: Tensor | None = None  # (N, 2) float
 
 
-def image_sections(exhibits: Exhibits, nats: Sequence[float]) -> list[str]:
-    """Every kind of picture there is, with how to read it; `nats` are the KL of the latent dimensions."""
+def image_sections(figures: ReportFigures, nats: Sequence[float]) -> list[str]:
+    """A section for each kind of picture, with how to read it; `nats` are the KL of the latent dimensions."""
     sections = []
-    if exhibits.samples is not None:
+    if figures.samples is not None:
         caption = "Drawn at random, not chosen."
-        picture = image(exhibits.samples, in_a_line(exhibits.samples), f"{len(exhibits.samples)} random samples")
+        picture = image(figures.samples, in_a_line(figures.samples), f"{len(figures.samples)} random samples")
         sections.append(section("Samples", picture, caption))
-    if exhibits.by_label is not None:
-        names = ", ".join(exhibits.labels)
+    if figures.by_label is not None:
+        names = ", ".join(figures.labels)
         caption = f"Each column is of one label, from the left: {escape(names)}. Drawn at random, not chosen."
-        picture = image(exhibits.by_label, exhibits.by_label.shape[1], f"Samples of the labels {names}")
+        picture = image(figures.by_label, figures.by_label.shape[1], f"Samples of the labels {names}")
         sections.append(section("Samples by label", picture, caption))
-    if exhibits.of_contexts is not None and exhibits.captions:
-        sections.append(of_captions(exhibits.of_contexts, exhibits.captions))
-    elif exhibits.of_contexts is not None:
+    if figures.of_contexts is not None and figures.captions:
+        sections.append(of_captions(figures.of_contexts, figures.captions))
+    elif figures.of_contexts is not None:
         caption = (
-            "Each row: what is given of an image of the test split, samples of it, and the image itself. Drawn at "
-            "random, not chosen."
+            "Each row: the condition that an image of the test split gives, samples for it, and the image itself. "
+            "Drawn at random, not chosen."
         )
-        columns, rows = exhibits.of_contexts.shape[1], exhibits.of_contexts.split(8)
-        pictures = [image(part, columns, "What is given, samples of it, and the true image", 14) for part in rows]
-        sections.append(section("Samples of what is given", side_by_side(pictures), caption))
-    if exhibits.nearest is not None:
+        columns, rows = figures.of_contexts.shape[1], figures.of_contexts.split(8)
+        pictures = [image(part, columns, "Conditions, samples for them, and the true images", 14) for part in rows]
+        sections.append(section("Samples for conditions", side_by_side(pictures), caption))
+    if figures.nearest is not None:
         caption = (
             "First column: a sample. Right of it: the training images nearest to it by features, nearest first. "
             "A copied training image shows as a twin."
         )
-        parts = exhibits.nearest.split(8)
+        parts = figures.nearest.split(8)
         pictures = [
             image(part, part.shape[1], "Samples, each beside its nearest training images", 14) for part in parts
         ]
         sections.append(section("Nearest training images", side_by_side(pictures), caption))
-    if exhibits.reconstructions is not None:
+    if figures.reconstructions is not None:
         caption = "Above: an image of the test split. Below it: its reconstruction."
-        parts = exhibits.reconstructions.split(in_a_line(exhibits.reconstructions[:, 0]))
+        parts = figures.reconstructions.split(in_a_line(figures.reconstructions[:, 0]))
         pictures = [image(part.transpose(0, 1), len(part), "Test images above their reconstructions") for part in parts]
         sections.append(section("Reconstructions", side_by_side(pictures), caption))
-    if exhibits.interpolations is not None:
+    if figures.interpolations is not None:
         caption = "Each row goes from one latent on the left to another on the right; good ones change step by step."
-        steps = exhibits.interpolations.shape[1]
-        picture = image(exhibits.interpolations, steps, "Interpolations between pairs of latents, a row each")
+        steps = figures.interpolations.shape[1]
+        picture = image(figures.interpolations, steps, "Interpolations between pairs of latents, a row each")
         sections.append(section("Interpolations", picture, caption))
-    if exhibits.traversals is not None:
-        sections.append(traversals(exhibits.traversals, exhibits.traversed, nats))
+    if figures.traversals is not None:
+        sections.append(traversals(figures.traversals, figures.traversed, nats))
     return sections
 
 

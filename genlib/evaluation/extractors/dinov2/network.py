@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from genlib.errors import UserError
-from genlib.evaluation.extractors.dinov2_weights import (
+from genlib.evaluation.extractors.dinov2.config import (
     CONFIG,
     WEIGHTS,
     WHAT_IT_TAKES,
@@ -21,7 +21,7 @@ from genlib.evaluation.extractors.dinov2_weights import (
     is_hub_name,
     read_config,
 )
-from genlib.evaluation.extractors.features import Extractor
+from genlib.evaluation.features import Extractor
 
 INPUT_SIZE = 224
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -141,7 +141,7 @@ def load(folder: Path, weights: str) -> nn.Module:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Without the package's progress bar and its report of what did not fit, which the errors here tell."""
+    """Silence the package's progress bar and its report of tensors that did not fit, which the errors here tell."""
     settings = import_module("transformers.utils.logging")
     verbosity, bar = settings.get_verbosity(), settings.is_progress_bar_enabled()
     settings.set_verbosity_error()

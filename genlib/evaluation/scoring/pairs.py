@@ -1,6 +1,6 @@
-"""Samples of what is given of test images: how near they are to the truth, to what was given, and to each other.
+"""Samples for the conditions of test images: how near they are to the truth, to the condition, and to each other.
 
-All beside what needs no model: a guess from what is given alone, and the nearest training image.
+All beside baselines that need no model: a guess from the condition alone, and the nearest training image.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from genlib.conditions.images import PartOfImage
 from genlib.data.contexts import context_of, truth_of
 from genlib.data.parts import HeldOutPart
 from genlib.evaluation.estimates import Estimate, Findings, over_images
-from genlib.evaluation.extractors.features import features_of
-from genlib.evaluation.metrics.frechet import FeatureMoments, Moments, frechet_distance
-from genlib.evaluation.metrics.reconstruction import similarity
+from genlib.evaluation.features import features_of
 from genlib.evaluation.scoring.reference import shuffled_rows
-from genlib.evaluation.scoring.samples import Judge
+from genlib.evaluation.scoring.samples import SampleScorer
+from genlib.evaluation.statistics.frechet import FeatureMoments, Moments, frechet_distance
+from genlib.evaluation.statistics.reconstruction import similarity
 from genlib.pixels.scale import to_uint8, to_unit
 from genlib.sampling.draw import CHUNK
 from genlib.sampling.sampler import TrainedSampler
@@ -32,7 +32,7 @@ MOST_TRAINING_IMAGES = 50_000  # among which the nearest is looked for
 
 
 class Measured(NamedTuple):
-    """Of completions, a value for each context, float64 (N,)."""
+    """Figures of completions, one for each context, float64 (N,)."""
 
     psnr: Tensor
     ssim: Tensor
@@ -42,22 +42,24 @@ class Measured(NamedTuple):
     psnr_of_average: Tensor
     ssim_of_average: Tensor
     error_of_average: Tensor
-    pairs: Moments  # of features of what is given beside the first completion's
+    pairs: Moments  # of features of the condition beside the first completion's
 
 
-class ConditionJudge:
-    """Judges samplers of one condition on as many images of a part as samples are asked for, each once at most; by
-    `samples` of each, those of the seeds from `evaluation.seed` on.
+class PairScorer:
+    """Scores samplers with a condition that is an image, on as many images of a part as samples are asked for, each
+    once at most; by `samples` for each, those of the seeds from `evaluation.seed` on.
 
     Every process must make it, and call it; all get the same.
     """
 
-    def __init__(self, judge: Judge, condition: PartOfImage, part: HeldOutPart, binarize: bool, samples: int) -> None:
-        self.judge, self.condition, self.part = judge, condition, part
+    def __init__(
+        self, scorer: SampleScorer, condition: PartOfImage, part: HeldOutPart, binarize: bool, samples: int
+    ) -> None:
+        self.scorer, self.condition, self.part = scorer, condition, part
         self.binarize, self.samples = binarize, samples
-        self.dataset, self.processes, self.seed = judge.dataset, judge.processes, judge.asked.seed
-        self.device = judge.panel.main.place.device
-        self.count = min(judge.asked.samples, len(part.rows))
+        self.dataset, self.processes, self.seed = scorer.dataset, scorer.processes, scorer.asked.seed
+        self.device = scorer.extractors.main.place.device
+        self.count = min(scorer.asked.samples, len(part.rows))
         self.features_given: dict[int, Tensor] = {}  # of this process's contexts
         self.truth = self.measured(lambda index: [self.true_images(index)])
 
@@ -116,10 +118,10 @@ class ConditionJudge:
         }
 
     def measured(self, completions: Completions) -> Measured:
-        """Shared out over the processes."""
+        """The figures, computed by all processes together."""
         rows: dict[int, Tensor] = {}
-        # Features of what is given lie near those of images, so that their mean is a fair shift of both.
-        pairs = FeatureMoments(self.judge.train.moments.mean.repeat(2)).to(self.processes.metric_device)
+        # Features of conditions lie near those of images, so that their mean is a fair shift of both.
+        pairs = FeatureMoments(self.scorer.train.moments.mean.repeat(2)).to(self.processes.metric_device)
         pairs.update(pairs.shift.new_empty(0, len(pairs.shift)))  # there may be no chunk for this process
 
         def look(index: int) -> None:
@@ -145,13 +147,13 @@ class ConditionJudge:
         return torch.cat([of_each, spread, self.against(average, truth, given)], dim=1)
 
     def against(self, images: Tensor, truth: Tensor, given: Tensor) -> Tensor:
-        """PSNR, SSIM and the difference to what is given in grey levels, float64 (256, 3)."""
+        """PSNR, SSIM and the difference to the condition in grey levels, float64 (256, 3)."""
         psnr, ssim = similarity(truth, images)
         error = self.condition.deviation(to_unit(images), given)
         return torch.stack([psnr, ssim, error.to(psnr)], dim=1)
 
     def features(self, images: Tensor, index: int) -> Tensor:
-        return features_of(self.judge.panel.main, images, index * CHUNK, self.judge.asked.batch_size)
+        return features_of(self.scorer.extractors.main, images, index * CHUNK, self.scorer.asked.batch_size)
 
     def given_features(self, index: int, given: Tensor) -> Tensor:
         if index not in self.features_given:
@@ -179,7 +181,7 @@ class ConditionJudge:
 
     @cached_property
     def mean_image(self) -> Tensor:
-        """Of the training images, in [-1, 1], (C, H, W)."""
+        """Mean of the training images, in [-1, 1], (C, H, W)."""
         blocks = [self.training_images(rows).double().sum(0) for rows in self.training_rows.split(BLOCK)]
         return (torch.stack(blocks).sum(0) / len(self.training_rows)).float()
 
@@ -187,7 +189,7 @@ class ConditionJudge:
         return to_unit(torch.from_numpy(self.dataset.images("train")[rows.numpy()]))
 
     def nearest_training_images(self, index: int) -> Tensor:
-        """Of those that are given in part the nearest by what is given, moved to agree with it."""
+        """The training images that are nearest by their conditions, moved to agree with the condition."""
         given = self.contexts(index)
         hidden = self.condition.counted(given)
         least, best = torch.full((len(given),), math.inf), torch.zeros(len(given), dtype=torch.int64)

@@ -1,20 +1,52 @@
-"""What can be known of DINOv2 weights before they are loaded; free of torch."""
+"""Features of DINOv2, and the checks of its weights that need no torch."""
 
 from __future__ import annotations
 
 import re
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
+from genlib.config.extractors import ExtractorConfig
 from genlib.errors import UserError
 from genlib.storage.files import read_json
+
+if TYPE_CHECKING:
+    import torch
+
+    from genlib.config.training import EvaluationConfig
+    from genlib.data.folder import DatasetFolder, Manifest
+    from genlib.evaluation.features import Extractor
+    from genlib.evaluation.scoring.processes import Processes
 
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
 WHAT_IT_TAKES = (
     f"name a folder with {CONFIG} and {WEIGHTS} of a Dinov2Model, or one on the Hugging Face hub, such as "
     "facebook/dinov2-large"
 )
+
+
+class Dinov2Config(ExtractorConfig):
+    """DINOv2's class token (Oquab et al. 2023; Stein et al. 2023), from evaluation.dinov2_weights."""
+
+    name: Literal["dinov2"] = "dinov2"
+    frechet: ClassVar[str] = "fd_dinov2"
+    kernel: ClassVar[str] = "kd_dinov2"
+    title: ClassVar[str] = "dinov2"
+
+    def check(self, asked: EvaluationConfig) -> None:
+        check_dinov2(asked.dinov2_weights)
+
+    def dimensions(self, asked: EvaluationConfig, manifest: Manifest) -> int | None:
+        """None for a name on the hub."""
+        return dinov2_features(asked.dinov2_weights)
+
+    def build(
+        self, asked: EvaluationConfig, dataset: DatasetFolder, device: torch.device, processes: Processes
+    ) -> Extractor:
+        from genlib.evaluation.extractors.dinov2.network import dinov2_extractor
+
+        return dinov2_extractor(asked.dinov2_weights, asked.dinov2_revision).to(device)
 
 
 def check_dinov2(weights: str) -> None:
@@ -26,7 +58,7 @@ def check_dinov2(weights: str) -> None:
 
 
 def dinov2_features(weights: str) -> int | None:
-    """How many features a local folder's model has; None for a hub name, whose configuration is not here."""
+    """Number of features of a local folder's model; None for a hub name, whose configuration is not here."""
     if is_hub_name(weights):
         return None
     return int(read_config(Path(weights).expanduser(), weights)["hidden_size"])
