@@ -14,7 +14,7 @@ from genlib.storage.paths import check_writable, output_path, user_path
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from genlib.sampling.trained import Exhibit, TrainedSampler
+    from genlib.sampling.sampler import Exhibit, TrainedSampler
 
 
 def sample_options(parser: ArgumentParser) -> None:
@@ -54,7 +54,8 @@ def sample(options: Namespace) -> int:
     from genlib.pixels.pictures import check_grid, picture, write_npz, write_png
     from genlib.runs.folder import RunFolder
     from genlib.sampling.codes import completions, draw_otherwise
-    from genlib.sampling.trained import SAMPLES_SHOWN, Exhibit, load_sampler
+    from genlib.sampling.load import load_sampler
+    from genlib.sampling.sampler import SAMPLES_SHOWN, Exhibit
 
     sampler = load_sampler(RunFolder(options.run_dir).sampler)
     draw_otherwise(sampler, options.temperature, options.top_k, options.guidance)
@@ -114,7 +115,7 @@ def of_condition(sampler: TrainedSampler, options: Namespace, as_grid: bool) -> 
     """Rows of what is given, each followed by its samples; and the samples alone."""
     from genlib.data.context_files import read_contexts
     from genlib.pixels.pictures import check_grid
-    from genlib.sampling.trained import SAMPLES_SHOWN
+    from genlib.sampling.sampler import SAMPLES_SHOWN
 
     if sampler.condition is None:
         raise UserError(

@@ -8,19 +8,16 @@ from pydantic import Field, model_validator
 
 from genlib.choices.choice import Chosen
 from genlib.choices.section import Section
-from genlib.config.condition_rules import CONDITION_RULES
 from genlib.config.conditions import (
     ConditionConfig,
     NoCondition,
 )
-from genlib.config.data import DataConfig
 from genlib.config.launcher import Launcher
-from genlib.config.methods import (
-    MethodConfig,
-)
 from genlib.config.metrics import OF_HELD_OUT
-from genlib.config.rules import RULES
+from genlib.config.rules import problems_of
 from genlib.config.training import EvaluationConfig, RegistryConfig, TrainingConfig
+from genlib.data.config import DataConfig
+from genlib.methods import MethodConfig
 
 
 class RunConfig(Section):
@@ -28,7 +25,7 @@ class RunConfig(Section):
 
     data: DataConfig = DataConfig()
     condition: ConditionConfig = NoCondition()
-    method: MethodConfig
+    method: Chosen[MethodConfig]
     training: TrainingConfig = TrainingConfig()
     evaluation: EvaluationConfig = EvaluationConfig()
     registry: RegistryConfig
@@ -36,9 +33,8 @@ class RunConfig(Section):
 
     @model_validator(mode="after")
     def makes_sense(self) -> Self:
-        for rule in (*RULES, *CONDITION_RULES):
-            if broken := rule(self):
-                raise ValueError(broken)
+        for problem in problems_of(self):
+            raise ValueError(problem)
         return self
 
     @property

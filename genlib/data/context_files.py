@@ -13,8 +13,8 @@ from genlib.conditions.base import Condition
 from genlib.conditions.captions import Captions
 from genlib.conditions.images import Masked
 from genlib.data.making.decode import FILTER, reason, upright_eight_bit
+from genlib.data.reading.image_files import IMAGE_SUFFIXES
 from genlib.data.reading.image_folder import without_others
-from genlib.data.sources.local import IMAGE_SUFFIXES
 from genlib.errors import UserError
 
 ARRAY_SUFFIXES = {".npy", ".npz"}

@@ -14,7 +14,8 @@ from genlib.data.folder import DatasetFolder
 from genlib.data.parts import HeldOutPart, whole_test_split
 from genlib.pixels.scale import binarized, to_uint8, to_unit
 from genlib.runtime.randomness import generator_for
-from genlib.sampling.trained import CHUNK, TrainedSampler
+from genlib.sampling.draw import CHUNK
+from genlib.sampling.sampler import TrainedSampler
 
 
 def give_test_contexts(sampler: TrainedSampler, dataset: DatasetFolder, binarize: bool) -> None:

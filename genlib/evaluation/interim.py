@@ -23,7 +23,8 @@ from genlib.evaluation.scoring.jury import judge_of
 from genlib.evaluation.scoring.processes import Processes
 from genlib.evaluation.scoring.samples import Judge, cheap_metrics
 from genlib.models.base import EncoderModel, GenerativeModel, LatentVariableModel
-from genlib.sampling.trained import TrainedSampler, estimate_norms
+from genlib.sampling.draw import estimate_norms
+from genlib.sampling.sampler import TrainedSampler
 from genlib.training.settle import settle_encoder
 from genlib.training.trainer import Evaluate
 

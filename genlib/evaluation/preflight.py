@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 DIMENSIONS = {"classifier": 64, "random": 64, "inception": 2048, "points": 2}  # of the features
 OF_CLASSES = ("modes", "class_kl", "label_accuracy")
-IMAGES_AT_ONCE = 256  # genlib.sampling.trained.CHUNK, whose module needs torch
+IMAGES_AT_ONCE = 256  # genlib.sampling.draw.CHUNK, whose module needs torch
 ENOUGH = 10  # samples for each dimension, below which the distance at endless samples cannot be told
 FEWEST = 4  # images of each kind, or the kernel distance has no error
 PUBLISHED_FILE = "pt_inception-2015-12-05-6726825d.pth"
@@ -143,10 +143,9 @@ def check_metric(config: RunConfig, dataset: DatasetFolder) -> None:
         raise UserError(
             f"registry.metric ({metric}) needs a classifier of two classes or more, but {why_none(dataset)}; {remedy}."
         )
-    conditioning = getattr(config.method, "conditioning", "none")
-    if config.method.has_encoder and conditioning != "none" and not has_labels(dataset, "test"):
+    if config.method.has_encoder and config.method.takes_labels and not has_labels(dataset, "test"):
         raise UserError(
-            f"method.conditioning ({conditioning}) needs labels of test images, which the encoder is judged on, but "
+            "method.conditioning needs labels of test images, which the encoder is evaluated on, but "
             f"the test split of {dataset.manifest.source} has none; name a data.test_split with labels, hold one out "
             "with data.test_split=null, or set method.conditioning=none."
         )

@@ -1,82 +1,50 @@
-"""Importance-weighted autoencoder (Burda et al. 2015), for any number of stochastic layers."""
+"""Importance-weighted autoencoder (Burda et al. 2015)."""
 
 from __future__ import annotations
 
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING, ClassVar, Literal
 
-from genlib.config.methods import OptimizerConfig
-from genlib.losses.bounds import importance_weighted_bound
-from genlib.losses.divergences import kl_to_standard_normal_by_dimension, normal_log_density
-from genlib.models.base import Batch, LatentVariableModel, Losses, Method, Phase, Posterior, Weights
-from genlib.models.collapse import largest_kl, symptom_of_posterior
+from pydantic import Field
+
+from genlib.choices.choice import rule
+from genlib.choices.section import MOST_DRAWS
+from genlib.methods import ConditionalMethod
+from genlib.models.settings import VariationalSection
+
+if TYPE_CHECKING:
+    from genlib.config.run import RunConfig
+    from genlib.layers.base import DataSpec
+    from genlib.models.base import Method
+    from genlib.models.sampler import Sampler
 
 
-class IWAE(Method):
-    """Maximizes the bound on log p(x) of k importance samples: the evidence lower bound for k = 1.
+class IWAEConfig(VariationalSection, ConditionalMethod):
+    """Importance-weighted autoencoder (Burda et al. 2015)."""
 
-    With `doubly_reparameterized` the encoder's gradient is that of Tucker et al. (2019), whose signal does not fade as
-    k grows; the decoder's is the same. It is for models with one layer of latents.
-    """
+    takes_condition_image: ClassVar[bool] = True
 
-    model: LatentVariableModel
+    name: Literal["iwae"] = "iwae"
+    importance_samples: int = Field(5, ge=1, le=MOST_DRAWS, description="k of the bound")
+    gradient: Literal["reparameterized", "doubly_reparameterized"] = Field(
+        "reparameterized", description="The second (Tucker et al. 2019) does not fade as k grows"
+    )
 
-    def __init__(
-        self,
-        model: LatentVariableModel,
-        importance_samples: int,
-        optimizer: OptimizerConfig,
-        doubly_reparameterized: bool = False,
-    ) -> None:
-        super().__init__()
-        if doubly_reparameterized and not model.has_standard_prior:
-            raise ValueError("doubly reparameterized gradients need a prior N(0, I); use the reparameterized ones.")
-        self.model = model
-        self.importance_samples = importance_samples
-        self.doubly_reparameterized = doubly_reparameterized
-        self.phases = (Phase("iwae", self.model, optimizer),)
-        self.symptoms = (symptom_of_posterior("iwae"),) if model.has_standard_prior else ()
+    def build(self, data: DataSpec) -> Method:
+        from genlib.models.importance_weighted import ImportanceWeighted
 
-    def loss(self, phase: str, batch: Batch) -> Losses:
-        posterior = self.model.posterior(batch)
-        drawn = self.draw(batch, posterior)
-        bound = importance_weighted_bound(self.by_draw(drawn.log_likelihood + drawn.log_ratio)).mean()
-        objective = self.surrogate(posterior, drawn) if self.doubly_reparameterized else bound
-        losses = {
-            "total": -objective,
-            "bound": bound.detach(),
-            "reconstruction": -drawn.log_likelihood.mean(),
-            "kl": -drawn.log_ratio.mean(),
-        }
-        if self.model.has_standard_prior:
-            with torch.no_grad():
-                by_dimension = kl_to_standard_normal_by_dimension(posterior.mean, posterior.log_variance)
-            losses["largest_kl"] = largest_kl(by_dimension)
-        return losses
+        doubly = self.gradient == "doubly_reparameterized"
+        model = self.variational_model(data, self.given_of(data))
+        return ImportanceWeighted(model, self.importance_samples, self.optimizer, doubly)
 
-    def surrogate(self, posterior: Posterior, drawn: Weights) -> Tensor:
-        """Something whose gradient is the doubly reparameterized one (Tucker et al. 2019, eqs. 6 and 8), ().
+    def build_sampler(self, data: DataSpec) -> Sampler:
+        return self.decoding_sampler(data, self.given_of(data), self.likelihood_of(data).output)
 
-        With normalized weights w the decoder's is sum_k w_k d log weight_k, as without; the encoder's, by way of the
-        latents alone, sum_k w_k^2 d log weight_k.
-        """
-        latents = drawn.latents
-        mean, log_variance = (of.detach().repeat(self.importance_samples, 1) for of in posterior)
-        zero = torch.zeros_like(latents)
-        log_ratio = normal_log_density(latents, zero, zero) - normal_log_density(latents, mean, log_variance)
-        log_weights = self.by_draw(drawn.log_likelihood + log_ratio)
-        weights = log_weights.detach().softmax(0)
-        latents.register_hook(lambda gradient: gradient * weights.flatten()[:, None])
-        return (weights * log_weights).sum(0).mean()
-
-    def by_draw(self, values: Tensor) -> Tensor:
-        """(k * B,) => (k, B)."""
-        return values.unflatten(0, (self.importance_samples, -1))
-
-    def draw(self, batch: Batch, posterior: Posterior) -> Weights:
-        """k draws for each image, one set after the other, (k * B,)."""
-        k = self.importance_samples
-        drawn = batch.map(lambda part: part.repeat(k, *[1] * (part.dim() - 1)))
-        repeated = Posterior(posterior.mean.repeat(k, 1), posterior.log_variance.repeat(k, 1))
-        noise = torch.randn(len(drawn.images), self.model.noise_size, device=drawn.images.device)
-        return self.model.weigh(drawn, repeated, noise)
+    @rule
+    def learned_priors_take_one_gradient(self, run: RunConfig, key: str) -> str | None:
+        """With a condition that is an image, whose prior p(z | c) is learned, gradient is reparameterized."""
+        if not run.condition.is_image or self.gradient == "reparameterized":
+            return None
+        return (
+            f"{key}.gradient ({self.gradient}) is for a prior that is not learned, and with condition "
+            f"{run.condition.name} it is; use reparameterized."
+        )

@@ -6,13 +6,13 @@ import torch
 
 from genlib.conditions.captions import Captions
 from genlib.conditions.words import LENGTH
-from genlib.config.methods import LEAST_TEMPERATURE
 from genlib.errors import UserError
-from genlib.layers.transformer import Drawing
-from genlib.methods.vq_vae import CodeDecoder
+from genlib.methods.vq_vae.config import LEAST_TEMPERATURE
+from genlib.methods.vq_vae.sampler import CodeDecoder
+from genlib.methods.vq_vae.transformer import Drawing
 from genlib.runtime.randomness import generator_for
 from genlib.sampling.requests import finite, whole
-from genlib.sampling.trained import TrainedSampler
+from genlib.sampling.sampler import TrainedSampler
 
 MOST_TEMPERATURE, MOST_GUIDANCE = 1e3, 1e3  # far beyond use; beyond float32's range, logits would be NaN or infinite
 MOST_CAPTIONS = 10_000  # that are completed at once: they are computed in one batch

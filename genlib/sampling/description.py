@@ -7,8 +7,9 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, Field, model_validator
 
+from genlib.choices.choice import Chosen
 from genlib.config.conditions import ConditionConfig, NoCondition
-from genlib.config.methods import MethodConfig
+from genlib.methods import MethodConfig
 
 LARGEST_SIDE = 2**14  # pixels; more than any network here makes
 Side = Annotated[int, Field(ge=1, le=LARGEST_SIDE)]
@@ -29,7 +30,7 @@ class SamplerInfo(BaseModel, extra="allow"):
 class SamplerDescription(BaseModel):
     """What config.json beside a sampler's weights says."""
 
-    method: MethodConfig
+    method: Chosen[MethodConfig]
     condition: ConditionConfig = NoCondition()
     scene_names: list[Name] | None = None  # of what captions are of
     image_shape: tuple[Literal[1, 3], Side, Side] | tuple[Literal[2]]  # images, or points in the plane

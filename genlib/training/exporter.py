@@ -11,7 +11,8 @@ from genlib.data.contexts import give_test_contexts
 from genlib.data.folder import DatasetFolder
 from genlib.pixels.pictures import picture, write_png
 from genlib.runs.folder import RunFolder
-from genlib.sampling.trained import TrainedSampler, export_sampler
+from genlib.sampling.export import export_sampler
+from genlib.sampling.sampler import TrainedSampler
 from genlib.training.outputs import Warn, attempt
 from genlib.training.settle import settle
 from genlib.training.state.checkpoint import Progress

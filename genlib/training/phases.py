@@ -9,8 +9,8 @@ from accelerate import Accelerator
 from torch import Tensor, nn
 from torch._functorch import config as compiler
 
-from genlib.config.methods import OptimizerConfig
 from genlib.models.base import Batch, Losses, Method, Phase
+from genlib.models.optimizer import OptimizerConfig
 from genlib.training.schedule import learning_rate_at
 from genlib.training.state.bad_updates import step_unless
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
-from genlib.config.methods import OptimizerConfig
+from genlib.models.optimizer import OptimizerConfig
 
 STAGES, LONGER = 8, 3  # each three times as long as the one before (Burda et al. 2015, section 5)
 

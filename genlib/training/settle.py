@@ -13,15 +13,15 @@ from genlib.conditions.build import build_condition
 from genlib.conditions.captions import Captions
 from genlib.conditions.images import PartOfImage
 from genlib.config.conditions import ConditionConfig
-from genlib.config.data import DataConfig
+from genlib.data.config import DataConfig
 from genlib.data.folder import DatasetFolder
 from genlib.layers.base import DataSpec
 from genlib.layers.batch_norm import reestimate_batch_norm
-from genlib.methods.likelihoods import OptimalGaussian
 from genlib.models.base import Batch, EncoderModel, GenerativeModel, LatentVariableModel
+from genlib.models.likelihoods import OptimalGaussian
 from genlib.pixels.scale import binarized, to_unit
 from genlib.runtime.randomness import generator_for, seed_draws
-from genlib.sampling.trained import estimate_norms
+from genlib.sampling.draw import estimate_norms
 
 BATCHES, BATCH_SIZE = 16, 256  # of train images that a model is settled with
 

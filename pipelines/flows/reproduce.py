@@ -24,10 +24,9 @@ from genlib.data.making.prepare import prepare
 from genlib.errors import UserError
 from genlib.runs.folder import RunFolder, new_run_name
 from genlib.runtime.provenance import git_state
-from genlib.sampling.trained import load_tensors
 from genlib.storage.files import sha256_of_file
 from genlib.storage.home import runs_folder
-from pipelines.flows.sync import sampler_of
+from genlib.storage.tensors import load_tensors
 from pipelines.launching import job
 from pipelines.launching.devices import devices_for
 from pipelines.registry.versions import existing_model, existing_version
@@ -65,7 +64,7 @@ def reproduce(name: str, number: str, run_dir: Path | None, say: Callable[[str],
             last = ended.blamed or (ended.tail or [""])[-1]
             go_on = f"--run-dir {quote(str(folder.path))}"
             raise UserError(f"the training {status} (exit code {ended.code}: {last}); go on: {go_on}")
-        again = sampler_of(config, folder)
+        again = folder.exported(config.evaluation.checkpoint).sampler
         verdict, same = compared(original / WEIGHTS, again / WEIGHTS)
     there, here = version.tags.get("device", "unknown"), device_of(folder.result())
     lines = [f"{name} version {number} trained again in {folder.path}: {verdict}"]

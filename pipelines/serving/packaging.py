@@ -18,11 +18,12 @@ from mlflow.types import ParamSchema, ParamSpec, Schema, TensorSpec
 
 import genlib
 from genlib.conditions.captions import Captions
-from genlib.sampling.trained import TrainedSampler, load_sampler
+from genlib.sampling.load import load_sampler
+from genlib.sampling.sampler import TrainedSampler
 
 MODEL_SCRIPT = Path(__file__).with_name("sampler_model.py")
 PACKAGE = Path(genlib.__file__).parent
-ENTRY = "genlib.sampling.trained"  # all that the model's script imports of the project
+ENTRY = "genlib.sampling.load"  # all that the model's script imports of the project
 BY_NAME = ("genlib.losses.adversarial",)  # packages whose modules no import statement names
 REQUIREMENTS = ("mlflow", "numpy", "pandas", "pillow", "pydantic", "pyyaml", "safetensors", "torch")
 

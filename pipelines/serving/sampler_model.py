@@ -32,7 +32,7 @@ class SamplerModel(PythonModel):
     """
 
     def load_context(self, context: PythonModelContext) -> None:
-        from genlib.sampling.trained import load_sampler
+        from genlib.sampling.load import load_sampler
 
         self.sampler = load_sampler(context.artifacts["sampler"])
         logging.getLogger("mlflow.models.utils").addFilter(refuse_what_is_ignored)

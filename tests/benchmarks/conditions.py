@@ -18,7 +18,7 @@ from genlib.data.contexts import context_of_test
 from genlib.data.folder import open_dataset
 from genlib.data.making.prepare import prepare
 from genlib.pixels.scale import to_unit
-from genlib.sampling.trained import load_sampler
+from genlib.sampling.load import load_sampler
 from tests.benchmarks.properties import SEEDS, Row, judged, row_of
 
 PROBLEMS, FAMILIES = ("super_resolution", "inpainting"), ("vae", "gan")

@@ -15,8 +15,8 @@ from unittest import mock
 
 import torch
 
-from genlib.config.methods import OptimizerConfig
 from genlib.models.base import Batch, GenerativeModel, Losses, Method, Phase
+from genlib.models.optimizer import OptimizerConfig
 from tests.benchmarks.alternate import Loop
 from tests.benchmarks.families import Genlib, config_of, images_of
 
@@ -56,7 +56,7 @@ def peers_vae(folder: str) -> Any:
 
 def genlib_loop(folder: str, **training: Any) -> Genlib:
     torch.set_flush_denormal(True)  # as genlib train does
-    with mock.patch("genlib.training.trainer.build_method", lambda *_: PeersModel(peers_vae(folder))):
+    with mock.patch("genlib.methods.vae.config.VAEConfig.build", lambda *_: PeersModel(peers_vae(folder))):
         return Genlib(config_of(FAMILY, **training), images_of(FAMILY))
 
 

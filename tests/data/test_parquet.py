@@ -12,9 +12,9 @@ import pytest
 
 from genlib.config.run import RunConfig
 from genlib.data.making.prepare import prepare
-from genlib.data.sources.local import LocalSource
+from genlib.data.reading.local import LocalSource
 from genlib.errors import UserError
-from genlib.sampling.trained import load_sampler
+from genlib.sampling.load import load_sampler
 from genlib.training.train import train
 from tests.data.sources import hub_folder, pictures, png
 from tests.family import tiny_config

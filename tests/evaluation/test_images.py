@@ -16,7 +16,7 @@ from PIL import Image
 from genlib.errors import UserError
 from genlib.evaluation.images import open_images
 from genlib.pixels.pictures import write_npz
-from genlib.sampling.trained import CHUNK
+from genlib.sampling.draw import CHUNK
 
 GREY, COLOUR = (1, 6, 8), (3, 6, 8)
 

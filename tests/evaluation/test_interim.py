@@ -31,7 +31,7 @@ from genlib.pixels.scale import to_uint8, to_unit
 from genlib.runs.folder import RunFolder
 from genlib.runtime.randomness import generator_for
 from genlib.runtime.signals import Interrupted
-from genlib.sampling.trained import load_sampler
+from genlib.sampling.load import load_sampler
 from genlib.storage.files import read_json
 from genlib.training.settle import settle_encoder
 from genlib.training.state.checkpoint import Progress, load_model, note_progress

@@ -11,7 +11,7 @@ import torch
 
 from genlib.config.run import RunConfig
 from genlib.data.making.prepare import prepare
-from genlib.data.sources.points import POINT_SETS
+from genlib.data.sources import point_set_of
 from genlib.errors import UserError
 from genlib.evaluation.estimates import values_of
 from genlib.evaluation.evaluate import evaluate, evaluate_images
@@ -20,7 +20,7 @@ from genlib.evaluation.interim import make_evaluate
 from genlib.evaluation.preflight import check_counts, dimensions_of
 from genlib.pixels.pictures import write_npz
 from genlib.runs.folder import RunFolder
-from genlib.sampling.trained import load_sampler
+from genlib.sampling.load import load_sampler
 from genlib.storage.files import read_json
 from genlib.training.train import train
 from tests.family import tiny_config
@@ -113,7 +113,7 @@ def test_a_vae_of_points_is_held_to_the_exact_log_likelihood(evaluated: Run, tmp
     metrics = evaluation["metrics"]
     assert metrics.keys() == OF_SAMPLES_IN_THE_PLANE | OF_LIKELIHOOD
     test = prepare(run.config().data).images("test")
-    exact = POINT_SETS["pinwheel"].log_density(test.astype(np.float64))
+    exact = point_set_of("pinwheel").log_density(test.astype(np.float64))
     assert metrics["log_likelihood"]["floor"] == pytest.approx(exact.mean()) and metrics["elbo"]["floor"] is None
     assert metrics["log_density"]["floor"] == pytest.approx(exact.mean(), abs=0.3)  # of as many as there are samples
     assert evaluation["provenance"]["likelihood"]["unit"] == "nats per point"
@@ -139,7 +139,7 @@ def test_a_gan_of_a_mixture_is_judged_by_its_modes_at_every_evaluation(evaluated
 def test_a_sampler_of_no_numbers_is_reported_and_has_no_metrics(
     evaluated: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("genlib.sampling.trained.to_stored", lambda outputs: outputs.float() * torch.nan)
+    monkeypatch.setattr("genlib.sampling.sampler.to_stored", lambda outputs: outputs.float() * torch.nan)
     run, evaluation = evaluated("r3gan_ring8", data={"points": 600})
     assert evaluation["metrics"] == {}
     assert "100 samples are not finite: nothing is said of the samples." in evaluation["provenance"]["warnings"]

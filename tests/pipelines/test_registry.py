@@ -251,7 +251,7 @@ def test_the_champion_draws_the_same_images_where_the_project_is_not_there(
     add: Registrar, config: RunConfig, sampler_folder: Path, tmp_path: Path
 ) -> None:
     import genlib
-    from genlib.sampling.trained import load_sampler
+    from genlib.sampling.load import load_sampler
 
     add(1.0, log_anew=True)
     elsewhere = tmp_path / "elsewhere"
@@ -273,7 +273,7 @@ def test_a_model_carries_the_modules_it_needs_and_no_training_code(tmp_path: Pat
     names = {file.relative_to(package).as_posix() for file in package.rglob("*.py")}
     assert {"__init__.py", "sampling.py", "config/__init__.py", "networks/mlp.py", "networks/dcgan.py"} <= names
     assert not {name for name in names if name.startswith(("training/", "data/", "evaluation/", "cli"))}
-    assert len(names) == len(modules_needed("genlib.sampling.trained"))
+    assert len(names) == len(modules_needed("genlib.sampling.load"))
 
 
 def test_requirements_are_pinned_to_versions_that_an_index_knows() -> None:
@@ -284,7 +284,7 @@ def test_a_model_that_images_are_given_to_is_logged_and_loaded(context_sampler: 
     import mlflow
     import torch
 
-    from genlib.sampling.trained import load_sampler
+    from genlib.sampling.load import load_sampler
     from pipelines.serving.packaging import log_sampler
 
     run = MlflowClient().create_run(experiment_of(MlflowClient(), config.registry.model))
@@ -299,7 +299,7 @@ def test_a_model_that_captions_are_given_to_is_logged_and_loaded(caption_sampler
     import mlflow
     import pandas as pd
 
-    from genlib.sampling.trained import load_sampler
+    from genlib.sampling.load import load_sampler
     from pipelines.serving.packaging import log_sampler
 
     run = MlflowClient().create_run(experiment_of(MlflowClient(), config.registry.model))

@@ -9,7 +9,7 @@ import pytest
 import torch
 from mlflow.exceptions import MlflowException
 
-from genlib.sampling.trained import load_sampler
+from genlib.sampling.load import load_sampler
 from pipelines.serving.packaging import MODEL_SCRIPT, example, input_form, signature_for
 from pipelines.serving.sampler_model import SERVING, SamplerModel
 
@@ -253,6 +253,6 @@ def test_mlflows_server_hands_over_what_was_asked_and_answers_bad_requests_witho
     def fail(*arguments, **options):
         raise RuntimeError("a secret path")
 
-    monkeypatch.setattr("genlib.sampling.trained.TrainedSampler.images", fail)
+    monkeypatch.setattr("genlib.sampling.sampler.TrainedSampler.images", fail)
     broken = ask([{"count": 1}])
     assert broken.status_code == 500 and "secret" not in broken.text and "stack_trace" not in broken.json()

@@ -15,7 +15,7 @@ import torch
 from mlflow import MlflowClient
 
 from genlib.config.run import RunConfig
-from genlib.sampling.trained import load_sampler
+from genlib.sampling.load import load_sampler
 from pipelines.registry.versions import CHAMPION
 from pipelines.servers.local import HOST, Server, address, free_port
 from pipelines.serving.packaging import log_sampler

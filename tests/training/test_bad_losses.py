@@ -10,8 +10,8 @@ from accelerate import Accelerator
 from torch import nn
 from torch.testing import assert_close
 
-from genlib.config.methods import OptimizerConfig
 from genlib.models.base import Batch, Phase
+from genlib.models.optimizer import OptimizerConfig
 from genlib.training.phases import ActivePhase
 from genlib.training.state.bad_updates import state_buffers
 from tests.training.test_graphs import trainer_of

@@ -11,8 +11,8 @@ import pytest
 import torch
 from torch import nn
 
-from genlib.config.methods import OptimizerConfig
 from genlib.errors import UserError
+from genlib.models.optimizer import OptimizerConfig
 from genlib.storage.files import read_json, sha256_of_file
 from genlib.training.phases import build_optimizer
 from genlib.training.state.checkpoint import (

@@ -5,7 +5,7 @@ import itertools
 import pytest
 import torch
 
-from genlib.config.methods import OptimizerConfig
+from genlib.models.optimizer import OptimizerConfig
 from genlib.training.schedule import STAGES, learning_rate_at
 from tests.training.test_graphs import trainer_of
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from genlib.config.methods import OptimizerConfig
+from genlib.models.optimizer import OptimizerConfig
 from genlib.training.phases import build_optimizer
 from genlib.training.state import meter
 from genlib.training.state.bad_updates import (

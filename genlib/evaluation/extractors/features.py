@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from genlib.errors import UserError
-from genlib.sampling.trained import CHUNK
+from genlib.sampling.draw import CHUNK
 
 # i => images CHUNK * i and on, uint8 (at most CHUNK, C, H, W), or points, float32 (at most CHUNK, 2)
 Chunk = Callable[[int], Tensor]

@@ -23,10 +23,11 @@ from genlib.data.parts import HeldOutPart
 from genlib.evaluation.estimates import Estimate, Findings, over_images
 from genlib.evaluation.scoring.reader import Reader, cut
 from genlib.evaluation.scoring.samples import Judge
-from genlib.layers.transformer import CodeTransformer, real_words
-from genlib.methods.vq_vae import CodeDecoder
+from genlib.methods.vq_vae.sampler import CodeDecoder
+from genlib.methods.vq_vae.transformer import CodeTransformer, real_words
 from genlib.pixels.scale import to_uint8
-from genlib.sampling.trained import CHUNK, TrainedSampler
+from genlib.sampling.draw import CHUNK
+from genlib.sampling.sampler import TrainedSampler
 
 Drawn = Callable[[int], Tensor]  # i => images of the captions 256 * i .., uint8 (256, C, H, W)
 BLOCK = 4096  # train captions compared at a time

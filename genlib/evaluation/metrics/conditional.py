@@ -23,7 +23,8 @@ from genlib.evaluation.metrics.reconstruction import similarity
 from genlib.evaluation.scoring.reference import shuffled_rows
 from genlib.evaluation.scoring.samples import Judge
 from genlib.pixels.scale import to_uint8, to_unit
-from genlib.sampling.trained import CHUNK, TrainedSampler
+from genlib.sampling.draw import CHUNK
+from genlib.sampling.sampler import TrainedSampler
 
 Completions = Callable[[int], list[Tensor]]  # i => images of the contexts 256 * i .., each uint8 (256, C, H, W)
 BLOCK = 4096  # training images compared at a time

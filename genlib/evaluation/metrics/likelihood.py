@@ -12,9 +12,10 @@ from genlib.evaluation.estimates import Estimate, Findings, over_images
 from genlib.evaluation.scoring.held_out import HeldOut, parts_of, rows_of
 from genlib.evaluation.scoring.processes import Processes, exact_device
 from genlib.losses.divergences import kl_to_standard_normal_by_dimension
-from genlib.models.base import Batch, LatentVariableModel, Posterior
+from genlib.models.base import Batch, LatentVariableModel
+from genlib.models.posterior import Posterior
 from genlib.runtime.randomness import generator_for
-from genlib.sampling.trained import CHUNK
+from genlib.sampling.draw import CHUNK
 
 CURVE = (1, 10, 100, 1000, 5000)  # importance samples at which the log-likelihood is reported
 DRAWN_AT_ONCE = 50  # importance samples of a chunk's images that come from one generator

@@ -19,7 +19,8 @@ from genlib.evaluation.scoring.held_out import HeldOut, rows_of
 from genlib.evaluation.scoring.reference import Reference
 from genlib.models.base import Batch, EncoderModel, LatentVariableModel
 from genlib.pixels.scale import to_uint8
-from genlib.sampling.trained import TrainedSampler, draw_latents
+from genlib.sampling.draw import draw_latents
+from genlib.sampling.sampler import TrainedSampler
 
 GRID, PAIRS, NEIGHBOURS, ROWS, STEPS, TRAVERSED = 64, 16, 5, 6, 9, 8
 REACH = 3.0  # standard deviations of the prior to either side of a traversal

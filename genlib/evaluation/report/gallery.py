@@ -17,7 +17,7 @@ from genlib.evaluation.report.page import POLICY, STYLE, baselines_table, meanin
 from genlib.evaluation.report.pictures import Exhibits, image_sections
 from genlib.evaluation.report.plots import number
 from genlib.runs.folder import RunFolder
-from genlib.sampling.trained import load_sampler
+from genlib.sampling.load import load_sampler
 from genlib.storage.files import read_json
 
 

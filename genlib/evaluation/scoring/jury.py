@@ -28,7 +28,8 @@ from genlib.evaluation.scoring.held_out import HeldOut
 from genlib.evaluation.scoring.processes import Processes
 from genlib.evaluation.scoring.samples import Judge
 from genlib.models.base import EncoderModel, LatentVariableModel
-from genlib.sampling.trained import CHUNK, TrainedSampler
+from genlib.sampling.draw import CHUNK
+from genlib.sampling.sampler import TrainedSampler
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from genlib.evaluation.extractors.features import Chunk, Extractor, Labels, chun
 from genlib.evaluation.metrics.frechet import FeatureMoments, Moments
 from genlib.evaluation.scoring.processes import Processes
 from genlib.runtime.randomness import generator_for
-from genlib.sampling.trained import CHUNK
+from genlib.sampling.draw import CHUNK
 from genlib.storage.files import rename_into_place, sha256_of_json
 
 MOST_NUMBERS = 2**28  # of a split's features that are kept, 1 GiB in float32; moments are of the whole split

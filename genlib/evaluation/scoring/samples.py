@@ -24,7 +24,7 @@ from genlib.evaluation.preflight import ENOUGH
 from genlib.evaluation.scoring.processes import Processes
 from genlib.evaluation.scoring.reference import Reference, kept_of, reference_of
 from genlib.runtime.randomness import generator_for
-from genlib.sampling.trained import CHUNK
+from genlib.sampling.draw import CHUNK
 
 
 def cheap_metrics(extractor: str) -> set[str]:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import shutil
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
@@ -22,14 +21,21 @@ from torch import Tensor, nn
 
 from genlib.data.making.prepare import prepare
 from genlib.errors import UserError
-from genlib.methods.build import build_method
 from genlib.models.base import GenerativeModel, Method
+from genlib.runs.checkpoints import STATE, checkpoint_path, finished_checkpoints, step_of
 from genlib.runs.folder import RunFolder
-from genlib.sampling.trained import load_tensors, load_weights
-from genlib.storage.files import read_json, rename_into_place, sha256_of_file, sha256_of_json, sync, write_json
+from genlib.storage.files import (
+    read_json,
+    remove_folder,
+    sha256_of_file,
+    sha256_of_json,
+    sync,
+    whole_folder,
+    write_json,
+)
+from genlib.storage.tensors import load_tensors, load_weights
 from genlib.training.settle import spec_of
 
-STATE = "state.json"
 METHOD, AVERAGE, OPTIMIZERS = "method.safetensors", "average.safetensors", "optimizers.safetensors"
 
 Optimizers = dict[str, torch.optim.Optimizer]
@@ -60,20 +66,6 @@ class Snapshot(NamedTuple):
     progress: dict[str, Any]
     tensors: dict[str, dict[str, Tensor]]  # by file
     ready: torch.cuda.Event | None
-
-
-def checkpoint_path(folder: Path, step: int) -> Path:
-    return folder / f"step-{step:08d}"
-
-
-def step_of(checkpoint: Path) -> int:
-    return int(checkpoint.name.removeprefix("step-"))
-
-
-def finished_checkpoints(folder: Path) -> list[Path]:
-    """Oldest first; half-written ones are not among them."""
-    found = (path.parent for path in folder.glob(f"step-*/{STATE}"))
-    return sorted((path for path in found if path.name[5:].isdecimal()), key=step_of)
 
 
 def take_snapshot(progress: Progress, method: Method, average: nn.Module, optimizers: Optimizers) -> Snapshot:
@@ -109,22 +101,10 @@ def save_checkpoint(folder: Path, snapshot: Snapshot, keep: int, last_good: int 
     if snapshot.ready is not None:
         snapshot.ready.synchronize()
     final = checkpoint_path(folder, snapshot.progress["step"])
-    partial = final.with_name(f".{final.name}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    try:
-        folder.mkdir(exist_ok=True)  # without its parents: a run folder that was removed is not made again
-        partial.mkdir()
+    folder.mkdir(exist_ok=True)  # without its parents: a run folder that was removed is not made again
+    with whole_folder(final) as partial:  # there already where a step is reached once more after a stop
         digests = {name: write_tensors(partial / name, tensors) for name, tensors in snapshot.tensors.items()}
         write_state(partial, snapshot.progress, digests)
-        former = final.with_name(f".{final.name}.removed")
-        shutil.rmtree(former, ignore_errors=True)
-        if final.exists():  # the same step, reached once more after a stop
-            os.replace(final, former)
-        rename_into_place(partial, final)
-        shutil.rmtree(former, ignore_errors=True)
-    except OSError:
-        shutil.rmtree(partial, ignore_errors=True)
-        raise
     prune(folder, keep, last_good)
     return final
 
@@ -147,15 +127,7 @@ def prune(folder: Path, keep: int, last_good: int) -> None:
     good = [checkpoint for checkpoint in finished if step_of(checkpoint) <= last_good][-1:]
     for old in finished[:-keep]:
         if old not in good:
-            remove_checkpoint(old)
-
-
-def remove_checkpoint(checkpoint: Path) -> None:
-    """Renamed first, so that no half of it is ever found."""
-    removed = checkpoint.with_name(f".{checkpoint.name}.removed")
-    shutil.rmtree(removed, ignore_errors=True)
-    os.replace(checkpoint, removed)
-    shutil.rmtree(removed)
+            remove_folder(old)
 
 
 def damage_of(checkpoint: Path) -> str | None:
@@ -192,7 +164,7 @@ def newest_until(folder: Path, step: int, warn: Callable[[str], None]) -> Path |
     """The newest whole checkpoint of a step or before it; later ones are removed."""
     for checkpoint in finished_checkpoints(folder):
         if step_of(checkpoint) > step:
-            remove_checkpoint(checkpoint)
+            remove_folder(checkpoint)
     return newest_whole(folder, warn)
 
 
@@ -238,7 +210,7 @@ def load_model(run: RunFolder, checkpoint: Path, device: str | torch.device = "c
     config = run.config()
     dataset = prepare(config.data)
     with torch.random.fork_rng(devices=[]):
-        method = build_method(config.method, spec_of(dataset, config.condition)).to(device)
+        method = config.method.build(spec_of(dataset, config.condition)).to(device)
     load_weights(method, checkpoint / METHOD, str(device))
     load_weights(method.model, checkpoint / AVERAGE, str(device))
     return method.model.eval()

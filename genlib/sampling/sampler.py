@@ -1,72 +1,24 @@
-"""A trained sampler on its own: exported, loaded without the training code, drawn from."""
+"""A trained sampler: images of labels, contexts or nothing, by number and seed."""
 
 from __future__ import annotations
 
-import hashlib
 import re
-import shutil
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save
-from torch import Tensor, nn
+from torch import Tensor
 
-from genlib.choices.problems import validated
-from genlib.conditions.build import build_condition
-from genlib.conditions.captions import Captions
-from genlib.config.run import RunConfig
 from genlib.errors import UserError, did_you_mean
-from genlib.layers.base import DataSpec, ImageShape
-from genlib.layers.batch_norm import reestimate_batch_norm
-from genlib.methods.build import build_sampler
-from genlib.methods.vq_vae import CodeDecoder
-from genlib.models.base import Sampler
+from genlib.layers.base import ImageShape
+from genlib.methods.vq_vae.sampler import CodeDecoder
+from genlib.models.sampler import Sampler
 from genlib.pixels.scale import to_stored, to_uint8
-from genlib.runtime.randomness import generator_for
-from genlib.sampling.description import SamplerDescription
+from genlib.sampling.draw import CHUNK, draw_labels, draw_latents
 from genlib.sampling.requests import check_memory, finite, shown, whole
-from genlib.storage.files import read_json, rename_into_place, sha256_of_file, write_bytes, write_json
 
-CHUNK = 256  # images whose latents come from one generator
-NORM_BATCHES = 16  # chunks of fixed latents that batch-norm statistics are estimated from
 LEAST_TRUNCATION, MOST_TRUNCATION = 1e-3, 10.0  # below, all latents are as good as 0; above, N(0, 1) has no values
 MOST_COLUMNS, POINTS_FOR_AN_IMAGE, SAMPLES_SHOWN = 10, 32, 6  # of what is shown; the last of one context
-
-
-def draw_latents(latent_size: int, seed: int, chunk: int, truncation: float | None = None) -> Tensor:
-    """N(0, I), float (256, latent_size), from (seed, chunk) alone; on the CPU, so that every device draws the same.
-
-    With `truncation` t, 0.001 to 10, each value is from N(0, 1) restricted to [-t, t] (Brock et al. 2019, section
-    3.1).
-    """
-    generator = generator_for("latents", seed, chunk)
-    if not truncation:
-        return torch.randn(CHUNK, latent_size, generator=generator)
-    inside = torch.erf(torch.tensor(truncation / 2**0.5, dtype=torch.float64))  # the mass within [-t, t]
-    uniform = 2 * torch.rand(CHUNK, latent_size, generator=generator, dtype=torch.float64) - 1
-    return (2**0.5 * torch.erfinv(uniform * inside)).float().clamp_(-truncation, truncation)
-
-
-def draw_labels(shares: list[float], seed: int, chunk: int) -> Tensor:
-    """Labels as often as in the data, int64 (256,), from (seed, chunk) alone."""
-    generator = generator_for("labels", seed, chunk)
-    return torch.multinomial(torch.tensor(shares), CHUNK, replacement=True, generator=generator)
-
-
-@torch.no_grad()
-def estimate_norms(sampler: Sampler, label_shares: list[float] | None = None) -> None:
-    """Batch-norm statistics under the sampler's present weights, from fixed latents; leaves it in eval mode."""
-    device = next(sampler.parameters()).device
-
-    def inputs(chunk: int) -> tuple[Tensor, Tensor | None]:
-        labels = draw_labels(label_shares, 0, chunk).to(device) if sampler.classes and label_shares else None
-        return draw_latents(sampler.latent_size, 0, chunk).to(device), labels
-
-    chunks = range(-NORM_BATCHES, 0)  # latents that no sample is drawn from
-    reestimate_batch_norm(sampler, lambda chunk: sampler(*inputs(chunk)), chunks)
 
 
 class Exhibit(NamedTuple):
@@ -308,109 +260,3 @@ def reads_as_number(name: str) -> bool:
     except ValueError:
         return False
     return True
-
-
-def export_sampler(
-    folder: Path, sampler: TrainedSampler, config: RunConfig, names: list[str] | None, info: dict[str, Any]
-) -> None:
-    """Write weights.safetensors and config.json, the whole folder or nothing; a former export is replaced.
-
-    OSError where the disk does not take it.
-    """
-    partial = folder.with_name(f".{folder.name}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    content = save({name: tensor.contiguous() for name, tensor in sampler.module.state_dict().items()})
-    description = {
-        "method": config.method.model_dump(mode="json"),
-        "condition": config.condition.model_dump(mode="json"),
-        "image_shape": list(sampler.image_shape),
-        "label_names": names,
-        "scene_names": sampler.condition.names if isinstance(sampler.condition, Captions) else None,
-        "label_shares": sampler.label_shares,
-        "info": {**info, "weights_sha256": hashlib.sha256(content).hexdigest()},
-    }
-    try:
-        partial.mkdir()
-        write_bytes(partial / "weights.safetensors", content)
-        write_json(partial / "config.json", description)
-        if folder.exists():
-            shutil.rmtree(folder)
-        rename_into_place(partial, folder)
-    except OSError:
-        shutil.rmtree(partial, ignore_errors=True)
-        raise
-
-
-def load_tensors(file: Path, device: str = "cpu") -> dict[str, Tensor]:
-    """UserError where the file is something else; nothing is ever unpickled."""
-    try:
-        return load_file(file, device=device)
-    except SafetensorError as error:
-        raise UserError(f"{file} is no safetensors file ({error}); restore the one that genlib wrote.") from error
-
-
-def load_weights(module: nn.Module, file: Path, device: str = "cpu") -> None:
-    """Put a file's tensors into a module; UserError if they are those of another one, or none."""
-    try:
-        module.load_state_dict(load_tensors(file, device))
-    except RuntimeError as error:
-        raise UserError(
-            f"{file} does not fit the method that its configuration describes: it was made by another version of "
-            "genlib. Use that version, or train anew in another run folder."
-        ) from error
-
-
-def load_sampler(folder: str | Path, device: str | torch.device = "cpu") -> TrainedSampler:
-    """The sampler that export_sampler wrote; UserError where it is absent or its weights have changed."""
-    folder = Path(folder)
-    weights = folder / "weights.safetensors"
-    if not (folder / "config.json").exists() or not weights.exists():
-        raise UserError(f"{folder} holds no sampler (config.json and weights.safetensors); train the run to its end.")
-    file = folder / "config.json"
-    description = validated(SamplerDescription, read_json(file), f"{file} is damaged, export it anew")
-    expected, actual = description.info.weights_sha256, sha256_of_file(weights)
-    if actual != expected:
-        raise UserError(
-            f"{weights} has changed since it was exported (SHA-256 {actual[:12]}, config.json says {expected[:12]}); "
-            "restore it, or export the run anew with genlib train."
-        )
-    shape, shares = description.image_shape, description.label_shares
-    try:
-        condition = build_condition(description.condition, shape, description.scene_names)
-        spec = DataSpec(shape, len(shares or ()), condition=condition)
-        # On the meta device nothing is allocated: what a stranger's config.json asks for may be more than memory holds.
-        with torch.device("meta"):
-            module = build_sampler(description.method, spec)
-    except (ArithmeticError, ValueError, RuntimeError, TypeError, UserError) as error:
-        reason = str(error).partition("\n")[0]  # torch's go on with their own stack
-        raise UserError(f"{file} describes no sampler ({reason}); export it anew.") from error
-    take_weights(module, load_tensors(weights), weights)
-    module.to(device).requires_grad_(False)
-    return TrainedSampler(
-        module, shape, shares, description.label_names, description.info.model_dump(exclude_unset=True)
-    )
-
-
-def take_weights(module: nn.Module, tensors: dict[str, Tensor], file: Path) -> None:
-    """Make these tensors the parameters and buffers of a module on the meta device.
-
-    UserError, before anything is allocated, where names, shapes or types are those of another module, and where a
-    parameter is not finite: all images would be black.
-    """
-    expected = module.state_dict()
-    for name in expected | tensors:
-        needed, found = (form_of(state.get(name)) for state in (expected, tensors))
-        if needed != found:
-            raise UserError(
-                f"{file} does not fit the config.json beside it: of {shown(name)} there is {found}, and the method "
-                f"needs {needed}; restore both, or export the run anew with genlib train."
-            )
-    for name, _ in module.named_parameters():
-        if not tensors[name].isfinite().all():
-            raise UserError(f"{file} holds NaN or infinity in {name}; restore an earlier export, or train anew.")
-    # Copies, since safetensors' own tensors are views of the file, which may go away.
-    module.load_state_dict({name: tensor.clone() for name, tensor in tensors.items()}, assign=True)
-
-
-def form_of(tensor: Tensor | None) -> str:
-    return "none" if tensor is None else f"{str(tensor.dtype)[6:]} of shape {tuple(tensor.shape)}"
