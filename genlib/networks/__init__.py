@@ -19,6 +19,7 @@ class Network(Choice):
 
     folder: ClassVar[str] = "genlib.networks"
     kind: ClassVar[str] = "network"
+    training_only: ClassVar[tuple[str, ...]] = ("discriminator",)
     takes_points: ClassVar[bool] = False  # points in the plane, which have no pixels
     needs_condition_image: ClassVar[bool] = False  # it goes from an image that is the condition to another
     scores_patches: ClassVar[bool] = False  # its discriminator gives a score for each patch, not one for an image
