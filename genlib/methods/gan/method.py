@@ -1,4 +1,4 @@
-"""Generative adversarial network (Goodfellow et al. 2014), Algorithm 1, with what has been added to it since."""
+"""Generative adversarial network (Goodfellow et al. 2014, Algorithm 1)."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from torch import Tensor, nn
 
 from genlib.augmentation.ada import AdaptiveAugment
 from genlib.augmentation.diffaugment import DiffAugment
-from genlib.layers.discriminator import Discriminator
 from genlib.layers.spectral_norm import update_spectral_norms
 from genlib.losses.adversarial import AdversarialLoss
 from genlib.losses.penalties import PENALTIES, Penalty, clip_weights_
@@ -24,11 +23,10 @@ from genlib.models.base import Batch, GenerativeModel, Losses, Method, Phase
 from genlib.models.collapse import diversity, symptoms_of_players
 from genlib.models.optimizer import OptimizerConfig
 from genlib.models.sampler import Sampler
-from genlib.networks.unet.modules import PatchDiscriminator
 
 
 class LazyPenalty(NamedTuple):
-    """A gradient penalty at every so many steps, as strong as if it were at each (Karras et al. 2020, appendix B)."""
+    """A gradient penalty in one of `every` steps, weighted so that its mean stays (Karras et al. 2020, appendix B)."""
 
     penalty: Penalty
     weight: float
@@ -39,16 +37,16 @@ class GAN(Method):
     """k turns of the discriminator, each on fresh images and fresh latents, then one of the generator: on fresh images
     too where its loss compares fakes with reals (Huang et al. 2024), else on those of the first turn.
 
-    The discriminator may be held by a penalty, by limits to its weights (`clip`) or by spectral normalization; reals
-    and fakes may be augmented before it sees them, and a penalty is on its slope at the images before that. Fakes are
-    of what is given of the batch's reals, and may be drawn to them by the mean absolute difference, weighted (Isola et
-    al. 2017, eq. 4).
+    The discriminator gives a score for each `pack` of images; its slope may be limited by a penalty, by limits to its
+    weights (`clip`) or by spectral normalization. Reals and fakes may be augmented before it sees them, and a penalty
+    is on its slope at the images before that. Fakes have the conditions of the batch's reals, and may be drawn to these
+    by the mean absolute difference, weighted (Isola et al. 2017, eq. 4).
     """
 
     def __init__(
         self,
         generator: Sampler,
-        discriminator: Discriminator | PatchDiscriminator,
+        discriminator: nn.Module,
         adversarial_loss: AdversarialLoss,
         generator_optimizer: OptimizerConfig,
         discriminator_optimizer: OptimizerConfig,
@@ -57,10 +55,11 @@ class GAN(Method):
         clip: float | None = None,
         augmentation: nn.Module | None = None,
         reconstruction_weight: float = 0.0,
+        pack: int = 1,
     ) -> None:
         super().__init__()
         self.model = GenerativeModel(generator)
-        self.discriminator = discriminator
+        self.discriminator, self.pack = discriminator, pack
         self.adversarial_loss = adversarial_loss
         self.penalty, self.clip = penalty, clip
         self.reconstruction_weight = reconstruction_weight
@@ -104,7 +103,7 @@ class GAN(Method):
         losses = {"total": total, "adversarial": total, "real_score": real.mean(), "fake_score": fake.mean()}
         losses["diversity"] = diversity(drawn, batch.images)
         if self.penalty is not None and self.variant:
-            packs = [images.unflatten(0, (-1, self.discriminator.pack)) for images in (batch.images, drawn)]
+            packs = [images.unflatten(0, (-1, self.pack)) for images in (batch.images, drawn)]
             penalty = self.penalty.penalty(lambda images: self.judged(images, batch.given), *packs).mean()
             losses["total"] = total + self.penalty.weight * self.penalty.every * penalty
             losses["penalty"] = penalty
@@ -120,7 +119,7 @@ class GAN(Method):
                 clip_weights_(self.discriminator, self.clip)
             if isinstance(self.augmentation, AdaptiveAugment):
                 signs = statistics["signs"]
-                self.augmentation.update(signs, len(signs) * self.discriminator.pack)
+                self.augmentation.update(signs, len(signs) * self.pack)
 
     def fakes(self, batch: Batch) -> Tensor:
         """One image in [-1, 1] for each of the batch's, (B, C, H, W)."""
@@ -129,15 +128,11 @@ class GAN(Method):
         return generator(latents, batch.given)
 
     def scores(self, images: Tensor, given: Tensor | None) -> Tensor:
-        """Logits of "real" for the losses of Goodfellow et al., one for each pack of images, (B / pack,), or one for
-        each patch of an image, (B, P).
-        """
+        """A score for each pack of images, (B / pack,), or for each patch of an image, (B, P)."""
         return self.discriminator(images, given).float()
 
     def judged(self, packs: Tensor, given: Tensor | None) -> Tensor:
-        """One score for each pack of images that are yet to be augmented, the mean over patches; (B / pack, pack, ...)
-        => (B / pack,).
-        """
+        """Packs before augmentation, (B / pack, pack, ...) => a score each, (B / pack,), where needed the mean of patches."""
         scores = self.scores(self.augmentation(packs.flatten(0, 1)), given)
         return scores if scores.dim() == 1 else scores.mean(1)
 
