@@ -132,7 +132,7 @@ class GAN(Method):
         return self.discriminator(images, given).float()
 
     def judged(self, packs: Tensor, given: Tensor | None) -> Tensor:
-        """Packs before augmentation, (B / pack, pack, ...) => a score each, (B / pack,), where needed the mean of patches."""
+        """Packs before augmentation, (B / pack, pack, ...) => a score each, or its patches' mean score, (B / pack,)."""
         scores = self.scores(self.augmentation(packs.flatten(0, 1)), given)
         return scores if scores.dim() == 1 else scores.mean(1)
 
