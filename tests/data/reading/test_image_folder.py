@@ -13,7 +13,7 @@ from genlib.cli import main
 from genlib.data.folder import open_dataset
 from genlib.data.making.prepare import prepare
 from genlib.errors import UserError
-from tests.data.sources import hub_folder, pictures, png, table
+from tests.data.examples import hub_folder, pictures, png, table
 
 
 def add(root, *names, kind=None, size=8):

@@ -19,7 +19,7 @@ from genlib.data.making.decode import Job
 from genlib.data.making.prepare import prepare
 from genlib.errors import UserError
 from tests.conftest import PROJECT
-from tests.data.sources import hub_folder, pictures, png
+from tests.data.examples import hub_folder, pictures, png
 
 # Makes even small sources worth worker processes.
 SMALL_JOBS = (

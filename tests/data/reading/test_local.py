@@ -6,7 +6,7 @@ import pytest
 
 from genlib.data.making.prepare import prepare
 from genlib.errors import UserError
-from tests.data.sources import hub_folder, image_folder, pictures, png, table
+from tests.data.examples import hub_folder, image_folder, pictures, png, table
 
 
 def check(folder, truth, names):
