@@ -12,10 +12,8 @@ from genlib.config.conditions import (
     LowResolutionCondition,
 )
 from genlib.config.metrics import DISTANCES, OF_CAPTIONS, OF_CONDITIONS
+from genlib.methods import families_where
 from genlib.methods.gan.config import GANConfig
-from genlib.methods.iwae.config import IWAEConfig
-from genlib.methods.vae.config import VAEConfig
-from genlib.methods.vq_vae.config import VQVAEConfig
 from genlib.pixels.sizes import SCENE_SIDE, SMALLEST_THING, scene_thing
 
 if TYPE_CHECKING:
@@ -29,16 +27,15 @@ def image_given(config: RunConfig) -> str | None:
 
 def labels_are_taken_somehow(config: RunConfig) -> str | None:
     """condition: label needs method.conditioning, which no other condition goes with."""
-    conditioning = getattr(config.method, "conditioning", "none")
-    if isinstance(config.condition, LabelCondition) and conditioning == "none":
+    if isinstance(config.condition, LabelCondition) and not config.method.takes_labels:
         return (
             "condition is label, and method.conditioning is none: it says how a label is taken; use "
             "method.conditioning=concat."
         )
-    if image_given(config) and conditioning != "none":
+    if image_given(config) and config.method.takes_labels:
         return (
-            f"condition is {config.condition.name}, and method.conditioning ({conditioning}) takes labels; use one of "
-            "the two: method.conditioning=none, or condition.name=label."
+            f"condition is {config.condition.name}, and method.conditioning takes labels; use one of the two: "
+            "method.conditioning=none, or condition.name=label."
         )
     return None
 
@@ -50,27 +47,26 @@ def images_are_given_to_some_methods(config: RunConfig) -> str | None:
     if config.data.is_points:
         source = config.data.source
         return f"condition is {given}, and data.source {source} is points in the plane; use condition.name=none."
-    if not isinstance(config.method, VAEConfig | IWAEConfig | GANConfig):
-        return f"condition is {given}, which a {config.method.name} does not take; use method.name vae, iwae or gan."
+    if not config.method.takes_condition_image:
+        families = families_where("takes_condition_image")
+        return f"condition is {given}, which {config.method.name} does not take; use method.name {families}."
     return None
 
 
 def images_are_given_to_some_networks(config: RunConfig) -> str | None:
     """unet needs low_resolution, masked or greyscale, which go with unet, or with mlp without batch norm."""
-    method, given = config.method, image_given(config)
-    networks = {"network": getattr(method, "network", None)}
-    if isinstance(method, GANConfig):
-        networks["discriminator_network"] = method.discriminator_network
+    networks, given = config.method.networks, image_given(config)
     if not given:
         for key, network in networks.items():
-            if network is not None and network.name == "unet":
+            if network.name == "unet":
                 return (
                     f"method.{key} is unet, which goes from an image that is given to another, and none is; set "
                     "condition, or use dcgan."
                 )
         return None
+    if not config.method.takes_condition_image:
+        return None
     network = networks["network"]
-    assert network is not None
     if network.name not in ("unet", "mlp"):
         return f"condition is {given}, and {network.name} takes no image; use method.network={{name: unet}}, or mlp."
     if network.name == "mlp" and network.norm == "batch":
@@ -90,43 +86,14 @@ def conditions_fit_the_images(config: RunConfig) -> str | None:
     return None
 
 
-def priors_of_images_are_gaussians(config: RunConfig) -> str | None:
-    """A vae or iwae that an image is given to has p(z | c): divergence kl, latents normal, gradient reparameterized."""
-    method, given = config.method, image_given(config)
-    if not given or not isinstance(method, VAEConfig | IWAEConfig):
-        return None
-    if isinstance(method, VAEConfig) and method.divergence.name != "kl":
-        return (
-            f"method.divergence ({method.divergence.name}) compares with one prior of all images, and with condition "
-            f"{given} each has its own; use kl."
-        )
-    if method.latents != "normal":
-        return f"method.latents ({method.latents}) is one density for all images, and condition is {given}; use normal."
-    if isinstance(method, IWAEConfig) and method.gradient != "reparameterized":
-        return (
-            f"method.gradient ({method.gradient}) is for a prior that is not learned, and with condition {given} it "
-            "is; use reparameterized."
-        )
-    return None
-
-
 def images_given_are_judged_as_they_are(config: RunConfig) -> str | None:
-    """A gan that an image is given to takes no augmentation and no pack; reconstruction_weight needs such a gan."""
+    """A gan with a condition that is an image takes no augmentation."""
     method, given = config.method, image_given(config)
-    if not isinstance(method, GANConfig):
-        return None
-    if not given and method.reconstruction_weight:
-        return (
-            f"method.reconstruction_weight ({method.reconstruction_weight}) is of the difference to the image that a "
-            "condition was taken of, and condition is no image; set it to 0."
-        )
-    if given and method.augmentation.name != "none":
+    if given and isinstance(method, GANConfig) and method.augmentation.name != "none":
         return (
             f"method.augmentation ({method.augmentation.name}) moves images away from what is given of them "
             f"(condition {given}); use method.augmentation.name=none."
         )
-    if given and method.pack > 1:
-        return f"method.pack ({method.pack}) is for images without a condition, and condition is {given}; use 1."
     return None
 
 
@@ -156,27 +123,14 @@ def metrics_of_conditions_need_one(config: RunConfig) -> str | None:
 
 
 def captions_are_taken_by_code_priors(config: RunConfig) -> str | None:
-    """condition: caption needs data.scenes, and method vq_vae without conditioning; prior.guidance needs captions and
-    prior.caption_dropout.
-    """
+    """condition: caption needs data.scenes, and method vq_vae without conditioning."""
     method, captions = config.method, isinstance(config.condition, CaptionCondition)
     if captions and config.data.scenes is None:
         return "condition is caption, and the data has none; set data.scenes, such as 20000."
-    if captions and (not isinstance(method, VQVAEConfig) or method.conditioning != "none"):
+    if captions and (not method.takes_captions or method.takes_labels):
         return (
-            f"condition is caption, which a {method.name} does not take; use method.name vq_vae without conditioning."
-        )
-    if not isinstance(method, VQVAEConfig) or method.prior.guidance == 1:
-        return None
-    if not captions:
-        return (
-            f"method.prior.guidance ({method.prior.guidance}) is towards what a caption says, and condition is "
-            f"{config.condition.name}; use 1."
-        )
-    if not method.prior.caption_dropout:
-        return (
-            f"method.prior.guidance ({method.prior.guidance}) compares with codes of no caption, and with "
-            "method.prior.caption_dropout 0 none are learned; use 0.1, or guidance 1."
+            f"condition is caption, which {method.name} does not take{' beside labels' * method.takes_captions}; use "
+            f"method.name {families_where('takes_captions')} without conditioning."
         )
     return None
 
@@ -192,9 +146,8 @@ def scenes_have_room(config: RunConfig) -> str | None:
         )
     if data.stacked:
         return "data.scenes and data.stacked make different images of the source's; leave one of the two out."
-    conditioning = getattr(config.method, "conditioning", "none")
-    if conditioning != "none":
-        return f"method.conditioning ({conditioning}) takes labels, and scenes have captions in their place; use none."
+    if config.method.takes_labels:
+        return "method.conditioning takes labels, and scenes have captions in their place; use none."
     if scene_thing(data.image_size) < SMALLEST_THING:
         return (
             f"data.image_size ({data.image_size}) is too small for data.scenes: {SCENE_SIDE} images of "
@@ -208,7 +161,6 @@ CONDITION_RULES = (
     images_are_given_to_some_methods,
     images_are_given_to_some_networks,
     conditions_fit_the_images,
-    priors_of_images_are_gaussians,
     images_given_are_judged_as_they_are,
     hidden_pixels_have_no_bits,
     metrics_of_conditions_need_one,

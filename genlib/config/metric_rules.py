@@ -48,12 +48,11 @@ def metric_is_measured(config: RunConfig) -> str | None:
         )
     if metric in RECONSTRUCTIONS and (not method.has_encoder or config.data.is_points):
         return f"registry.metric ({metric}) is of images that an encoder and a decoder bring back; use another."
-    likelihood = getattr(method, "likelihood", None)
-    if metric == "bits_per_dim" and (likelihood == "bernoulli" or config.data.is_points):
+    if metric == "bits_per_dim" and (not method.has_pixel_density or config.data.is_points):
         return (
-            "registry.metric (bits_per_dim) needs a density over pixels, which method.likelihood "
-            f"'{likelihood}' is not; use log_likelihood."
+            "registry.metric (bits_per_dim) needs a density over pixels, which this method.likelihood "
+            "is not; use log_likelihood."
         )
-    if metric == "label_accuracy" and getattr(method, "conditioning", "none") == "none":
+    if metric == "label_accuracy" and not method.takes_labels:
         return "registry.metric (label_accuracy) is of samples with a label; set method.conditioning."
     return None

@@ -7,9 +7,9 @@ import torch
 from genlib.conditions.captions import Captions
 from genlib.conditions.words import LENGTH
 from genlib.errors import UserError
-from genlib.layers.transformer import Drawing
 from genlib.methods.vq_vae.config import LEAST_TEMPERATURE
-from genlib.methods.vq_vae.method import CodeDecoder
+from genlib.methods.vq_vae.sampler import CodeDecoder
+from genlib.methods.vq_vae.transformer import Drawing
 from genlib.runtime.randomness import generator_for
 from genlib.sampling.requests import finite, whole
 from genlib.sampling.sampler import TrainedSampler

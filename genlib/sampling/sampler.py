@@ -11,8 +11,8 @@ from torch import Tensor
 
 from genlib.errors import UserError, did_you_mean
 from genlib.layers.base import ImageShape
-from genlib.methods.vq_vae.method import CodeDecoder
-from genlib.models.base import Sampler
+from genlib.methods.vq_vae.sampler import CodeDecoder
+from genlib.models.sampler import Sampler
 from genlib.pixels.scale import to_stored, to_uint8
 from genlib.sampling.draw import CHUNK, draw_labels, draw_latents
 from genlib.sampling.requests import check_memory, finite, shown, whole

@@ -28,7 +28,6 @@ from genlib.storage.files import sha256_of_file
 from genlib.storage.home import runs_folder
 from genlib.storage.tensors import load_tensors
 from pipelines import launchers
-from pipelines.flows.sync import sampler_of
 from pipelines.launching.devices import devices_for
 from pipelines.registry.versions import existing_model, existing_version
 from pipelines.serving.packaging import fetch_sampler
@@ -65,7 +64,7 @@ def reproduce(name: str, number: str, run_dir: Path | None, say: Callable[[str],
             last = ended.blamed or (ended.tail or [""])[-1]
             go_on = f"--run-dir {quote(str(folder.path))}"
             raise UserError(f"the training {status} (exit code {ended.code}: {last}); go on: {go_on}")
-        again = sampler_of(config, folder)
+        again = folder.exported(config.evaluation.checkpoint).sampler
         verdict, same = compared(original / WEIGHTS, again / WEIGHTS)
     there, here = version.tags.get("device", "unknown"), device_of(folder.result())
     lines = [f"{name} version {number} trained again in {folder.path}: {verdict}"]

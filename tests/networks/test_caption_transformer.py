@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 
 from genlib.conditions.words import LENGTH
-from genlib.layers.transformer import CodeTransformer, Drawing, drawn, nats_of_words, real_words
+from genlib.methods.vq_vae.transformer import CodeTransformer, Drawing, drawn, nats_of_words, real_words
 
 WORDS, CODES, PLACES = 11, 7, 6
 

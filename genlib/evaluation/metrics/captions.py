@@ -23,8 +23,8 @@ from genlib.data.parts import HeldOutPart
 from genlib.evaluation.estimates import Estimate, Findings, over_images
 from genlib.evaluation.scoring.reader import Reader, cut
 from genlib.evaluation.scoring.samples import Judge
-from genlib.layers.transformer import CodeTransformer, real_words
-from genlib.methods.vq_vae.method import CodeDecoder
+from genlib.methods.vq_vae.sampler import CodeDecoder
+from genlib.methods.vq_vae.transformer import CodeTransformer, real_words
 from genlib.pixels.scale import to_uint8
 from genlib.sampling.draw import CHUNK
 from genlib.sampling.sampler import TrainedSampler
