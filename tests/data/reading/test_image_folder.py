@@ -314,7 +314,7 @@ def test_an_image_above_the_limit_of_pixels_is_a_corrupt_row_by_that_name(pets, 
     add(pets, "1.png", "2.png", "3.png")
     add(pets, "large.png", size=30)
     with pytest.raises(
-        UserError, match=r"large\.png: it has 30x30 pixels, more than data\.max_pixels=800 allows\); mend"
+        UserError, match=r"large\.png: it has 30x30 pixels, more than data\.max_pixels=800 allows\); repair"
     ):
         read(max_pixels=800)
     folder = read(max_pixels=800, on_corrupt="skip")
