@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Self
 
-from pydantic import model_validator
+from pydantic import Field, model_validator
 
 from genlib.choices.choice import Chosen
 from genlib.choices.section import Section
@@ -12,8 +12,8 @@ from genlib.config.conditions import (
     ConditionConfig,
     NoCondition,
 )
-from genlib.config.launcher import LauncherConfig, ProcessLauncher
-from genlib.config.metrics import OF_HELD_OUT
+from genlib.config.launcher import Launcher
+from genlib.config.metrics import metrics
 from genlib.config.rules import problems_of
 from genlib.config.training import EvaluationConfig, RegistryConfig, TrainingConfig
 from genlib.data.config import DataConfig
@@ -29,7 +29,7 @@ class RunConfig(Section):
     training: TrainingConfig = TrainingConfig()
     evaluation: EvaluationConfig = EvaluationConfig()
     registry: RegistryConfig
-    launcher: LauncherConfig = ProcessLauncher()
+    launcher: Chosen[Launcher] = Field("process", validate_default=True)
 
     @model_validator(mode="after")
     def makes_sense(self) -> Self:
@@ -47,4 +47,4 @@ class RunConfig(Section):
     @property
     def chooses_by_held_out_images(self) -> bool:
         """Whether the gate's metric is computed on held-out images, or on samples that have them as conditions."""
-        return self.registry.metric in OF_HELD_OUT or self.condition.name not in ("none", "label")
+        return metrics()[self.registry.metric].is_held_out or self.condition.name not in ("none", "label")

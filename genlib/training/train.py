@@ -18,7 +18,7 @@ from accelerate import Accelerator
 from accelerate.utils import DistributedDataParallelKwargs, InitProcessGroupKwargs
 from torch import distributed
 
-from genlib.config.launcher import ProcessLauncher
+from genlib.config.launcher import launcher_by_hand
 from genlib.config.rules import problems_of
 from genlib.config.run import RunConfig
 from genlib.config.training import check_divisible
@@ -171,7 +171,7 @@ def open_run(
     except ValueError as error:
         raise UserError(str(error)) from error
     training = config.training.model_copy(update={"micro_batches": micro_batches, "processes": processes})
-    launcher = config.launcher if processes % config.launcher.nodes == 0 else ProcessLauncher()  # started by hand
+    launcher = config.launcher if processes % config.launcher.machines == 0 else launcher_by_hand()
     settled = config.model_copy(update={"training": training, "launcher": launcher})
     for problem in problems_of(settled):
         raise UserError(problem)
