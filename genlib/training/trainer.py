@@ -11,7 +11,7 @@ import torch
 from accelerate import Accelerator
 from tqdm import tqdm
 
-from genlib.config.metrics import METRICS
+from genlib.config.metrics import direction_of
 from genlib.config.run import RunConfig
 from genlib.data.batches import Batches
 from genlib.data.folder import DatasetFolder
@@ -326,7 +326,7 @@ class Trainer:
         best = self.progress.best_value
         if value is None or best is None:
             return value is not None
-        return value < best if METRICS[self.config.registry.metric] == "lower" else value > best
+        return value < best if direction_of(self.config.registry.metric) == "lower" else value > best
 
     def _best_kept(self) -> bool:
         """The checkpoint in a folder of its own, where no later one takes its place but a better one."""

@@ -265,7 +265,7 @@ def test_a_checkpoint_that_test_images_chose_is_told(genlib_home: Path, tmp_path
     best = run.result()["best"]
     assert best["split"] == "test" and best["images"] == 80
     (note,) = [note for note in notes_of(run, config.evaluation) if "optimistic" in note]
-    assert note.startswith("The checkpoint was chosen by psnr with test images, which judge it here too")
+    assert note.startswith("The checkpoint was chosen by psnr with test images, which score it here too")
     run.write_result(best={name: best[name] for name in ("step", "metric", "value")})  # as it was before
     assert any("optimistic" in note for note in notes_of(run, config.evaluation))
 

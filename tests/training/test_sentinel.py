@@ -1,7 +1,6 @@
 """Signs of collapse: told once they last, and seen in values that the losses really log."""
 
 import math
-from pathlib import Path
 
 import pytest
 import torch
@@ -9,16 +8,16 @@ from torch import nn
 from torch.distributions import Normal, kl_divergence
 from torch.testing import assert_close
 
+from genlib.choices.discovery import choices_of_kind
 from genlib.layers.base import DataSpec
-from genlib.losses import adversarial
-from genlib.losses.adversarial import load_loss
+from genlib.losses.adversarial import AdversarialLoss
 from genlib.losses.divergences import kl_to_standard_normal_by_dimension
 from genlib.models.base import Batch, Symptom
 from genlib.models.collapse import SATURATED, diversity, largest_kl
 from genlib.training.state.sentinel import Sentinel
 from tests.family import tiny_config
 
-LOSSES = sorted(file.stem for file in Path(adversarial.__file__).parent.glob("[!_]*.py"))
+LOSSES = {name: kind() for name, kind in choices_of_kind(AdversarialLoss).items()}
 SATURATION = Symptom("discriminator/total", 0.5, "saturated")
 UNUSED = Symptom("vae/largest_kl", 0.1, "unused")
 
@@ -137,7 +136,7 @@ def test_what_is_watched_is_what_the_losses_log(name, watched):
 def test_a_discriminator_is_saturated_below_a_hundredth_of_its_loss_where_all_scores_are_zero(loss):
     """Hinge: 1 + 1. Least squares: 1/2. Two logits: 2 log 2. One of a pair: log 2. Wasserstein has no lower bound."""
     undecided = {"hinge": 2, "least_squares": 0.5, "relativistic": math.log(2), "wasserstein": 0}
-    method, batch = built("dcgan_digits", loss=loss)
+    method, batch = built("dcgan_digits", loss=LOSSES[loss])
     for parameter in method.discriminator.parameters():
         nn.init.zeros_(parameter)
     expected = undecided.get(loss, 2 * math.log(2))
@@ -158,12 +157,12 @@ def test_a_vae_gans_discriminator_is_undecided_at_three_terms_of_log_two():
 
 @pytest.mark.parametrize("loss", [name for name in LOSSES if name != "wasserstein"])
 def test_a_discriminator_that_is_sure_lies_below_the_limit_and_one_that_errs_above(loss):
-    undecided = load_loss(loss).discriminator(torch.zeros(1), torch.zeros(1))
+    undecided = LOSSES[loss].discriminator(torch.zeros(1), torch.zeros(1))
     # Least squares wants the labels 1 and 0, and no further.
     real, fake = torch.tensor([1.0 if loss == "least_squares" else 9.0]), torch.tensor([0.0])
     fake = fake if loss == "least_squares" else -real
-    assert load_loss(loss).discriminator(real, fake) < SATURATED * undecided
-    assert load_loss(loss).discriminator(fake, real) > undecided
+    assert LOSSES[loss].discriminator(real, fake) < SATURATED * undecided
+    assert LOSSES[loss].discriminator(fake, real) > undecided
 
 
 @pytest.mark.parametrize(
