@@ -14,7 +14,8 @@ from genlib.networks.mlp.config import MLPConfig
 
 if TYPE_CHECKING:
     from genlib.config.run import RunConfig
-    from genlib.layers.base import DataSpec, Given
+    from genlib.layers.base import DataSpec
+    from genlib.layers.shapes import ConditionSpec
     from genlib.models.likelihoods import Likelihood
     from genlib.models.sampler import Output, Sampler
     from genlib.models.variational import VariationalModel
@@ -42,7 +43,7 @@ class AutoencoderSection(LatentsSection):
     )
     optimizer: OptimizerConfig = Field(OptimizerConfig(), description="Of all weights")
 
-    def decoding_sampler(self, data: DataSpec, given: Given, output: Output) -> Sampler:
+    def decoding_sampler(self, data: DataSpec, given: ConditionSpec, output: Output) -> Sampler:
         """A decoder, with a learned prior p(z | c) where the condition c is an image."""
         from torch import nn
 
@@ -85,7 +86,7 @@ class LikelihoodSection(Section):
 class VariationalSection(LikelihoodSection, AutoencoderSection):
     """An encoder to a Gaussian posterior and a decoder to a likelihood."""
 
-    def variational_model(self, data: DataSpec, given: Given) -> VariationalModel:
+    def variational_model(self, data: DataSpec, given: ConditionSpec) -> VariationalModel:
         from genlib.models.variational import VariationalModel
 
         likelihood = self.likelihood_of(data)

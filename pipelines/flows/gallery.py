@@ -29,7 +29,7 @@ ALWAYS = ("evaluation.every=null", "evaluation.seeds=1")
 
 
 def gallery() -> str:
-    """Train and judge what is not there yet, write the page; returns where it is."""
+    """Train and evaluate the runs that are not there yet, write the page; returns where it is."""
     folder = home() / "gallery"
     folder.mkdir(exist_ok=True)
     runs = {title: trained(folder / name, name, settings) for title, (name, settings) in PIECES.items()}

@@ -146,7 +146,7 @@ def test_a_champion_that_changes_while_it_is_evaluated_again_is_not_the_one_that
         judged.append(str(version.version))
         if len(judged) == 1:
             registry.make_champion(MlflowClient(), MlflowClient().get_registered_model(model), "2", "promote")
-        raise registry.NotJudged("the test does not want it")
+        raise registry.NotComparable("the test does not want it")
 
     model = config.registry.model
     client = MlflowClient()
