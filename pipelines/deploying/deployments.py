@@ -15,7 +15,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from genlib.data.config import BUILT_IN
 from prefect.client.schemas.actions import DeploymentScheduleCreate
 from prefect.client.schemas.schedules import CronSchedule
 from prefect.utilities.callables import parameter_schema
@@ -23,6 +22,7 @@ from prefect.utilities.callables import parameter_schema
 from genlib.config.load import load_config
 from genlib.config.run import RunConfig
 from genlib.config.shipped import meaning_of, shipped
+from genlib.data.config import BUILT_IN
 from pipelines.deploying.parameters import overrides_schema
 from pipelines.flows.retrain import retrain
 from pipelines.flows.sample import sample
