@@ -2,6 +2,8 @@
 
 import pytest
 
+from genlib.choices.discovery import choices_of_kind
+from genlib.conditions import ConditionConfig
 from genlib.config.condition_rules import CONDITION_RULES
 from genlib.config.load import load_config
 from genlib.config.rules import RULES
@@ -143,21 +145,25 @@ BAD = {
         ("vae_pinwheel", ["registry.metric=bits_per_dim"], "needs a density over pixels"),
         ("dcgan_digits", ["registry.metric=label_accuracy"], "is of samples with a label; set method.conditioning"),
     ],
-    "labels_are_taken_somehow": [
+    "needs_a_method_that_takes_labels": [
         ("vae_digits", ["condition.name=label"], "it says how a label is taken; use method.conditioning=concat"),
+    ],
+    "takes_the_place_of_labels": [
         (
             "super_resolution_vae_digits",
             ["method.conditioning=concat"],
             "method.conditioning (concat) takes labels; use one of the two",
         ),
     ],
-    "images_are_given_to_some_methods": [
+    "is_made_from_images": [
         ("vae_pinwheel", ["condition.name=low_resolution"], "is points in the plane; use condition.name=none"),
+    ],
+    "images_are_given_to_some_methods": [
         ("vq_vae_digits", ["condition.name=masked"], "which a vq_vae does not take; use method.name vae, iwae or gan"),
     ],
     "images_are_given_to_some_networks": [
         ("dcgan_digits", ["condition.name=masked"], "dcgan takes no image; use method.network={name: unet}, or mlp"),
-        ("dcgan_digits", ["method.network={name: unet}"], "and none is; set condition, or use dcgan"),
+        ("dcgan_digits", ["method.network={name: unet}"], "and condition is none; set condition, or use dcgan"),
         ("dcgan_digits", ["method.discriminator_network={name: unet}"], "method.discriminator_network is unet"),
         (
             "super_resolution_vae_digits",
@@ -165,12 +171,14 @@ BAD = {
             "generated one by one; use method.network.norm=none",
         ),
     ],
-    "conditions_fit_the_images": [
+    "squares_fill_the_image": [
         (
             "super_resolution_vae_digits",
             ["condition.factor=3"],
             "condition.factor (3) must divide data.image_size (8); use 2",
         ),
+    ],
+    "needs_colour": [
         ("super_resolution_vae_digits", ["condition={name: greyscale}"], "data.channels is 1; use 3"),
     ],
     "priors_of_images_are_gaussians": [
@@ -185,8 +193,10 @@ BAD = {
     "hidden_pixels_have_no_bits": [
         ("inpainting_vae_digits", ["registry.metric=bits_per_dim"], "use log_likelihood"),
     ],
-    "captions_are_taken_by_code_priors": [
+    "needs_captions": [
         ("vq_vae_digits", ["condition.name=caption"], "and the data has none; set data.scenes"),
+    ],
+    "captions_are_taken_by_code_priors": [
         (
             "vae_digits",
             ["condition.name=caption", "data.scenes=100", "data.image_size=28"],
@@ -218,8 +228,10 @@ def test_what_makes_no_sense_is_refused_with_the_reason(rule, name, overrides, m
 
 
 def test_every_rule_is_tried_and_says_what_it_is():
-    assert set(BAD) == {rule.__name__ for rule in (*RULES, *CONDITION_RULES)}
-    assert all(rule.__doc__ for rule in (*RULES, *CONDITION_RULES))
+    of_conditions = [rule for choice in choices_of_kind(ConditionConfig).values() for _, rule in choice.rules()]
+    rules = (*RULES, *CONDITION_RULES, *of_conditions)
+    assert set(BAD) == {rule.__name__ for rule in rules}
+    assert all(rule.__doc__ for rule in rules)
 
 
 def test_a_key_of_another_choice_is_named_as_such():

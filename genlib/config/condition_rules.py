@@ -4,13 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from genlib.config.conditions import (
-    CaptionCondition,
-    GreyscaleCondition,
-    ImageCondition,
-    LabelCondition,
-    LowResolutionCondition,
-)
 from genlib.config.metrics import DISTANCES, OF_CAPTIONS, OF_CONDITIONS
 from genlib.methods.gan.config import GANConfig
 from genlib.methods.iwae.config import IWAEConfig
@@ -22,89 +15,54 @@ if TYPE_CHECKING:
     from genlib.config.run import RunConfig
 
 
-def image_given(config: RunConfig) -> str | None:
-    """The name of a condition that is an image."""
-    return config.condition.name if isinstance(config.condition, ImageCondition) else None
-
-
-def labels_are_taken_somehow(config: RunConfig) -> str | None:
-    """condition: label needs method.conditioning, which no other condition goes with."""
-    conditioning = getattr(config.method, "conditioning", "none")
-    if isinstance(config.condition, LabelCondition) and conditioning == "none":
-        return (
-            "condition is label, and method.conditioning is none: it says how a label is taken; use "
-            "method.conditioning=concat."
-        )
-    if image_given(config) and conditioning != "none":
-        return (
-            f"condition is {config.condition.name}, and method.conditioning ({conditioning}) takes labels; use one of "
-            "the two: method.conditioning=none, or condition.name=label."
-        )
-    return None
-
-
 def images_are_given_to_some_methods(config: RunConfig) -> str | None:
     """low_resolution, masked and greyscale are for vae, iwae and gan, and for images."""
-    if not (given := image_given(config)):
+    if not config.condition.is_image or isinstance(config.method, VAEConfig | IWAEConfig | GANConfig):
         return None
-    if config.data.is_points:
-        source = config.data.source
-        return f"condition is {given}, and data.source {source} is points in the plane; use condition.name=none."
-    if not isinstance(config.method, VAEConfig | IWAEConfig | GANConfig):
-        return f"condition is {given}, which a {config.method.name} does not take; use method.name vae, iwae or gan."
-    return None
+    return (
+        f"condition is {config.condition.name}, which a {config.method.name} does not take; use method.name vae, iwae "
+        "or gan."
+    )
 
 
 def images_are_given_to_some_networks(config: RunConfig) -> str | None:
     """unet needs low_resolution, masked or greyscale, which go with unet, or with mlp without batch norm."""
-    method, given = config.method, image_given(config)
+    method, condition, name = config.method, config.condition, config.condition.name
     networks = {"network": getattr(method, "network", None)}
     if isinstance(method, GANConfig):
         networks["discriminator_network"] = method.discriminator_network
-    if not given:
+    if not condition.is_image:
         for key, network in networks.items():
             if network is not None and network.name == "unet":
                 return (
-                    f"method.{key} is unet, which goes from an image that is given to another, and none is; set "
-                    "condition, or use dcgan."
+                    f"method.{key} is unet, which goes from an image that is the condition to another, and "
+                    f"condition is {name}; set condition, or use dcgan."
                 )
         return None
     network = networks["network"]
     assert network is not None
     if network.name not in ("unet", "mlp"):
-        return f"condition is {given}, and {network.name} takes no image; use method.network={{name: unet}}, or mlp."
+        return f"condition is {name}, and {network.name} takes no image; use method.network={{name: unet}}, or mlp."
     if network.name == "mlp" and network.norm == "batch":
-        return f"condition is {given}, whose images are generated one by one; use method.network.norm=none."
-    return None
-
-
-def conditions_fit_the_images(config: RunConfig) -> str | None:
-    """condition.factor divides data.image_size, and greyscale is of data.channels: 3."""
-    condition, size = config.condition, config.data.image_size
-    if isinstance(condition, LowResolutionCondition) and size % condition.factor:
-        fitting = [factor for factor in range(2, size + 1) if size % factor == 0]
-        nearest = min(fitting, key=lambda factor: abs(factor - condition.factor))
-        return f"condition.factor ({condition.factor}) must divide data.image_size ({size}); use {nearest}."
-    if isinstance(condition, GreyscaleCondition) and config.data.channels != 3:
-        return f"condition is greyscale, and data.channels is {config.data.channels}; use 3, or another condition."
+        return f"condition is {name}, whose images are generated one by one; use method.network.norm=none."
     return None
 
 
 def priors_of_images_are_gaussians(config: RunConfig) -> str | None:
     """A vae or iwae that an image is given to has p(z | c): divergence kl, latents normal, gradient reparameterized."""
-    method, given = config.method, image_given(config)
-    if not given or not isinstance(method, VAEConfig | IWAEConfig):
+    method, condition, name = config.method, config.condition, config.condition.name
+    if not condition.is_image or not isinstance(method, VAEConfig | IWAEConfig):
         return None
     if isinstance(method, VAEConfig) and method.divergence.name != "kl":
         return (
             f"method.divergence ({method.divergence.name}) compares with one prior of all images, and with condition "
-            f"{given} each has its own; use kl."
+            f"{name} each has its own; use kl."
         )
     if method.latents != "normal":
-        return f"method.latents ({method.latents}) is one density for all images, and condition is {given}; use normal."
+        return f"method.latents ({method.latents}) is one density for all images, and condition is {name}; use normal."
     if isinstance(method, IWAEConfig) and method.gradient != "reparameterized":
         return (
-            f"method.gradient ({method.gradient}) is for a prior that is not learned, and with condition {given} it "
+            f"method.gradient ({method.gradient}) is for a prior that is not learned, and with condition {name} it "
             "is; use reparameterized."
         )
     return None
@@ -112,42 +70,32 @@ def priors_of_images_are_gaussians(config: RunConfig) -> str | None:
 
 def images_given_are_judged_as_they_are(config: RunConfig) -> str | None:
     """A gan that an image is given to takes no augmentation and no pack; reconstruction_weight needs such a gan."""
-    method, given = config.method, image_given(config)
+    method, condition, name = config.method, config.condition, config.condition.name
     if not isinstance(method, GANConfig):
         return None
-    if not given and method.reconstruction_weight:
+    if not condition.is_image and method.reconstruction_weight:
         return (
             f"method.reconstruction_weight ({method.reconstruction_weight}) is of the difference to the image that a "
             "condition was taken of, and condition is no image; set it to 0."
         )
-    if given and method.augmentation.name != "none":
+    if condition.is_image and method.augmentation.name != "none":
         return (
             f"method.augmentation ({method.augmentation.name}) moves images away from what is given of them "
-            f"(condition {given}); use method.augmentation.name=none."
+            f"(condition {name}); use method.augmentation.name=none."
         )
-    if given and method.pack > 1:
-        return f"method.pack ({method.pack}) is for images without a condition, and condition is {given}; use 1."
+    if condition.is_image and method.pack > 1:
+        return f"method.pack ({method.pack}) is for images without a condition, and condition is {name}; use 1."
     return None
-
-
-def hidden_pixels_have_no_bits(config: RunConfig) -> str | None:
-    """registry.metric: bits_per_dim is of all pixels, masked has a likelihood of the hidden ones."""
-    if config.condition.name != "masked" or config.registry.metric != "bits_per_dim":
-        return None
-    return (
-        "registry.metric (bits_per_dim) is over all pixels, and with condition masked the likelihood is of the hidden "
-        "ones, as many as the mask has; use log_likelihood."
-    )
 
 
 def metrics_of_conditions_need_one(config: RunConfig) -> str | None:
     """registry.metric: condition_* and fd_pairs need low_resolution, masked or greyscale, caption_* need caption."""
-    if config.registry.metric in OF_CAPTIONS and not isinstance(config.condition, CaptionCondition):
+    if config.registry.metric in OF_CAPTIONS and not config.condition.is_text:
         return (
             f"registry.metric ({config.registry.metric}) is of images drawn for captions, and condition is "
             f"{config.condition.name}; use {DISTANCES[config.evaluation.features]}."
         )
-    if config.registry.metric not in OF_CONDITIONS or image_given(config):
+    if config.registry.metric not in OF_CONDITIONS or config.condition.is_image:
         return None
     return (
         f"registry.metric ({config.registry.metric}) is of samples of what is given of an image, and condition is "
@@ -156,12 +104,10 @@ def metrics_of_conditions_need_one(config: RunConfig) -> str | None:
 
 
 def captions_are_taken_by_code_priors(config: RunConfig) -> str | None:
-    """condition: caption needs data.scenes, and method vq_vae without conditioning; prior.guidance needs captions and
+    """condition: caption needs method vq_vae without conditioning; prior.guidance needs captions and
     prior.caption_dropout.
     """
-    method, captions = config.method, isinstance(config.condition, CaptionCondition)
-    if captions and config.data.scenes is None:
-        return "condition is caption, and the data has none; set data.scenes, such as 20000."
+    method, captions = config.method, config.condition.is_text
     if captions and (not isinstance(method, VQVAEConfig) or method.conditioning != "none"):
         return (
             f"condition is caption, which a {method.name} does not take; use method.name vq_vae without conditioning."
@@ -204,13 +150,10 @@ def scenes_have_room(config: RunConfig) -> str | None:
 
 
 CONDITION_RULES = (
-    labels_are_taken_somehow,
     images_are_given_to_some_methods,
     images_are_given_to_some_networks,
-    conditions_fit_the_images,
     priors_of_images_are_gaussians,
     images_given_are_judged_as_they_are,
-    hidden_pixels_have_no_bits,
     metrics_of_conditions_need_one,
     captions_are_taken_by_code_priors,
     scenes_have_room,

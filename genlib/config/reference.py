@@ -14,19 +14,24 @@ from annotated_types import Ge, Gt, Le, Lt, MaxLen
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
+from genlib.choices.choice import Choice
 from genlib.choices.fields import choices_of, section_of
 from genlib.config.condition_rules import CONDITION_RULES
 from genlib.config.rules import RULES
 from genlib.config.run import RunConfig
 
-Choice = type[BaseModel]
 WIDTH = 120  # columns
 
 
 def listing() -> str:
     """Each section and each choice of a name with its keys; then what does not go together."""
     blocks = [block(key, section) for key, section in sections_below(RunConfig)]
-    rules = [wrapped(rule.__doc__ or "") for rule in (*RULES, *CONDITION_RULES)]
+    chosen = [
+        rule for _, choice in sections_below(RunConfig) if issubclass(choice, Choice) for _, rule in choice.rules()
+    ]
+    rules = [
+        wrapped(text) for text in dict.fromkeys(rule.__doc__ or "" for rule in (*RULES, *CONDITION_RULES, *chosen))
+    ]
     return "\n\n".join([table(), *blocks, "\n".join(["Not together, or not without:", *rules])])
 
 
@@ -89,12 +94,12 @@ def possible(method: str, settings: dict[str, dict[str, Any]]) -> bool:
     return True
 
 
-def sections_below(section: Choice) -> list[tuple[str, Choice]]:
+def sections_below(section: type[BaseModel]) -> list[tuple[str, type[BaseModel]]]:
     """(key, section) of every section below one, and of every choice by name; those of several owners once.
 
     Plain sections come first, and what stands inside others after them.
     """
-    found: list[tuple[str, Choice]] = []
+    found: list[tuple[str, type[BaseModel]]] = []
     waiting = [section]
     while waiting:
         inner = [
@@ -109,7 +114,7 @@ def sections_below(section: Choice) -> list[tuple[str, Choice]]:
     return found
 
 
-def block(key: str, section: Choice) -> str:
+def block(key: str, section: type[BaseModel]) -> str:
     """One section or choice as lines of text."""
     name = section.model_fields["name"].default if "name" in section.model_fields else None
     title = f"{key}.name: {name}" if name else key

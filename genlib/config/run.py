@@ -6,13 +6,11 @@ from typing import Self
 
 from pydantic import model_validator
 
-from genlib.choices.choice import Chosen
+from genlib.choices.choice import Chosen, choices_below
 from genlib.choices.section import Section
+from genlib.conditions import ConditionConfig
+from genlib.conditions.none import NoCondition
 from genlib.config.condition_rules import CONDITION_RULES
-from genlib.config.conditions import (
-    ConditionConfig,
-    NoCondition,
-)
 from genlib.config.data import DataConfig
 from genlib.config.launcher import LauncherConfig, ProcessLauncher
 from genlib.config.metrics import OF_HELD_OUT
@@ -25,7 +23,7 @@ class RunConfig(Section):
     """One complete run: dataset, condition, method, training, evaluation, registration, and the machines."""
 
     data: DataConfig = DataConfig()
-    condition: ConditionConfig = NoCondition()
+    condition: Chosen[ConditionConfig] = NoCondition()
     method: Chosen[MethodConfig]
     training: TrainingConfig = TrainingConfig()
     evaluation: EvaluationConfig = EvaluationConfig()
@@ -37,6 +35,10 @@ class RunConfig(Section):
         for rule in (*RULES, *CONDITION_RULES):
             if broken := rule(self):
                 raise ValueError(broken)
+        for key, choice in choices_below(self):
+            for _, rule_of_choice in choice.rules():
+                if broken := rule_of_choice(choice, self, key):
+                    raise ValueError(broken)
         return self
 
     @property
@@ -49,4 +51,4 @@ class RunConfig(Section):
     @property
     def chooses_by_held_out_images(self) -> bool:
         """Whether the gate's metric is computed on held-out images, or on samples that have them as conditions."""
-        return self.registry.metric in OF_HELD_OUT or self.condition.name not in ("none", "label")
+        return self.registry.metric in OF_HELD_OUT or self.condition.has_context

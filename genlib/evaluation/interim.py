@@ -10,7 +10,7 @@ import torch
 
 from genlib.config.metrics import OF_HELD_OUT
 from genlib.config.run import RunConfig
-from genlib.data.contexts import give_contexts
+from genlib.data.contexts import contexts_of
 from genlib.data.folder import DatasetFolder
 from genlib.data.parts import choosing_part
 from genlib.evaluation.estimates import Estimate
@@ -28,7 +28,7 @@ from genlib.sampling.sampler import TrainedSampler
 from genlib.training.settle import settle_encoder
 from genlib.training.trainer import Evaluate
 
-FEW_OF_EACH = 2  # samples of what is given of an image
+FEW_OF_EACH = 2  # samples of each context
 MOST_IMPORTANCE_SAMPLES = 100  # where the gate's metric is the importance-sampled likelihood
 
 
@@ -51,6 +51,7 @@ def make_evaluate(config: RunConfig, dataset: DatasetFolder, device: torch.devic
     part = choosing_part(config, dataset)
     images = held_out_for(config, part, asked.samples)
     condition, binarize = images.condition, config.data.binarize == "draw"
+    contexts = contexts_of(part, binarize)
     of_condition = judge_of(judge, condition, part, binarize, FEW_OF_EACH) if condition else None
 
     def evaluate(model: GenerativeModel, stopped: Callable[[], bool]) -> dict[str, float]:
@@ -58,8 +59,7 @@ def make_evaluate(config: RunConfig, dataset: DatasetFolder, device: torch.devic
         settle_encoder(model, dataset, config.data)
         of_model = held_out(model) if isinstance(model, EncoderModel) else {}
         estimate_norms(model.sampler, shares)  # last: images are encoded under other statistics
-        sampler = TrainedSampler(model.sampler, tuple(dataset.manifest.shape), shares)
-        give_contexts(sampler, part, binarize)
+        sampler = TrainedSampler(model.sampler, tuple(dataset.manifest.shape), shares).bound_to(contexts)
         labels = partial(sampler.labels, seed=asked.seed) if sampler.classes else None
         found = judge(partial(sampler.chunk, seed=asked.seed), asked.samples, "samples", labels).metrics
         if of_condition:

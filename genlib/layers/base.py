@@ -9,8 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from genlib.conditions.base import Condition
-from genlib.conditions.images import enlarged
+from genlib.contexts.base import Condition
+from genlib.pixels.scale import enlarged
 
 ImageShape = tuple[int, ...]  # (C, H, W) of images, (2,) of points
 

@@ -8,12 +8,10 @@ from torch import nn
 
 from genlib.augmentation.ada import AdaptiveAugment
 from genlib.augmentation.diffaugment import DiffAugment
-from genlib.conditions.captions import Captions
-from genlib.conditions.images import PartOfImage
+from genlib.contexts.base import Condition
 from genlib.layers.base import DataSpec, Enlarged, Given
 from genlib.layers.build import build_discriminator, build_encoder, build_generator
 from genlib.layers.discriminator import Discriminator
-from genlib.layers.transformer import CodeTransformer, Drawing
 from genlib.layers.vector_quantizer import VectorQuantizer
 from genlib.layers.vq import VQDecoder, VQEncoder
 from genlib.losses.adversarial import load_loss
@@ -39,7 +37,9 @@ from genlib.methods.vae_gan.config import VAEGANConfig
 from genlib.methods.vae_gan.method import VAEGAN, VAEGANModel
 from genlib.methods.vq_vae.config import VQVAEConfig
 from genlib.methods.vq_vae.method import VQVAE, CodeDecoder, VQModel
+from genlib.methods.vq_vae.transformer import CodeTransformer
 from genlib.models.base import Method, Output, Sampler
+from genlib.models.codes import Drawing
 from genlib.models.divergences import KL, MMD, BetaTC, Divergence
 from genlib.models.latents import fitted_latents
 from genlib.models.likelihoods import build_likelihood
@@ -105,9 +105,9 @@ def classes_taken(config: MethodConfig, data: DataSpec) -> int:
         classes = data.classes
         if not classes:
             raise ValueError("method.conditioning needs labels, which the data has not; set it to none.")
-    if isinstance(data.condition, PartOfImage) and not isinstance(config, VAEConfig | IWAEConfig | GANConfig):
+    if data.condition and data.condition.is_image and not isinstance(config, VAEConfig | IWAEConfig | GANConfig):
         raise ValueError(f"{config.name} takes no images that are given; use vae, iwae or gan.")
-    if isinstance(data.condition, Captions) and not isinstance(config, VQVAEConfig):
+    if data.condition and data.condition.is_text and not isinstance(config, VQVAEConfig):
         raise ValueError(f"{config.name} takes no captions; use vq_vae.")
     return classes
 
@@ -145,7 +145,6 @@ def decoding_sampler(
         "concat" if data.condition else config.conditioning,
     )
     if data.condition:
-        assert isinstance(data.condition, PartOfImage)
         network = PriorDecoder(prior_of(config.network, data.condition, 2 * config.latent_size), network)
     latents = fitted_latents(config.latents, config.latent_size, config.mixture_components)
     return Sampler(network, config.latent_size, output, classes, latents, data.condition)
@@ -156,7 +155,7 @@ def given_of(data: DataSpec, classes: int) -> Given:
     return Given(classes, data.condition.shape if data.condition else None)
 
 
-def prior_of(network: Network, condition: PartOfImage, outputs: int) -> nn.Module:
+def prior_of(network: Network, condition: Condition, outputs: int) -> nn.Module:
     """From what is given, (B, K, h, w), to (B, outputs)."""
     size = condition.image_shape[1:]
     return nn.Sequential(Enlarged(condition.image_shape), build_encoder(network, (condition.shape[0], *size), outputs))
@@ -189,10 +188,12 @@ def vq_model(config: VQVAEConfig, data: DataSpec, classes: int) -> VQModel:
     sizes = (config.width, config.residual_blocks, config.downsamplings, config.code_size)
     side = data.shape[1] // 2**config.downsamplings
     prior = config.prior
-    words = data.condition.vocabulary.words if isinstance(data.condition, Captions) else ()
+    words, length = 0, 0
+    if data.condition and data.condition.vocabulary:
+        words, length = len(data.condition.vocabulary.words), data.condition.shape[0]
     network = CodeDecoder(
         CodeTransformer(
-            config.codes, side**2, prior.width, prior.layers, prior.heads, classes, prior.dropout, len(words)
+            config.codes, side**2, prior.width, prior.layers, prior.heads, classes, prior.dropout, words, length
         ),
         VectorQuantizer(config.codes, config.code_size, config.decay, config.least_usage),
         VQDecoder(data.shape, *sizes),

@@ -10,8 +10,9 @@ from typing import Literal, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from genlib.conditions.base import Condition
+from genlib.contexts.base import Condition
 from genlib.losses.likelihoods import continuous_bernoulli_mean
+from genlib.models.codes import CodeNetwork
 from genlib.models.latents import FittedLatents
 from genlib.models.optimizer import OptimizerConfig
 
@@ -22,12 +23,12 @@ class Batch(NamedTuple):
     """Training data on the device."""
 
     images: Tensor  # float in [-1, 1], (B, C, H, W); points in the plane are (B, 2)
-    labels: Tensor | None  # int64, (B,), or captions, (B, LENGTH)
-    context: Tensor | None = None  # what is given of each image, in [-1, 1], (B, K, h, w)
+    labels: Tensor | None  # int64 (B,)
+    context: Tensor | None = None  # of each image, as networks take it: (B, K, h, w) in [-1, 1], or words (B, LENGTH)
 
     @property
     def given(self) -> Tensor | None:
-        """What conditional networks take: the context where there is one, else the labels."""
+        """The condition that networks take: the context where there is one, else the labels."""
         return self.labels if self.context is None else self.context
 
     def map(self, function: Callable[[Tensor], Tensor]) -> Batch:
@@ -82,8 +83,8 @@ class Sampler(nn.Module):
     """From noise ~ N(0, I) to images: what EMA averages, export stores and MLflow serves.
 
     The noise becomes latents (by itself unless latents were fitted), these the network's raw numbers, these images,
-    which keep what is given of them. `classes` is the number of labels that a conditional network takes, else 0;
-    `condition` says which images or captions it takes.
+    which keep what their contexts tell. `classes` is the number of labels that a conditional network takes, else 0;
+    `condition` describes the contexts that it takes.
     """
 
     def __init__(
@@ -104,7 +105,7 @@ class Sampler(nn.Module):
         self.classes = classes
 
     def forward(self, noise: Tensor, given: Tensor | None = None) -> Tensor:
-        """float (B, latent_size) and, for conditional networks, labels int64 (B,), captions or contexts (B, K, h, w) =>
+        """float (B, latent_size) and, for conditional networks, labels int64 (B,) or contexts (B, *condition.shape) =>
         float (B, C, H, W) in [-1, 1], or (B, 2).
         """
         return self.decode(self.latents(noise) if self.latents else noise, given)
@@ -116,6 +117,11 @@ class Sampler(nn.Module):
             return images
         assert given is not None
         return self.condition.keep(images, given)
+
+    @property
+    def codes(self) -> CodeNetwork | None:
+        """The network, if it draws codes."""
+        return self.network if isinstance(self.network, CodeNetwork) else None
 
     def to_images(self, raw: Tensor) -> Tensor:
         """The network's raw numbers as pixels in [-1, 1], or as points, of the same shape: in float32 under autocast

@@ -6,7 +6,6 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from genlib.conditions.captions import Captions
 from genlib.config.run import RunConfig
 from genlib.sampling.sampler import TrainedSampler
 from genlib.storage.files import rename_into_place, write_json
@@ -27,7 +26,7 @@ def export_sampler(
         "condition": config.condition.model_dump(mode="json"),
         "image_shape": list(sampler.image_shape),
         "label_names": names,
-        "scene_names": sampler.condition.names if isinstance(sampler.condition, Captions) else None,
+        "scene_names": sampler.condition.names if sampler.condition else None,
         "label_shares": sampler.label_shares,
     }
     try:

@@ -9,10 +9,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from genlib.conditions.build import build_condition
-from genlib.conditions.captions import Captions
-from genlib.conditions.words import PLACES, Said, Thing
-from genlib.config.conditions import CaptionCondition
+from genlib.conditions.caption.condition import Captions
+from genlib.conditions.caption.config import CaptionCondition
+from genlib.conditions.caption.words import PLACES, Said, Thing
 from genlib.config.data import DataConfig
 from genlib.config.training import EvaluationConfig
 from genlib.data.contexts import rows_of
@@ -53,7 +52,7 @@ def dataset(genlib_home) -> DatasetFolder:
 def judge(dataset: DatasetFolder) -> CaptionJudge:
     asked = EvaluationConfig(samples=COUNT, features="random")
     inner = Judge(dataset, Panel(random_extractor(dataset, CPU), (), None), asked, Processes(CPU), thorough=False)
-    condition = build_condition(CaptionCondition(), (1, 28, 28), dataset.scene_names)
+    condition = CaptionCondition().build((1, 28, 28), dataset.scene_names)
     assert isinstance(condition, Captions)
     return CaptionJudge(inner, condition, whole_test_split(dataset), binarize=False)
 
@@ -108,7 +107,7 @@ def test_images_of_other_captions_or_of_nothing_are_wrong(judge: CaptionJudge) -
 
 
 def test_a_sampler_of_other_words_is_refused(dataset: DatasetFolder) -> None:
-    pets = build_condition(CaptionCondition(), (1, 28, 28), ["cat", "dog"])
+    pets = CaptionCondition().build((1, 28, 28), ["cat", "dog"])
     with pytest.raises(UserError, match="the sampler's captions are of cat, dog, but the dataset's of 0, 1, 2"):
         check_shape(SimpleNamespace(image_shape=(1, 28, 28), condition=pets), dataset)
 

@@ -3,7 +3,7 @@ import torch
 import torch.nn.functional as F
 from torch.testing import assert_close
 
-from genlib.layers.transformer import CodeTransformer
+from genlib.methods.vq_vae.transformer import CodeTransformer
 
 
 def tiny(classes: int = 0, **options) -> CodeTransformer:

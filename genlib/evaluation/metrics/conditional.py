@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from genlib.conditions.images import PartOfImage
+from genlib.contexts.images import ImageCondition
 from genlib.data.contexts import context_of, truth_of
 from genlib.data.parts import HeldOutPart
 from genlib.evaluation.estimates import Estimate, Findings, over_images
@@ -52,7 +52,9 @@ class ConditionJudge:
     Every process must make it, and call it; all get the same.
     """
 
-    def __init__(self, judge: Judge, condition: PartOfImage, part: HeldOutPart, binarize: bool, samples: int) -> None:
+    def __init__(
+        self, judge: Judge, condition: ImageCondition, part: HeldOutPart, binarize: bool, samples: int
+    ) -> None:
         self.judge, self.condition, self.part = judge, condition, part
         self.binarize, self.samples = binarize, samples
         self.dataset, self.processes, self.seed = judge.dataset, judge.processes, judge.asked.seed

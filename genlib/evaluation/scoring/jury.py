@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from importlib import import_module
+from typing import Any, Protocol
 
 import torch
 
-from genlib.conditions.base import Condition
-from genlib.conditions.captions import Captions
-from genlib.conditions.images import PartOfImage
 from genlib.config.metrics import DISTANCES
 from genlib.config.training import EvaluationConfig
+from genlib.contexts.base import Condition
 from genlib.data.folder import DatasetFolder
 from genlib.data.parts import HeldOutPart, whole_test_split
 from genlib.evaluation.estimates import Estimate, Findings, over_images
 from genlib.evaluation.extractors.panel import build_panel
-from genlib.evaluation.metrics.captions import CaptionJudge
-from genlib.evaluation.metrics.conditional import ConditionJudge
 from genlib.evaluation.metrics.frechet import frechet_distance
 from genlib.evaluation.metrics.likelihood import likelihood
 from genlib.evaluation.metrics.points import log_density, point_set_of
@@ -66,8 +63,8 @@ def judge_model(jury: Jury, model: EncoderModel, test: HeldOut) -> Findings:
 
 
 def judge_conditions(jury: Jury, sampler: TrainedSampler, binarize: bool) -> tuple[Findings, dict[str, Any]]:
-    """What samples of a part of test images are like, beside what needs no model, and the provenance; nothing for a
-    sampler that takes no images.
+    """The metrics of samples for the contexts of test images, beside baselines that need no model, and the provenance;
+    nothing for a sampler that takes no contexts.
     """
     if not sampler.condition:
         return Findings(), {}
@@ -76,14 +73,19 @@ def judge_conditions(jury: Jury, sampler: TrainedSampler, binarize: bool) -> tup
     return judge(sampler, baselines=True), {"conditions": judge.provenance}
 
 
-def judge_of(
-    judge: Judge, condition: Condition, part: HeldOutPart, binarize: bool, samples: int
-) -> ConditionJudge | CaptionJudge:
-    """The judge of samples for the conditions of a part's images; of a caption one sample counts."""
-    if isinstance(condition, Captions):
-        return CaptionJudge(judge, condition, part, binarize)
-    assert isinstance(condition, PartOfImage)
-    return ConditionJudge(judge, condition, part, binarize, samples)
+class ContextScorer(Protocol):
+    """Scores samples for the contexts of a part's images; every process must make it, and call it."""
+
+    @property
+    def provenance(self) -> dict[str, Any]: ...
+
+    def __call__(self, sampler: TrainedSampler, baselines: bool = False) -> Findings: ...
+
+
+def judge_of(judge: Judge, condition: Condition, part: HeldOutPart, binarize: bool, samples: int) -> ContextScorer:
+    """The scorer that a condition names, of `samples` for each context of a part's images where it takes several."""
+    module, _, name = condition.scorer.partition(":")
+    return getattr(import_module(module), name)(judge, condition, part, binarize, samples)
 
 
 def judge_likelihood(jury: Jury, model: LatentVariableModel, test: HeldOut) -> Findings:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from genlib.conditions.images import PartOfImage
 from genlib.layers.base import known
 from genlib.models.base import Batch, LatentVariableModel, Losses, Method, Phase, Posterior, Sampler, Weights
 from genlib.models.collapse import symptom_of_posterior
@@ -60,7 +59,7 @@ class VariationalModel(LatentVariableModel):
     def log_likelihood(self, batch: Batch, latents: Tensor) -> Tensor:
         """log p(x | z) in nats of (B, ...) and (B, d), (B,); of the pixels that are not given."""
         condition, raw = self.sampler.condition, self.sampler.network(latents, batch.given).float()
-        counted = condition.counted(known(batch.context)) if isinstance(condition, PartOfImage) else None
+        counted = condition.counted(known(batch.context)) if condition else None
         return self.likelihood(batch.images, raw, counted)
 
     def weigh(self, batch: Batch, posterior: Posterior, noise: Tensor) -> Weights:

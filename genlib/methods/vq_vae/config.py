@@ -8,6 +8,7 @@ from pydantic import Field
 
 from genlib.choices.section import (
     LARGEST_WEIGHT,
+    LEAST_TEMPERATURE,
     MOST_LAYERS,
     MOST_UNITS,
     Section,
@@ -16,9 +17,6 @@ from genlib.methods import MethodConfig
 from genlib.models.optimizer import OptimizerConfig
 
 MOST_CODES = 2**18
-
-
-LEAST_TEMPERATURE = 1e-3  # of drawing codes: far below it, logits over it are no numbers
 
 
 class CodePriorConfig(Section):

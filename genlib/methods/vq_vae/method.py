@@ -6,15 +6,16 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from genlib.conditions.base import Condition
+from genlib.contexts.base import Condition
 from genlib.layers.base import known
-from genlib.layers.transformer import AS_LEARNED, NOTHING_SAID, CodeTransformer, Drawing, nats_of_words, real_words
 from genlib.layers.vector_quantizer import VectorQuantizer
+from genlib.methods.vq_vae.transformer import NOTHING_SAID, CodeTransformer, nats_of_words, real_words
 from genlib.models.base import Batch, EncoderModel, Losses, Method, Output, Phase, Sampler
+from genlib.models.codes import AS_LEARNED, CodeNetwork, Drawing
 from genlib.models.optimizer import OptimizerConfig
 
 
-class CodeDecoder(nn.Module):
+class CodeDecoder(CodeNetwork):
     """Noise ~ N(0, I), a number for each code => codes drawn from the prior => raw pixels (B, C, H, W)."""
 
     def __init__(
@@ -31,6 +32,13 @@ class CodeDecoder(nn.Module):
     def forward(self, noise: Tensor, given: Tensor | None = None) -> Tensor:
         codes = self.prior.sample(torch.special.ndtr(noise), given, self.drawing)
         return self.decoder(self.quantizer.embed(codes.unflatten(1, (self.side, self.side))))
+
+    def complete(self, words: Tensor, uniforms: Tensor) -> Tensor:
+        # The likeliest k are of codes, of which there are more.
+        return self.prior.complete(words, uniforms, self.drawing._replace(top_k=None))
+
+    def nats_of_texts(self, texts: Tensor) -> Tensor:
+        return self.prior.word_nats(texts)
 
 
 class VQModel(EncoderModel):
@@ -65,7 +73,7 @@ class VQModel(EncoderModel):
 
 class VQVAE(Method):
     """Two phases: the autoencoder, whose codebook follows the encoder by moving averages (van den Oord et al. 2017,
-    appendix A.1), and the prior over the codes that it gives; over captions and codes, where there are captions (Ramesh
+    appendix A.1), and the prior over the codes that it gives; over texts and codes, where contexts are texts (Ramesh
     et al. 2021, section 2), of which a share is left out for guidance (Ho & Salimans 2021, algorithm 1). The first may
     rest when a share of the steps is done, as in both papers, where the prior is of an autoencoder that is trained.
     """
@@ -117,19 +125,19 @@ class VQVAE(Method):
 
     def prior_loss(self, batch: Batch) -> Losses:
         """Cross-entropy of the codes, in nats each; with that of the words, weighted as in Ramesh et al. 2021, section
-        2.2, where there are captions.
+        2.2, where contexts are texts.
         """
         with torch.no_grad():  # The codes must not move to please the prior.
             codes = self.quantizer(self.model.encoder(batch.images).float()).codes.flatten(1)  # (B, h * w)
-        prior, captions = self.model.code_decoder.prior, batch.labels
+        prior, given = self.model.code_decoder.prior, batch.given
         if not prior.words:
-            return {"total": F.cross_entropy(prior(codes, captions).flatten(0, 1), codes.flatten())}
-        captions = known(captions)
-        left_out = torch.rand(len(captions), device=captions.device) < self.caption_dropout
-        captions = captions.masked_fill(left_out[:, None], NOTHING_SAID)
-        of_words, of_codes = prior.joint(codes, captions)
+            return {"total": F.cross_entropy(prior(codes, given).flatten(0, 1), codes.flatten())}
+        texts = known(given)
+        left_out = torch.rand(len(texts), device=texts.device) < self.caption_dropout
+        texts = texts.masked_fill(left_out[:, None], NOTHING_SAID)
+        of_words, of_codes = prior.joint(codes, texts)
         said = ~left_out[:, None]
-        words = (nats_of_words(of_words, captions) * said).sum() / (real_words(captions) & said).sum().clamp_min(1)
+        words = (nats_of_words(of_words, texts) * said).sum() / (real_words(texts) & said).sum().clamp_min(1)
         pixels = F.cross_entropy(of_codes.flatten(0, 1), codes.flatten())
         weight = self.caption_weight
         return {"total": weight * words + (1 - weight) * pixels, "words": words, "codes": pixels}

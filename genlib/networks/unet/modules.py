@@ -14,8 +14,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from genlib.conditions.images import enlarged
 from genlib.layers.base import Backbone, Given, ImageShape, beside, known
+from genlib.pixels.scale import enlarged
 from genlib.pixels.sizes import stages
 
 GROUPS = 8  # at most, of a norm
