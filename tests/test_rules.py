@@ -2,11 +2,9 @@
 
 import pytest
 
-from genlib.choices.discovery import choices_of_kind
-from genlib.conditions import ConditionConfig
-from genlib.config.condition_rules import CONDITION_RULES
 from genlib.config.load import load_config
-from genlib.config.rules import RULES
+from genlib.config.rules import all_rules
+from genlib.config.run import RunConfig
 from genlib.errors import UserError
 from tests.conftest import CONFIGS
 
@@ -228,10 +226,8 @@ def test_what_makes_no_sense_is_refused_with_the_reason(rule, name, overrides, m
 
 
 def test_every_rule_is_tried_and_says_what_it_is():
-    of_conditions = [rule for choice in choices_of_kind(ConditionConfig).values() for _, rule in choice.rules()]
-    rules = (*RULES, *CONDITION_RULES, *of_conditions)
-    assert set(BAD) == {rule.__name__ for rule in rules}
-    assert all(rule.__doc__ for rule in rules)
+    assert set(BAD) == set(all_rules(RunConfig))
+    assert all(all_rules(RunConfig).values())
 
 
 def test_a_key_of_another_choice_is_named_as_such():

@@ -1,52 +1,89 @@
-"""Which choices there are: those in the kinds' own packages, and those of plugins.
+"""Which choices and records there are: those in the kinds' own packages, and those of plugins.
 
 A plugin is an installed package that declares an entry point of the group `genlib.plugins`, whose value names a module
-or package of its own. Every choice that is defined there, or in a module directly below, is known like our own.
+or package of its own. Every choice or record that is defined there, or in a module directly below, is known like ours.
 """
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import cache
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
 from importlib.util import find_spec
-from inspect import getsourcefile
 from pkgutil import iter_modules
 from types import ModuleType
-from typing import TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from genlib.choices.choice import Choice
+from genlib.choices.record import Record
 from genlib.errors import UserError, one_line
 
 GROUP = "genlib.plugins"
 SETTINGS = "config"  # module of a choice that is a folder: its settings
 Kind = TypeVar("Kind", bound=Choice)
+RecordKind = TypeVar("RecordKind", bound=Record)
 
 
-@cache
+class Found(NamedTuple):
+    """A choice or record, and the module that declares it."""
+
+    name: str
+    value: Any
+    module: ModuleType
+
+
 def choices_of_kind(kind: type[Kind]) -> dict[str, type[Kind]]:
     """The choices of a kind by their names, our own first, in the order of their names.
 
     ImportError for a file of the kind's package that declares none. UserError for two of the same name.
     """
-    found: dict[str, type[Kind]] = {}
-    own = [choice for module in modules_in(kind.folder) for choice in declared(module, kind)]
-    others = [choice for module in plugin_modules() for choice in defined_in(module, kind)]
-    for choice in (*sorted(own, key=name_of), *sorted(others, key=name_of)):
-        name = name_of(choice)
-        if name in found:
+    return {name: found.value for name, found in found_of_kind(kind).items()}
+
+
+def records_of_kind(kind: type[RecordKind]) -> dict[str, RecordKind]:
+    """The records of a kind by their names, our own first, in the order of their names.
+
+    ImportError for a file of the kind's package that declares none. UserError for two of the same name.
+    """
+    return {name: found.value for name, found in found_of_kind(kind).items()}
+
+
+def origin_of(value: type[Choice] | Record) -> str:
+    """Where a choice or record comes from: "genlib", or the top package of a plugin."""
+    if isinstance(value, Record):
+        module = found_of_kind(kind_of_record(value))[value.name].module.__name__
+    else:
+        module = value.__module__
+    top = module.partition(".")[0]
+    return "genlib" if top in ("genlib", "pipelines") else top
+
+
+@cache
+def found_of_kind(kind: type[Choice] | type[Record]) -> dict[str, Found]:
+    defined: Callable[[ModuleType, Any], Iterator[Found]]
+    defined = records_in if issubclass(kind, Record) else choices_in
+    own = [found for module in modules_in(kind.folder) for found in declared(module, kind, defined)]
+    others = [found for module in plugin_modules() for found in defined(module, kind)]
+    by_name: dict[str, Found] = {}
+    for found in (*sorted(own, key=name_of), *sorted(others, key=name_of)):
+        first = by_name.setdefault(found.name, found)
+        if first.value is not found.value:
             raise UserError(
-                f"two {kind.kind} choices are called '{name}': {getsourcefile(found[name])} and "
-                f"{getsourcefile(choice)}; rename or remove one of them."
+                f"{kind.kind} '{found.name}' is declared twice, in {first.module.__file__} and "
+                f"{found.module.__file__}; rename or remove one of them."
             )
-        found[name] = choice
-    return found
+    return by_name
 
 
-def name_of(choice: type[Choice]) -> str:
-    return str(choice.model_fields["name"].default)
+def name_of(found: Found) -> str:
+    return found.name
+
+
+def kind_of_record(record: Record) -> type[Record]:
+    """The class that says which package the records of its kind lie in."""
+    return next(kind for kind in type(record).__mro__ if issubclass(kind, Record) and "folder" in vars(kind))
 
 
 def modules_in(package: str) -> Iterator[ModuleType]:
@@ -59,23 +96,37 @@ def modules_in(package: str) -> Iterator[ModuleType]:
             yield import_module(settings if found.ispkg and find_spec(settings) else name)
 
 
-def declared(module: ModuleType, kind: type[Kind]) -> list[type[Kind]]:
-    """The choices that one of our own modules defines; ImportError where there is none."""
-    found = list(defined_in(module, kind))
+def declared(
+    module: ModuleType, kind: type[Choice] | type[Record], defined: Callable[[ModuleType, Any], Iterator[Found]]
+) -> list[Found]:
+    """The choices or records that one of our own modules defines; ImportError where there is none."""
+    found = list(defined(module, kind))
     if not found:
+        needed = (
+            f"a variable that holds a {kind.__name__}"
+            if issubclass(kind, Record)
+            else f"a class derived from {kind.__name__}, with a default for its `name`"
+        )
         raise ImportError(
-            f"{module.__file__} lies where every file declares a {kind.kind}, and declares none: a class derived from "
-            f"{kind.__name__}, with a default for its `name`"
+            f"{module.__file__} lies where every file declares a {kind.kind}, and declares none: {needed}"
         )
     return found
 
 
-def defined_in(module: ModuleType, kind: type[Kind]) -> Iterator[type[Kind]]:
+def choices_in(module: ModuleType, kind: type[Choice]) -> Iterator[Found]:
     """The choices of a kind that are defined in a module, not imported by it."""
     for value in vars(module).values():
         is_ours = isinstance(value, type) and issubclass(value, kind) and value.__module__ == module.__name__
-        if is_ours and isinstance(value.model_fields["name"].default, str):
-            yield value
+        if is_ours and isinstance(name := value.model_fields["name"].default, str):
+            yield Found(name, value, module)
+
+
+def records_in(module: ModuleType, kind: type[Record]) -> Iterator[Found]:
+    """The records of a kind that a module's variables hold, alone or in a tuple."""
+    for variable in vars(module).values():
+        for value in variable if isinstance(variable, tuple) else (variable,):
+            if isinstance(value, kind):
+                yield Found(value.name, value, module)
 
 
 @cache
@@ -100,9 +151,3 @@ def modules_of(plugin: EntryPoint) -> list[ModuleType]:
     module = import_module(plugin.module)
     below = list(modules_in(plugin.module)) if hasattr(module, "__path__") else []
     return [module, *below]
-
-
-def origin_of(choice: type[Choice]) -> str:
-    """Where a choice comes from: "genlib", or the top package of a plugin."""
-    top = choice.__module__.partition(".")[0]
-    return "genlib" if top in ("genlib", "pipelines") else top

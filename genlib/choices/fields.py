@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import types
+from collections.abc import Iterator
 from typing import Any, Union, get_args, get_origin
 
 from pydantic import BaseModel
@@ -40,3 +41,13 @@ def kind_of(field: FieldInfo) -> type[Choice] | None:
 
 def is_union(annotation: Any) -> bool:
     return get_origin(annotation) in (Union, types.UnionType)
+
+
+def sections_below(section: type[BaseModel]) -> Iterator[type[BaseModel]]:
+    """Every section and choice that the fields of a section can hold, outer ones first, each once."""
+    found: list[type[BaseModel]] = [section]
+    for outer in found:
+        for field in outer.model_fields.values():
+            inner = section_of(field)
+            found += [part for part in (*choices_of(field), *([inner] if inner else [])) if part not in found]
+    yield from found[1:]

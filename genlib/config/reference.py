@@ -14,11 +14,10 @@ from annotated_types import Ge, Gt, Le, Lt, MaxLen
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
-from genlib.choices.choice import Choice
 from genlib.choices.fields import choices_of, section_of
-from genlib.config.condition_rules import CONDITION_RULES
-from genlib.config.rules import RULES
+from genlib.config.rules import all_rules
 from genlib.config.run import RunConfig
+from genlib.runtime.text import text_table
 
 WIDTH = 120  # columns
 
@@ -26,12 +25,7 @@ WIDTH = 120  # columns
 def listing() -> str:
     """Each section and each choice of a name with its keys; then what does not go together."""
     blocks = [block(key, section) for key, section in sections_below(RunConfig)]
-    chosen = [
-        rule for _, choice in sections_below(RunConfig) if issubclass(choice, Choice) for _, rule in choice.rules()
-    ]
-    rules = [
-        wrapped(text) for text in dict.fromkeys(rule.__doc__ or "" for rule in (*RULES, *CONDITION_RULES, *chosen))
-    ]
+    rules = [wrapped(meaning) for meaning in all_rules(RunConfig).values()]
     return "\n\n".join([table(), *blocks, "\n".join(["Not together, or not without:", *rules])])
 
 
@@ -68,9 +62,7 @@ def table() -> str:
     for choice in methods:
         name = choice.model_fields["name"].default
         rows.append([name, *("yes" if possible(name, settings) else "-" for settings in columns.values())])
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows]
-    return "\n".join(line.rstrip() for line in lines)
+    return text_table(rows)
 
 
 def possible(method: str, settings: dict[str, dict[str, Any]]) -> bool:

@@ -1,11 +1,18 @@
-"""What does not go together: each rule gives None, or what is wrong, why, and the remedy."""
+"""What does not go together: each rule gives None, or what is wrong, why, and the remedy.
+
+Here are the rules between sections, which belong to no choice. The others stand in the choices that they are about.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from math import gcd
 from typing import TYPE_CHECKING
 
+from genlib.choices.choice import Choice, choices_below
+from genlib.choices.fields import sections_below
+from genlib.choices.section import Section
+from genlib.config.condition_rules import CONDITION_RULES
 from genlib.config.launcher import nodes_share_the_processes
 from genlib.config.metric_rules import metric_is_measured
 from genlib.methods.autoencoder.config import AutoencoderConfig
@@ -304,8 +311,7 @@ def points_are_their_own_features(config: RunConfig) -> str | None:
     )
 
 
-Rule = Callable[["RunConfig"], str | None]
-RULES: tuple[Rule, ...] = (
+BETWEEN_SECTIONS: tuple[Callable[[RunConfig], str | None], ...] = (
     strides_reach_the_image_size,
     halvings_divide_the_image_size,
     heads_share_the_width,
@@ -327,4 +333,25 @@ RULES: tuple[Rule, ...] = (
     points_are_their_own_features,
     metric_is_measured,
     nodes_share_the_processes,
+    *CONDITION_RULES,
 )
+
+
+def problems_of(run: RunConfig) -> Iterator[str]:
+    """What does not go together in a run: by the rules between sections, then by those of every choice in it."""
+    for rule in BETWEEN_SECTIONS:
+        if problem := rule(run):
+            yield problem
+    for key, choice in choices_below(run):
+        for _, rule_of_choice in choice.rules():
+            if problem := rule_of_choice(choice, run, key):
+                yield problem
+
+
+def all_rules(section: type[Section]) -> dict[str, str]:
+    """The docstring of every rule by its name: those between sections, and those of all choices below a section."""
+    found = {rule.__name__: rule.__doc__ or "" for rule in BETWEEN_SECTIONS}
+    for choice in sections_below(section):
+        if issubclass(choice, Choice):
+            found |= {name: rule.__doc__ or "" for name, rule in choice.rules()}
+    return found

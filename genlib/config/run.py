@@ -6,15 +6,14 @@ from typing import Self
 
 from pydantic import model_validator
 
-from genlib.choices.choice import Chosen, choices_below
+from genlib.choices.choice import Chosen
 from genlib.choices.section import Section
 from genlib.conditions import ConditionConfig
 from genlib.conditions.none import NoCondition
-from genlib.config.condition_rules import CONDITION_RULES
 from genlib.config.data import DataConfig
 from genlib.config.launcher import LauncherConfig, ProcessLauncher
 from genlib.config.metrics import OF_HELD_OUT
-from genlib.config.rules import RULES
+from genlib.config.rules import problems_of
 from genlib.config.training import EvaluationConfig, RegistryConfig, TrainingConfig
 from genlib.methods import MethodConfig
 
@@ -32,13 +31,8 @@ class RunConfig(Section):
 
     @model_validator(mode="after")
     def makes_sense(self) -> Self:
-        for rule in (*RULES, *CONDITION_RULES):
-            if broken := rule(self):
-                raise ValueError(broken)
-        for key, choice in choices_below(self):
-            for _, rule_of_choice in choice.rules():
-                if broken := rule_of_choice(choice, self, key):
-                    raise ValueError(broken)
+        for problem in problems_of(self):
+            raise ValueError(problem)
         return self
 
     @property

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 from typing import Any
 
 from genlib.config.run import RunConfig
 from genlib.sampling.sampler import TrainedSampler
-from genlib.storage.files import rename_into_place, write_json
+from genlib.storage.files import whole_folder, write_json
 from genlib.storage.tensors import write_tensors
 
 
@@ -19,8 +18,6 @@ def export_sampler(
 
     OSError where the disk does not take it.
     """
-    partial = folder.with_name(f".{folder.name}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
     description: dict[str, Any] = {
         "method": config.method.model_dump(mode="json"),
         "condition": config.condition.model_dump(mode="json"),
@@ -29,13 +26,6 @@ def export_sampler(
         "scene_names": sampler.condition.names if sampler.condition else None,
         "label_shares": sampler.label_shares,
     }
-    try:
-        partial.mkdir()
+    with whole_folder(folder) as partial:
         digest = write_tensors(partial / "weights.safetensors", sampler.module.state_dict())
         write_json(partial / "config.json", description | {"info": {**info, "weights_sha256": digest}})
-        if folder.exists():
-            shutil.rmtree(folder)
-        rename_into_place(partial, folder)
-    except OSError:
-        shutil.rmtree(partial, ignore_errors=True)
-        raise

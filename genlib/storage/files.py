@@ -1,10 +1,13 @@
-"""Files that are whole or absent: written beside, synced to disk, renamed; and the hashes that name them."""
+"""Files and folders that are whole or absent: written beside, synced to disk, renamed; and the hashes of files."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +28,39 @@ def rename_into_place(partial: Path, final: Path) -> None:
     sync(partial)
     os.replace(partial, final)
     sync(final.parent)
+
+
+@contextmanager
+def whole_folder(final: Path) -> Iterator[Path]:
+    """Give an empty folder beside `final` to write into; at the block's end it takes that name, and replaces a former
+    folder of this name.
+
+    After an error nothing of it is left, and the former folder is still there. Two processes must not do this at once
+    for one name. Files of more than a moment's work should be synced by whoever writes them.
+    """
+    partial, former = (final.with_name(f".{final.name}.{ending}") for ending in ("partial", "removed"))
+    shutil.rmtree(partial, ignore_errors=True)  # left by a process that was killed
+    try:
+        partial.mkdir()
+        yield partial
+        shutil.rmtree(former, ignore_errors=True)
+        if final.exists():
+            os.replace(final, former)
+        rename_into_place(partial, final)
+    except BaseException:
+        shutil.rmtree(partial, ignore_errors=True)
+        if former.exists() and not final.exists():
+            os.replace(former, final)
+        raise
+    shutil.rmtree(former, ignore_errors=True)
+
+
+def remove_folder(folder: Path) -> None:
+    """Remove a folder; it is renamed first, so that no half of it is ever found under its name."""
+    removed = folder.with_name(f".{folder.name}.removed")
+    shutil.rmtree(removed, ignore_errors=True)
+    os.replace(folder, removed)
+    shutil.rmtree(removed)
 
 
 def write_bytes(path: Path, content: bytes) -> None:

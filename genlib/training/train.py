@@ -19,7 +19,7 @@ from accelerate.utils import DistributedDataParallelKwargs, InitProcessGroupKwar
 from torch import distributed
 
 from genlib.config.launcher import ProcessLauncher
-from genlib.config.rules import RULES
+from genlib.config.rules import problems_of
 from genlib.config.run import RunConfig
 from genlib.config.training import check_divisible
 from genlib.data.folder import DatasetFolder
@@ -174,8 +174,8 @@ def open_run(
     training = config.training.model_copy(update={"micro_batches": micro_batches, "processes": processes})
     launcher = config.launcher if processes % config.launcher.nodes == 0 else ProcessLauncher()  # started by hand
     settled = config.model_copy(update={"training": training, "launcher": launcher})
-    if broken := next((broken for rule in RULES if (broken := rule(settled))), None):
-        raise UserError(broken)
+    for problem in problems_of(settled):
+        raise UserError(problem)
     run.start(
         settled,
         {"folder": dataset.path.name, "content_hash": dataset.manifest.content_hash},

@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 from typing import Any
 
+from genlib.runtime.text import text_table
 from pipelines.servers.environment import redacted
-from pipelines.text import text_table
 
 CONFIGURATIONS = ("vae_digits", "dcgan_digits")
 
@@ -43,7 +43,7 @@ def report(summaries: list[dict[str, Any]]) -> str:
         "Open the interfaces with `make ui`: metrics and models in MLflow, the flow runs in Prefect.",
         f"The models are in MLflow at {redacted(os.environ['MLFLOW_TRACKING_URI'])}",
     ]
-    return "\n".join([text_table(rows), "", *gate, "", *grids, "", *closing])
+    return "\n".join([text_table(rows, ruled=True), "", *gate, "", *grids, "", *closing])
 
 
 def with_deviation(value: float | None, std: float | None) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 from tempfile import TemporaryDirectory, TemporaryFile
 
@@ -18,7 +17,7 @@ from genlib.errors import UserError
 from genlib.pixels.pictures import write_npz
 from genlib.sampling.load import load_sampler
 from genlib.sampling.requests import whole
-from genlib.storage.files import rename_into_place, sha256_of_json, write_json
+from genlib.storage.files import sha256_of_json, whole_folder, write_json
 from genlib.storage.home import home
 from pipelines.registry.versions import CHAMPION, existing_model, existing_version
 from pipelines.servers import environment
@@ -108,16 +107,12 @@ def make_parent(folder: Path) -> None:
 
 
 def write_folder(folder: Path, samples: torch.Tensor, provenance: dict[str, object]) -> None:
-    """Beside, then renamed: a folder that is there is whole."""
-    partial = folder.with_name(f".{folder.name}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
-    if samples.ndim == 2:
-        write_npz(partial / "points.npz", samples)
-    else:
-        for index, image in enumerate(samples):
-            pixels = image.permute(1, 2, 0).squeeze(2) if len(image) == 1 else image.permute(1, 2, 0)
-            Image.fromarray(pixels.contiguous().numpy()).save(partial / f"{index:08d}.png")
-    write_json(partial / "samples.json", provenance)
-    shutil.rmtree(folder, ignore_errors=True)
-    rename_into_place(partial, folder)
+    """Write PNGs, or points.npz, and samples.json: the whole folder or nothing."""
+    with whole_folder(folder) as partial:
+        if samples.ndim == 2:
+            write_npz(partial / "points.npz", samples)
+        else:
+            for index, image in enumerate(samples):
+                pixels = image.permute(1, 2, 0).squeeze(2) if len(image) == 1 else image.permute(1, 2, 0)
+                Image.fromarray(pixels.contiguous().numpy()).save(partial / f"{index:08d}.png")
+        write_json(partial / "samples.json", provenance)

@@ -8,9 +8,9 @@ from mlflow import MlflowClient
 from mlflow.entities.model_registry import ModelVersion
 
 from genlib.config.metrics import DISTANCES, KERNEL_DISTANCES
+from genlib.runtime.text import text_table
 from pipelines.registry.scores import Scores, from_tags, is_current
 from pipelines.registry.versions import aliases_of, existing_model
-from pipelines.text import text_table
 from pipelines.tracking.queries import versions_of
 
 # Columns of a comparison, where they were measured; the rest is in the MLflow run and its report.
@@ -36,7 +36,7 @@ def compare(name: str) -> str:
         name = str(version.version)
         cells = [cell(each, metric) for metric in metrics]
         rows.append([name, aliases.get(name, ""), *cells, *origin_of(version.tags, version)])
-    table = text_table(rows) + "\n\n± over sampling seeds; in brackets: the real-data floor. Times are UTC."
+    table = text_table(rows, ruled=True) + "\n\n± over sampling seeds; in brackets: the real-data floor. Times are UTC."
     return table + (f" {EARLIER.strip()}: the metric is computed in another way now." if EARLIER in table else "")
 
 

@@ -1,7 +1,8 @@
 """make bench: every figure a ratio within one run where there is something to compare with.
 
 `python -m tests.benchmarks [PART ...]` measures these parts, all by default, and writes them into RESULTS.json and
-RESULTS.md beside this file; what is not measured keeps its figures and their commit. The real files of MNIST
+RESULTS.md beside this file; what is not measured keeps its figures and their commit. `python -m tests.benchmarks
+configurations ROW ...` measures these rows of that part, and keeps each as soon as it is there. The real files of MNIST
 and CIFAR-10 are used where `MNIST` and `CIFAR10` name their folders. `python -m tests.benchmarks compare` fails where a
 ratio is far below the committed one, and names those that lie outside of its spread.
 """
@@ -144,15 +145,33 @@ def main(names: list[str]) -> None:
     """Measure, and keep each part as soon as it is there."""
     if names == ["compare"]:
         sys.exit(compare())
+    if names[:1] == ["configurations"]:
+        for row in measure_configurations(names[1:]):
+            keep_row(row)
+        return
     if unknown := set(names) - set(PARTS):
         sys.exit(f"'{unknown.pop()}' is no part; known: {', '.join(PARTS)}.")
     for name in names or list(PARTS):
         results = json.loads((FOLDER / "RESULTS.json").read_text())
-        figures = PARTS[name][2]()
+        figures = list(PARTS[name][2]())
         results[name] = {"machine": machine(), "commit": commit(), "figures": figures}
-        write_json(FOLDER / "RESULTS.json", results)
-        (FOLDER / "RESULTS.md").write_text(rendered(results))
+        keep(results)
         print("\n".join(section(name, results[name])), flush=True)
+
+
+def keep(results: dict[str, Any]) -> None:
+    write_json(FOLDER / "RESULTS.json", results)
+    (FOLDER / "RESULTS.md").write_text(rendered(results))
+
+
+def keep_row(row: Row) -> None:
+    """Put a row of the part `configurations` in the place of the former one."""
+    results = json.loads((FOLDER / "RESULTS.json").read_text())
+    part = results["configurations"]
+    rows = {known["configuration"]: known for known in part["figures"]}
+    rows[row["configuration"]] = row
+    results["configurations"] = part | {"machine": machine(), "figures": [rows[name] for name in sorted(rows)]}
+    keep(results)
 
 
 def compare() -> int:

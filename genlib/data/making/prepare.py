@@ -21,7 +21,7 @@ from genlib.data.sources.hub import HubSource, Unreachable, find_in_cache, resol
 from genlib.data.sources.local import LocalSource
 from genlib.errors import UserError
 from genlib.runtime.capacity import free_memory, refuse_beyond_disk, refuse_beyond_memory
-from genlib.storage.files import rename_into_place, sha256_of_json
+from genlib.storage.files import sha256_of_json, whole_folder
 from genlib.storage.home import data_folder
 
 if TYPE_CHECKING:
@@ -72,18 +72,15 @@ def make(config: DataConfig, source: ImageSource | PointSource, final: Path, pro
     from genlib.data.making.build import build
 
     refuse_beyond_room(config, final.parent)
-    partial = final.with_name(f".{final.name}.partial")
     scratch = final.with_name(f".{final.name}.scratch")
-    folders = (partial, scratch)
-    remove(folders)  # what a killed call left; the lock is ours
+    shutil.rmtree(scratch, ignore_errors=True)  # left by a call that was killed; the lock is ours
     try:
-        for folder in folders:
-            folder.mkdir()
-        build(config, source, partial, scratch, progress)
-        source.check_unchanged()
-        rename_into_place(partial, final)
+        with whole_folder(final) as partial:
+            scratch.mkdir()
+            build(config, source, partial, scratch, progress)
+            source.check_unchanged()
     finally:
-        remove(folders)
+        shutil.rmtree(scratch, ignore_errors=True)
 
 
 def refuse_beyond_room(config: DataConfig, folder: Path) -> None:
@@ -98,11 +95,6 @@ def refuse_beyond_room(config: DataConfig, folder: Path) -> None:
         rows = 0 if config.is_points else getattr(config, key) or 0
         need = rows * channels * config.image_size**2
         refuse_beyond_disk(f"{rows:,} images", need, folder, f"lower data.{key} ({rows})")
-
-
-def remove(folders: tuple[Path, ...]) -> None:
-    for folder in folders:
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 def find_source(config: DataConfig, cache: Path, progress: bool) -> ImageSource | PointSource:

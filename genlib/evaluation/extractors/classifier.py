@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import math
-import shutil
 import time
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -21,7 +20,7 @@ from genlib.data.folder import STACKED, DatasetFolder, Part
 from genlib.errors import UserError
 from genlib.evaluation.extractors.features import Extractor
 from genlib.runtime.randomness import seed_for
-from genlib.storage.files import read_json, rename_into_place, sha256_of_file, sha256_of_json, sync, write_json
+from genlib.storage.files import read_json, sha256_of_file, sha256_of_json, sync, whole_folder, write_json
 
 NUM_FEATURES = 64
 
@@ -155,20 +154,17 @@ def classifier_folder(dataset: DatasetFolder, device: torch.device) -> Path:
     folder = dataset.path / f"extractor-{sha256_of_json(asked)[:12]}"
     with FileLock(folder.with_name(f".{folder.name}.lock")):
         if not folder.exists():
-            partial = folder.with_name(f".{folder.name}.partial")
-            shutil.rmtree(partial, ignore_errors=True)  # left by a process that was killed
-            partial.mkdir()
             start = time.monotonic()
             print(f"Training the feature classifier on {dataset.path.name}, once.", flush=True)
             classifier = train_classifier(dataset, device)
             accuracy = accuracy_on_test(classifier, dataset, device)
-            weights = partial / "weights.safetensors"
-            save_file(contiguous(classifier.state_dict()), weights, metadata={"network": RECIPE["network"]})
-            sync(weights)
             facts = {**asked, "test_accuracy": accuracy, "seconds": round(time.monotonic() - start, 1)}
-            facts |= {"weights_sha256": sha256_of_file(weights), "torch": torch.__version__, "device": device.type}
-            write_json(partial / "extractor.json", facts)
-            rename_into_place(partial, folder)
+            with whole_folder(folder) as partial:
+                weights = partial / "weights.safetensors"
+                save_file(contiguous(classifier.state_dict()), weights, metadata={"network": RECIPE["network"]})
+                sync(weights)
+                facts |= {"weights_sha256": sha256_of_file(weights), "torch": torch.__version__, "device": device.type}
+                write_json(partial / "extractor.json", facts)
             print(f"Feature classifier: test accuracy {accuracy}, {facts['seconds']} s.", flush=True)
     return folder
 

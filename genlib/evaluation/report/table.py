@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 from genlib.config.metrics import METRICS
+from genlib.runtime.text import text_table
 
 
 def table(evaluation: dict[str, Any]) -> str:
@@ -17,13 +17,7 @@ def table(evaluation: dict[str, Any]) -> str:
     provenance = evaluation["provenance"]
     warnings = [f"Warning: {warning}" for warning in provenance["warnings"]]
     beside = baselines(evaluation["details"].get("baselines", {}))
-    return "\n".join([*aligned(rows), *beside, *footnotes(provenance), *warnings])
-
-
-def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
-    """Rows of as many cells each, in columns."""
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+    return "\n".join([text_table(rows), *beside, *footnotes(provenance), *warnings])
 
 
 def baselines(found: dict[str, dict[str, float]]) -> list[str]:
@@ -32,7 +26,7 @@ def baselines(found: dict[str, dict[str, float]]) -> list[str]:
         return []
     names = list(dict.fromkeys(name for row in found.values() for name in row))
     cells = [[f"{row[name]:.4f}" if name in row else "-" for name in names] for row in found.values()]
-    return ["", *aligned([["images", *names], *([what, *row] for what, row in zip(found, cells, strict=True))]), ""]
+    return ["", text_table([["images", *names], *([what, *row] for what, row in zip(found, cells, strict=True))]), ""]
 
 
 def with_error(entry: dict[str, Any]) -> str:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,7 +17,7 @@ from genlib.evaluation.extractors.classifier import classifier_extractor, classi
 from genlib.evaluation.scoring.processes import Processes
 from genlib.pixels.sizes import scene_cell
 from genlib.runtime.randomness import generator_for
-from genlib.storage.files import rename_into_place
+from genlib.storage.files import whole_folder
 
 NOTHING_FOR_THINGS = 5  # things in the classifier's training for each empty cell
 CELLS_FOLDER = "cells"
@@ -59,20 +57,17 @@ def cells_of(dataset: DatasetFolder) -> Path:
     folder = dataset.path / CELLS_FOLDER
     with FileLock(folder.with_name(f".{folder.name}.lock")):
         if not (folder / MANIFEST).exists():
-            partial = folder.with_name(f".{folder.name}.{os.getpid()}.partial")
-            shutil.rmtree(partial, ignore_errors=True)
-            partial.mkdir()
-            counts: dict[str, int] = {part: write_cells(dataset, part, partial) for part in PARTS}
-            side = scene_cell(dataset.manifest.shape[1])
-            replace(
-                dataset.manifest,
-                counts=counts,
-                shape=[dataset.manifest.shape[0], side, side],
-                label_names=[*(dataset.scene_names or ()), "nothing"],
-                scenes=None,
-                request={},
-            ).write(partial)
-            rename_into_place(partial, folder)
+            with whole_folder(folder) as partial:
+                counts: dict[str, int] = {part: write_cells(dataset, part, partial) for part in PARTS}
+                side = scene_cell(dataset.manifest.shape[1])
+                replace(
+                    dataset.manifest,
+                    counts=counts,
+                    shape=[dataset.manifest.shape[0], side, side],
+                    label_names=[*(dataset.scene_names or ()), "nothing"],
+                    scenes=None,
+                    request={},
+                ).write(partial)
     return folder
 
 

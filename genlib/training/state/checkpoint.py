@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import shutil
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
@@ -25,7 +24,15 @@ from genlib.errors import UserError
 from genlib.methods._build import build_method
 from genlib.models.base import GenerativeModel, Method
 from genlib.runs.folder import RunFolder
-from genlib.storage.files import read_json, rename_into_place, sha256_of_file, sha256_of_json, sync, write_json
+from genlib.storage.files import (
+    read_json,
+    remove_folder,
+    sha256_of_file,
+    sha256_of_json,
+    sync,
+    whole_folder,
+    write_json,
+)
 from genlib.storage.tensors import load_tensors, load_weights
 from genlib.training.settle import spec_of
 
@@ -109,22 +116,10 @@ def save_checkpoint(folder: Path, snapshot: Snapshot, keep: int, last_good: int 
     if snapshot.ready is not None:
         snapshot.ready.synchronize()
     final = checkpoint_path(folder, snapshot.progress["step"])
-    partial = final.with_name(f".{final.name}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    try:
-        folder.mkdir(exist_ok=True)  # without its parents: a run folder that was removed is not made again
-        partial.mkdir()
+    folder.mkdir(exist_ok=True)  # without its parents: a run folder that was removed is not made again
+    with whole_folder(final) as partial:  # there already where a step is reached once more after a stop
         digests = {name: write_tensors(partial / name, tensors) for name, tensors in snapshot.tensors.items()}
         write_state(partial, snapshot.progress, digests)
-        former = final.with_name(f".{final.name}.removed")
-        shutil.rmtree(former, ignore_errors=True)
-        if final.exists():  # the same step, reached once more after a stop
-            os.replace(final, former)
-        rename_into_place(partial, final)
-        shutil.rmtree(former, ignore_errors=True)
-    except OSError:
-        shutil.rmtree(partial, ignore_errors=True)
-        raise
     prune(folder, keep, last_good)
     return final
 
@@ -147,15 +142,7 @@ def prune(folder: Path, keep: int, last_good: int) -> None:
     good = [checkpoint for checkpoint in finished if step_of(checkpoint) <= last_good][-1:]
     for old in finished[:-keep]:
         if old not in good:
-            remove_checkpoint(old)
-
-
-def remove_checkpoint(checkpoint: Path) -> None:
-    """Renamed first, so that no half of it is ever found."""
-    removed = checkpoint.with_name(f".{checkpoint.name}.removed")
-    shutil.rmtree(removed, ignore_errors=True)
-    os.replace(checkpoint, removed)
-    shutil.rmtree(removed)
+            remove_folder(old)
 
 
 def damage_of(checkpoint: Path) -> str | None:
@@ -192,7 +179,7 @@ def newest_until(folder: Path, step: int, warn: Callable[[str], None]) -> Path |
     """The newest whole checkpoint of a step or before it; later ones are removed."""
     for checkpoint in finished_checkpoints(folder):
         if step_of(checkpoint) > step:
-            remove_checkpoint(checkpoint)
+            remove_folder(checkpoint)
     return newest_whole(folder, warn)
 
 
