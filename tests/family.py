@@ -70,7 +70,8 @@ def train_all(folder: Path) -> None:
     from torch import distributed
 
     from genlib.data.making.prepare import prepare
-    from genlib.training.train import make_accelerator, on_main, open_run, train_in
+    from genlib.runtime.ranks import on_first_process
+    from genlib.training.train import make_accelerator, open_run, train_in
 
     accelerator = make_accelerator(tiny_config(NAMES[0]))
     for name in NAMES:
@@ -78,7 +79,7 @@ def train_all(folder: Path) -> None:
         dataset = prepare(config.data)
         with ExitStack() as stack:
             opened = partial(open_run, config, folder / name, dataset, accelerator.num_processes, stack)
-            train_in(on_main(accelerator, opened), dataset, accelerator, None)
+            train_in(on_first_process(opened), dataset, accelerator, None)
     distributed.destroy_process_group()
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from genlib.config.data import DataConfig
 from genlib.config.load import load_config
+from genlib.data.config import DataConfig
 from genlib.data.making.prepare import prepare
 from genlib.errors import UserError
 from genlib.evaluation.preflight import check_memory

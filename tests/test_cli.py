@@ -293,7 +293,6 @@ def labelled_run(tmp_path):
     from genlib.config.run import RunConfig
     from genlib.config.training import RegistryConfig
     from genlib.layers.base import DataSpec
-    from genlib.methods._build import build_method
     from genlib.methods.gan.config import GANConfig
     from genlib.networks.mlp.config import MLPConfig
     from genlib.sampling.export import export_sampler
@@ -302,7 +301,7 @@ def labelled_run(tmp_path):
     method = GANConfig(network=MLPConfig(hidden_sizes=[8]), latent_size=3, conditioning="concat")
     config = RunConfig(method=method, registry=RegistryConfig(model="tiny"))
     torch.manual_seed(0)
-    sampler = TrainedSampler(build_method(method, DataSpec((1, 8, 8), 3)).model.sampler, (1, 8, 8), [0.2, 0.6, 0.2])
+    sampler = TrainedSampler(method.build(DataSpec((1, 8, 8), 3)).model.sampler, (1, 8, 8), [0.2, 0.6, 0.2])
 
     def named(*names):
         (tmp_path / "labelled").mkdir(exist_ok=True)

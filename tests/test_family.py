@@ -16,11 +16,11 @@ from safetensors.torch import load_file
 from genlib.data.contexts import contexts_of
 from genlib.data.making.prepare import prepare
 from genlib.data.parts import whole_test_split
-from genlib.methods._build import build_method, conditional
+from genlib.runs.checkpoints import finished_checkpoints
 from genlib.runs.folder import RunFolder
 from genlib.sampling.load import load_sampler
 from genlib.training.settle import settle, spec_of, train_batches
-from genlib.training.state.checkpoint import finished_checkpoints, load_model
+from genlib.training.state.checkpoint import load_model
 from genlib.training.train import train
 from tests.conftest import PROJECT
 from tests.family import NAMES, STEPS, tiny_config
@@ -79,7 +79,7 @@ def test_each_phase_has_gradients_in_its_own_networks_and_in_no_other(genlib_hom
     torch.manual_seed(0)
     config = tiny_config(name)
     dataset = prepare(config.data)
-    method = build_method(config.method, spec_of(dataset, config.condition)).train()
+    method = config.method.build(spec_of(dataset, config.condition)).train()
     batch = train_batches(dataset, torch.device("cpu"), False, method.model.sampler.condition)[0]
     batch = batch.map(lambda part: part[:16])
     method.begin_step(0)
@@ -122,7 +122,7 @@ def test_exported_and_reloaded_it_gives_the_same_samples(runs, name):
         torch.testing.assert_close(exported.module(noise, given), model.sampler(noise, given), atol=1e-6, rtol=0)
 
 
-@pytest.mark.parametrize("name", [name for name in NAMES if conditional(tiny_config(name).method)])
+@pytest.mark.parametrize("name", [name for name in NAMES if tiny_config(name).method.takes_labels])
 def test_a_conditional_sampler_follows_its_label_and_its_seed(runs, name):
     sampler = load_sampler(trained(runs, name).sampler)
     noise = torch.randn(1, sampler.latent_size).expand(sampler.classes, -1)

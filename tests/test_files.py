@@ -6,10 +6,11 @@ import pytest
 
 from genlib.data.folder import MANIFEST, open_dataset
 from genlib.errors import UserError
+from genlib.runs.checkpoints import STATE
 from genlib.runs.folder import RunFolder
 from genlib.storage.files import Damaged, read_json, remove_folder, whole_folder
 from genlib.storage.locks import owner_of
-from genlib.training.state.checkpoint import STATE, damage_of
+from genlib.training.state.checkpoint import damage_of
 
 
 @pytest.mark.parametrize("depth", [100_000, 900])

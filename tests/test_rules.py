@@ -19,6 +19,9 @@ BAD = {
         ("hinge_sngan_cifar10", ["data.image_size=33"], "cannot be made by resnet's strides"),
         ("gan_minimax_mnist", ["method.discriminator_network={name: r3gan}", "data.image_size=18"], "r3gan's strides"),
     ],
+    "codes_are_of_images": [
+        ("vq_vae_digits", ["data.source=ring8"], "vq_vae's convolutions need images"),
+    ],
     "halvings_divide_the_image_size": [
         ("vq_vae_digits", ["data.image_size=9"], "divisible by 2 to the power of method.downsamplings (1); use 8"),
     ],
@@ -44,7 +47,6 @@ BAD = {
     ],
     "points_take_networks_for_vectors": [
         ("r3gan_ring8", ["method.network={name: dcgan}"], "is made of convolutions; use method.network={name: mlp}"),
-        ("vq_vae_digits", ["data.source=ring8"], "vq_vae's convolutions need images"),
         ("r3gan_ring8", ["method.augmentation.name=ada"], "alters pixels, and data.source ring8 has none"),
     ],
     "points_take_gaussian_likelihoods": [
@@ -67,6 +69,8 @@ BAD = {
     ],
     "labels_stay_out_of_latents": [
         ("rae_digits", ["method.conditioning=concat"], "whose samples would not follow it; use vae"),
+    ],
+    "labels_need_a_kl": [
         ("cvae_digits", ["method.divergence={name: mmd}"], "set method.divergence.kl_weight"),
     ],
     "adaptive_augmentation_reads_signs": [
@@ -86,6 +90,8 @@ BAD = {
     ],
     "spectral_norms_need_weights": [
         ("r3gan_cifar10", ["method.spectral_norm=true"], "r3gan's residual branches begin at 0; use a penalty"),
+    ],
+    "clipping_is_not_rescaled": [
         (
             "wgan_gp_cifar10",
             ["method.spectral_norm=true", "method.penalty={name: weight_clipping}"],
@@ -150,14 +156,14 @@ BAD = {
         (
             "super_resolution_vae_digits",
             ["method.conditioning=concat"],
-            "method.conditioning (concat) takes labels; use one of the two",
+            "method.conditioning takes labels; use one of the two",
         ),
     ],
     "is_made_from_images": [
         ("vae_pinwheel", ["condition.name=low_resolution"], "is points in the plane; use condition.name=none"),
     ],
-    "images_are_given_to_some_methods": [
-        ("vq_vae_digits", ["condition.name=masked"], "which a vq_vae does not take; use method.name vae, iwae or gan"),
+    "needs_a_method_that_takes_images": [
+        ("vq_vae_digits", ["condition.name=masked"], "which vq_vae does not take; use method.name gan, iwae or vae"),
     ],
     "images_are_given_to_some_networks": [
         ("dcgan_digits", ["condition.name=masked"], "dcgan takes no image; use method.network={name: unet}, or mlp"),
@@ -179,29 +185,44 @@ BAD = {
     "needs_colour": [
         ("super_resolution_vae_digits", ["condition={name: greyscale}"], "data.channels is 1; use 3"),
     ],
-    "priors_of_images_are_gaussians": [
+    "learned_priors_take_a_kl": [
         ("inpainting_vae_digits", ["method.divergence={name: mmd}"], "each has its own; use kl"),
+    ],
+    "learned_priors_take_one_gradient": [
+        (
+            "inpainting_vae_digits",
+            ["method={name: iwae, gradient: doubly_reparameterized}"],
+            "for a prior that is not learned, and with condition masked it is; use reparameterized",
+        ),
+    ],
+    "learned_priors_are_sampled_themselves": [
         ("inpainting_vae_digits", ["method.latents=mixture"], "one density for all images"),
     ],
-    "images_given_are_judged_as_they_are": [
+    "reconstructions_need_an_image": [
         ("dcgan_digits", ["method.reconstruction_weight=1"], "condition is no image; set it to 0"),
-        ("inpainting_gan_digits", ["method.augmentation={name: diffaugment}"], "use method.augmentation.name=none"),
+    ],
+    "packs_have_no_condition_image": [
         ("inpainting_gan_digits", ["method.pack=2"], "condition is masked; use 1"),
+    ],
+    "images_given_are_judged_as_they_are": [
+        ("inpainting_gan_digits", ["method.augmentation={name: diffaugment}"], "use method.augmentation.name=none"),
     ],
     "hidden_pixels_have_no_bits": [
         ("inpainting_vae_digits", ["registry.metric=bits_per_dim"], "use log_likelihood"),
     ],
+    "guidance_is_towards_captions": [
+        ("vq_vae_digits", ["method.prior.guidance=2"], "and condition is none; use 1"),
+        ("captions_digits", ["method.prior.caption_dropout=0"], "caption_dropout 0 none are learned; use 0.1"),
+    ],
     "needs_captions": [
         ("vq_vae_digits", ["condition.name=caption"], "and the data has none; set data.scenes"),
     ],
-    "captions_are_taken_by_code_priors": [
+    "needs_a_method_that_takes_captions": [
         (
             "vae_digits",
             ["condition.name=caption", "data.scenes=100", "data.image_size=28"],
-            "which a vae does not take; use method.name vq_vae",
+            "which vae does not take; use method.name vq_vae",
         ),
-        ("vq_vae_digits", ["method.prior.guidance=2"], "and condition is none; use 1"),
-        ("captions_digits", ["method.prior.caption_dropout=0"], "caption_dropout 0 none are learned; use 0.1"),
     ],
     "scenes_have_room": [
         ("captions_digits", ["data.image_size=24"], "is too small for data.scenes: 3 images of 8 pixels"),

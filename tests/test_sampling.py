@@ -9,7 +9,6 @@ from genlib.config.run import RunConfig
 from genlib.config.training import RegistryConfig
 from genlib.errors import UserError
 from genlib.layers.base import DataSpec
-from genlib.methods._build import build_method
 from genlib.methods.gan.config import GANConfig
 from genlib.networks.dcgan.config import DCGANConfig
 from genlib.networks.mlp.config import MLPConfig
@@ -28,7 +27,7 @@ SHAPE = (1, 8, 8)
 @pytest.fixture
 def exported(tmp_path):
     torch.manual_seed(1)
-    sampler = TrainedSampler(build_method(CONFIG.method, DataSpec(SHAPE)).model.sampler, SHAPE, [0.25, 0.75])
+    sampler = TrainedSampler(CONFIG.method.build(DataSpec(SHAPE)).model.sampler, SHAPE, [0.25, 0.75])
     estimate_norms(sampler.module)
     export_sampler(tmp_path / "sampler", sampler, CONFIG, ["zero", "one"], {"step": 5})
     return tmp_path / "sampler", sampler
@@ -123,7 +122,7 @@ def conditional(tmp_path):
     method = GANConfig(network=DCGANConfig(width=4), latent_size=3, conditioning="batch_norm")
     config = CONFIG.model_copy(update={"method": method})
     shares = [0.2, 0.6, 0.2]
-    sampler = TrainedSampler(build_method(method, DataSpec(SHAPE, 3)).model.sampler, SHAPE, shares)
+    sampler = TrainedSampler(method.build(DataSpec(SHAPE, 3)).model.sampler, SHAPE, shares)
     for embedding in (layer for layer in sampler.module.modules() if isinstance(layer, torch.nn.Embedding)):
         torch.nn.init.normal_(embedding.weight)
     estimate_norms(sampler.module, shares)
@@ -160,7 +159,7 @@ def test_what_is_shown_of_a_conditional_sampler_has_a_column_for_each_label(cond
 
 
 def test_a_sampler_of_points_gives_points_and_shows_many():
-    sampler = build_method(GANConfig(network=MLPConfig(hidden_sizes=[8]), latent_size=2), DataSpec((2,))).model.sampler
+    sampler = GANConfig(network=MLPConfig(hidden_sizes=[8]), latent_size=2).build(DataSpec((2,))).model.sampler
     points = TrainedSampler(sampler, (2,))
     assert points.images(300).shape == (300, 2) and points.images(3).dtype == torch.float32
     assert len(points.grid(64).images) == 2048
@@ -275,7 +274,7 @@ def test_a_sampler_loads_without_the_rest_of_its_method_and_draws_the_same(name,
     shape = (2,) if config.data.is_points else (config.data.channels, config.data.image_size, config.data.image_size)
     condition = config.condition.build(shape, ["cat", "dog"])
     torch.manual_seed(0)
-    module = build_method(config.method, DataSpec(shape, 2, condition=condition)).model.sampler
+    module = config.method.build(DataSpec(shape, 2, condition=condition)).model.sampler
     sampler = TrainedSampler(module, shape, [0.5, 0.5])
     export_sampler(tmp_path / "sampler", sampler, config, None, {})
     noise = draw_latents(module.latent_size, 0, 0)[:2]
@@ -286,7 +285,7 @@ def test_a_sampler_loads_without_the_rest_of_its_method_and_draws_the_same(name,
 
 def test_a_sampler_of_codes_takes_no_truncation(tmp_path):
     config = tiny_config("vq_vae_digits")
-    sampler = TrainedSampler(build_method(config.method, DataSpec(SHAPE)).model.sampler, SHAPE)
+    sampler = TrainedSampler(config.method.build(DataSpec(SHAPE)).model.sampler, SHAPE)
     with pytest.raises(UserError, match="this sampler draws codes; give a temperature below 1"):
         sampler.images(1, truncation=0.5)
     assert len(sampler.images(1, truncation=0)) == 1

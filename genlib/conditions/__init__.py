@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, ClassVar
 
 from genlib.choices.choice import Choice, rule
+from genlib.choices.discovery import kind_of_choice, names_where
 
 if TYPE_CHECKING:
     from genlib.config.run import RunConfig
@@ -43,11 +44,10 @@ class ImageConditionConfig(ConditionConfig):
     @rule
     def takes_the_place_of_labels(self, run: RunConfig, key: str) -> str | None:
         """A condition that is an image goes without method.conditioning, which takes labels."""
-        conditioning = conditioning_of(run)
-        if conditioning == "none":
+        if not run.method.takes_labels:
             return None
         return (
-            f"{key} is {self.name}, and method.conditioning ({conditioning}) takes labels; use one of the two: "
+            f"{key} is {self.name}, and method.conditioning takes labels; use one of the two: "
             "method.conditioning=none, or condition.name=label."
         )
 
@@ -60,7 +60,10 @@ class ImageConditionConfig(ConditionConfig):
             f"{key} is {self.name}, and data.source {run.data.source} is points in the plane; use condition.name=none."
         )
 
-
-def conditioning_of(run: RunConfig) -> str:
-    """How the method takes labels; "none" for one that takes none."""
-    return getattr(run.method, "conditioning", "none")
+    @rule
+    def needs_a_method_that_takes_images(self, run: RunConfig, key: str) -> str | None:
+        """A condition that is an image needs a method that takes one."""
+        if run.method.takes_condition_image:
+            return None
+        families = names_where(kind_of_choice(run.method), "takes_condition_image")
+        return f"{key} is {self.name}, which {run.method.name} does not take; use method.name {families}."

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from genlib.choices.choice import rule
-from genlib.conditions import ConditionConfig, conditioning_of
+from genlib.conditions import ConditionConfig
 
 if TYPE_CHECKING:
     from genlib.config.run import RunConfig
@@ -21,7 +21,7 @@ class LabelCondition(ConditionConfig):
     @rule
     def needs_a_method_that_takes_labels(self, run: RunConfig, key: str) -> str | None:
         """condition: label needs method.conditioning."""
-        if conditioning_of(run) != "none":
+        if run.method.takes_labels:
             return None
         return (
             f"{key} is label, and method.conditioning is none: it says how a label is taken; use "

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from genlib.config.data import MIXTURES
 from genlib.config.metrics import (
     DISTANCES,
     KERNEL_DISTANCES,
@@ -15,6 +14,7 @@ from genlib.config.metrics import (
     OF_POINTS,
     RECONSTRUCTIONS,
 )
+from genlib.data.sources import source_of
 
 if TYPE_CHECKING:
     from genlib.config.run import RunConfig
@@ -32,7 +32,7 @@ def metric_is_measured(config: RunConfig) -> str | None:
             f"registry.metric ({metric}) is not measured by evaluation.features '{features}'; "
             f"use {DISTANCES[features]}."
         )
-    lacks_modes = config.data.source not in MIXTURES
+    lacks_modes = not source_of(config.data.source).is_mixture
     if metric in OF_POINTS and (not config.data.is_points or (metric in OF_MIXTURES and lacks_modes)):
         return (
             f"registry.metric ({metric}) is not measured on data.source {config.data.source}; "
@@ -48,12 +48,11 @@ def metric_is_measured(config: RunConfig) -> str | None:
         )
     if metric in RECONSTRUCTIONS and (not method.has_encoder or config.data.is_points):
         return f"registry.metric ({metric}) is of images that an encoder and a decoder bring back; use another."
-    likelihood = getattr(method, "likelihood", None)
-    if metric == "bits_per_dim" and (likelihood == "bernoulli" or config.data.is_points):
+    if metric == "bits_per_dim" and (not method.has_pixel_density or config.data.is_points):
         return (
-            "registry.metric (bits_per_dim) needs a density over pixels, which method.likelihood "
-            f"'{likelihood}' is not; use log_likelihood."
+            "registry.metric (bits_per_dim) needs a density over pixels, which this method.likelihood "
+            "is not; use log_likelihood."
         )
-    if metric == "label_accuracy" and getattr(method, "conditioning", "none") == "none":
+    if metric == "label_accuracy" and not method.takes_labels:
         return "registry.metric (label_accuracy) is of samples with a label; set method.conditioning."
     return None

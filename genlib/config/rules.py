@@ -6,7 +6,6 @@ Here are the rules between sections, which belong to no choice. The others stand
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from math import gcd
 from typing import TYPE_CHECKING
 
 from genlib.choices.choice import Choice, choices_below
@@ -15,10 +14,8 @@ from genlib.choices.section import Section
 from genlib.config.condition_rules import CONDITION_RULES
 from genlib.config.launcher import nodes_share_the_processes
 from genlib.config.metric_rules import metric_is_measured
-from genlib.methods.autoencoder.config import AutoencoderConfig
 from genlib.methods.gan.config import GANConfig, GradientPenaltySection
-from genlib.methods.vae.config import MMDConfig, VAEConfig
-from genlib.methods.vq_vae.config import VQVAEConfig
+from genlib.methods.vae.config import VAEConfig
 from genlib.networks import Network
 from genlib.networks.dcgan.config import DCGANConfig
 from genlib.networks.unet.config import UNetConfig
@@ -32,10 +29,7 @@ OF_POINTS_ALONE = {"gaussian", "gaussian_learned", "gaussian_optimal"}
 
 
 def networks_of(config: RunConfig) -> list[Network]:
-    method = config.method
-    if isinstance(method, VQVAEConfig):
-        return []
-    return [method.network, method.judging_network] if isinstance(method, GANConfig) else [method.network]
+    return list(config.method.networks.values())
 
 
 def strides_reach_the_image_size(config: RunConfig) -> str | None:
@@ -49,30 +43,6 @@ def strides_reach_the_image_size(config: RunConfig) -> str | None:
                 f"use {choices}."
             )
     return None
-
-
-def halvings_divide_the_image_size(config: RunConfig) -> str | None:
-    """vq_vae halves the image to its map of codes."""
-    method, size = config.method, config.data.image_size
-    if not isinstance(method, VQVAEConfig) or size % 2**method.downsamplings == 0:
-        return None
-    return (
-        f"data.image_size ({size}) must be divisible by 2 to the power of method.downsamplings "
-        f"({method.downsamplings}); use {size // 2**method.downsamplings * 2**method.downsamplings}, or halve less."
-    )
-
-
-def heads_share_the_width(config: RunConfig) -> str | None:
-    """vq_vae's prior.heads divide prior.width."""
-    if not isinstance(config.method, VQVAEConfig):
-        return None
-    width, heads = config.method.prior.width, config.method.prior.heads
-    if width % heads == 0:
-        return None
-    return (
-        f"method.prior.heads ({heads}) must divide method.prior.width ({width}); use {gcd(heads, width)}, or a "
-        f"width of {-(-width // heads) * heads}."
-    )
 
 
 def patches_fit_the_image_size(config: RunConfig) -> str | None:
@@ -91,12 +61,10 @@ def patches_fit_the_image_size(config: RunConfig) -> str | None:
 
 
 def points_take_networks_for_vectors(config: RunConfig) -> str | None:
-    """Points in the plane have no pixels: only the mlp network, without augmentation, and not vq_vae."""
+    """Points in the plane have no pixels: only the mlp network, without augmentation."""
     method = config.method
     if not config.data.is_points:
         return None
-    if isinstance(method, VQVAEConfig):
-        return f"data.source {config.data.source} is points in the plane, and vq_vae's convolutions need images."
     for network in networks_of(config):
         if network.name != "mlp":
             return (
@@ -144,68 +112,6 @@ def densities_are_not_of_binary_pixels(config: RunConfig) -> str | None:
     )
 
 
-def labels_need_a_place(config: RunConfig) -> str | None:
-    """conditioning: batch_norm needs a decoder or generator with batch norm: dcgan, resnet, or mlp with norm: batch."""
-    method = config.method
-    if getattr(method, "conditioning", "none") != "batch_norm" or isinstance(method, VQVAEConfig):
-        return None
-    network = method.network
-    if network.name in ("dcgan", "resnet") or (network.name == "mlp" and network.norm == "batch"):
-        return None
-    return (
-        f"method.conditioning is batch_norm, and the {network.name} network has none there; use "
-        + ("method.network.norm=batch, or " if network.name == "mlp" else "")
-        + "method.conditioning=concat."
-    )
-
-
-def labels_stay_out_of_latents(config: RunConfig) -> str | None:
-    """conditioning needs a KL that keeps the label out of an image's latents: not autoencoder, nor mmd alone."""
-    method = config.method
-    if not isinstance(method, AutoencoderConfig | VAEConfig) or method.conditioning == "none":
-        return None
-    divergence = method.divergence if isinstance(method, VAEConfig) else None
-    unbound = isinstance(divergence, MMDConfig) and not divergence.kl_weight
-    if isinstance(method, VAEConfig) and not unbound:
-        return None
-    remedy = "set method.divergence.kl_weight" if unbound else "use vae"
-    return (
-        f"method.conditioning is {method.conditioning}, but nothing keeps the label out of the latents of this "
-        f"{method.name}, whose samples would not follow it; {remedy}, or set method.conditioning=none."
-    )
-
-
-def projection_needs_labels(config: RunConfig) -> str | None:
-    """discriminator_conditioning: projection needs a conditional generator, and images judged one by one: no pack."""
-    method = config.method
-    if not isinstance(method, GANConfig) or method.discriminator_conditioning != "projection":
-        return None
-    if method.conditioning == "none":
-        return (
-            "method.discriminator_conditioning is projection, but method.conditioning is none; "
-            "use concat or batch_norm for the generator."
-        )
-    if method.pack > 1:
-        return (
-            f"method.pack ({method.pack}) judges images of several labels together, and a projection is onto one "
-            "label; use method.pack=1, or method.discriminator_conditioning=concat."
-        )
-    return None
-
-
-def packs_fill_micro_batches(config: RunConfig) -> str | None:
-    """Every micro-batch is a whole number of packs."""
-    method, training = config.method, config.training
-    pack = getattr(method, "pack", 1)
-    part = training.batch_size // (training.parts)
-    if part % pack == 0:
-        return None
-    return (
-        f"method.pack ({pack}) must divide a micro-batch ({part} images); use a training.batch_size of "
-        f"{training.batch_size // part * pack * max(1, part // pack)}."
-    )
-
-
 def gradient_norms_are_per_image(config: RunConfig) -> str | None:
     """Gradient penalties need a score that depends on its own image alone: no batch norm in the discriminator."""
     method = config.method
@@ -234,21 +140,14 @@ def adaptive_augmentation_reads_signs(config: RunConfig) -> str | None:
     )
 
 
-def spectral_norms_need_weights(config: RunConfig) -> str | None:
-    """spectral_norm divides by a weight's largest singular value: not r3gan's, which begin at 0, nor clipped ones."""
+def clipping_is_not_rescaled(config: RunConfig) -> str | None:
+    """penalty: weight_clipping limits no weights that spectral_norm rescales."""
     method = config.method
-    if not isinstance(method, GANConfig) or not method.spectral_norm:
-        return None
-    if method.penalty.name == "weight_clipping":
-        return (
-            "method.spectral_norm rescales weights, so that method.penalty (weight_clipping) limits nothing; use one "
-            "of the two."
-        )
-    if method.judging_network.name != "r3gan":
+    if not isinstance(method, GANConfig) or not method.spectral_norm or method.penalty.name != "weight_clipping":
         return None
     return (
-        "method.spectral_norm divides weights by their largest singular value, and r3gan's residual branches begin at "
-        "0; use a penalty, such as method.penalty.name=r1_r2."
+        "method.spectral_norm rescales weights, so that method.penalty (weight_clipping) limits nothing; use one of "
+        "the two."
     )
 
 
@@ -313,20 +212,14 @@ def points_are_their_own_features(config: RunConfig) -> str | None:
 
 BETWEEN_SECTIONS: tuple[Callable[[RunConfig], str | None], ...] = (
     strides_reach_the_image_size,
-    halvings_divide_the_image_size,
-    heads_share_the_width,
     patches_fit_the_image_size,
     points_take_networks_for_vectors,
     points_take_gaussian_likelihoods,
     only_images_are_stacked_or_binarized,
     densities_are_not_of_binary_pixels,
-    labels_need_a_place,
-    labels_stay_out_of_latents,
-    projection_needs_labels,
-    packs_fill_micro_batches,
     gradient_norms_are_per_image,
     adaptive_augmentation_reads_signs,
-    spectral_norms_need_weights,
+    clipping_is_not_rescaled,
     wasserstein_needs_a_limit,
     decompositions_need_company,
     inception_names_its_file,
@@ -338,14 +231,14 @@ BETWEEN_SECTIONS: tuple[Callable[[RunConfig], str | None], ...] = (
 
 
 def problems_of(run: RunConfig) -> Iterator[str]:
-    """What does not go together in a run: by the rules between sections, then by those of every choice in it."""
-    for rule in BETWEEN_SECTIONS:
-        if problem := rule(run):
-            yield problem
+    """What does not go together in a run: by the rules of every choice in it, then by those between sections."""
     for key, choice in choices_below(run):
         for _, rule_of_choice in choice.rules():
             if problem := rule_of_choice(choice, run, key):
                 yield problem
+    for rule in BETWEEN_SECTIONS:
+        if problem := rule(run):
+            yield problem
 
 
 def all_rules(section: type[Section]) -> dict[str, str]:

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from typing import Self
 
-from pydantic import model_validator
+from pydantic import Field, model_validator
 
 from genlib.choices.choice import Chosen
 from genlib.choices.section import Section
 from genlib.conditions import ConditionConfig
 from genlib.conditions.none import NoCondition
-from genlib.config.data import DataConfig
-from genlib.config.launcher import LauncherConfig, ProcessLauncher
+from genlib.config.launcher import Launcher
 from genlib.config.metrics import OF_HELD_OUT
 from genlib.config.rules import problems_of
 from genlib.config.training import EvaluationConfig, RegistryConfig, TrainingConfig
+from genlib.data.config import DataConfig
 from genlib.methods import MethodConfig
 
 
@@ -27,7 +27,7 @@ class RunConfig(Section):
     training: TrainingConfig = TrainingConfig()
     evaluation: EvaluationConfig = EvaluationConfig()
     registry: RegistryConfig
-    launcher: LauncherConfig = ProcessLauncher()
+    launcher: Chosen[Launcher] = Field("process", validate_default=True)
 
     @model_validator(mode="after")
     def makes_sense(self) -> Self:

@@ -10,8 +10,8 @@ from torch import Tensor
 
 from genlib.contexts.base import Condition
 from genlib.data.making.decode import reason, upright_eight_bit
+from genlib.data.reading.image_files import IMAGE_SUFFIXES
 from genlib.data.reading.image_folder import without_others
-from genlib.data.sources.local import IMAGE_SUFFIXES
 from genlib.errors import UserError
 
 ARRAY_SUFFIXES = {".npy", ".npz"}

@@ -33,7 +33,7 @@ from genlib.sampling.load import load_sampler
 from genlib.sampling.sampler import TrainedSampler
 from genlib.storage.files import read_json, write_bytes, write_json
 from genlib.training.settle import settle_encoder
-from genlib.training.state.checkpoint import finished_checkpoints, load_model
+from genlib.training.state.checkpoint import load_model
 
 
 def evaluate(run: RunFolder) -> dict[str, Any]:
@@ -50,7 +50,7 @@ def evaluate(run: RunFolder) -> dict[str, Any]:
 def evaluate_on(run: RunFolder, config: RunConfig, processes: Processes, device: torch.device) -> dict[str, Any]:
     start = time.monotonic()
     asked = config.evaluation
-    folder, checkpoint = judged_part(run, asked)
+    folder, checkpoint = run.exported(asked.checkpoint)
     sampler = load_sampler(folder, device)
     if config.method.has_encoder and checkpoint is None:
         raise UserError(f"{run.path} has no checkpoint yet; train it first: genlib train CONFIG --run-dir DIR.")
@@ -204,15 +204,6 @@ def origin_of(sampler: TrainedSampler, asked: EvaluationConfig, **of_model: Any)
         **known,
         **{"likelihood": None, "reconstructions": None, "conditions": None, **of_model},
     }
-
-
-def judged_part(run: RunFolder, asked: EvaluationConfig) -> tuple[Path, Path | None]:
-    """The sampler that is judged, and the checkpoint it came from, if there is one."""
-    folder, checkpoints = (
-        (run.best / "sampler", run.best) if asked.checkpoint == "best" else (run.sampler, run.checkpoints)
-    )
-    finished = finished_checkpoints(checkpoints)
-    return folder, finished[-1] if finished else None
 
 
 def check_fit(sampler: TrainedSampler, dataset: DatasetFolder, asked: EvaluationConfig) -> None:

@@ -18,11 +18,11 @@ from PIL import ExifTags, Image, ImageFile
 from torch import Tensor
 
 from genlib.data.making.decode import reason
-from genlib.data.making.workers import cores
 from genlib.data.reading.fingerprint import walk
+from genlib.data.reading.image_files import IMAGE_SUFFIXES
 from genlib.data.reading.image_folder import without_others
-from genlib.data.sources.local import IMAGE_SUFFIXES
 from genlib.errors import UserError
+from genlib.runtime.capacity import cores
 from genlib.sampling.draw import CHUNK
 
 Shape = tuple[int, ...]  # C, H, W; 2 of points

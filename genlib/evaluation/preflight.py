@@ -143,10 +143,9 @@ def check_metric(config: RunConfig, dataset: DatasetFolder) -> None:
         raise UserError(
             f"registry.metric ({metric}) needs a classifier of two classes or more, but {why_none(dataset)}; {remedy}."
         )
-    conditioning = getattr(config.method, "conditioning", "none")
-    if config.method.has_encoder and conditioning != "none" and not has_labels(dataset, "test"):
+    if config.method.has_encoder and config.method.takes_labels and not has_labels(dataset, "test"):
         raise UserError(
-            f"method.conditioning ({conditioning}) needs labels of test images, which the encoder is judged on, but "
+            "method.conditioning needs labels of test images, which the encoder is evaluated on, but "
             f"the test split of {dataset.manifest.source} has none; name a data.test_split with labels, hold one out "
             "with data.test_split=null, or set method.conditioning=none."
         )

@@ -7,14 +7,11 @@ from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
-import torch
 from torch import Tensor, nn
 
-from genlib.contexts.base import Condition
-from genlib.losses.likelihoods import continuous_bernoulli_mean
-from genlib.models.codes import CodeNetwork
-from genlib.models.latents import FittedLatents
 from genlib.models.optimizer import OptimizerConfig
+from genlib.models.posterior import Posterior
+from genlib.models.sampler import Sampler
 
 Losses = dict[str, Tensor]
 
@@ -69,67 +66,6 @@ class Symptom(NamedTuple):
     meaning: str
 
 
-# From a network's raw numbers to pixels in [-1, 1], or to points.
-Output = Literal["tanh", "sigmoid", "continuous_bernoulli", "identity"]
-OUTPUTS: dict[Output, Callable[[Tensor], Tensor]] = {
-    "tanh": torch.tanh,
-    "sigmoid": lambda raw: 2 * torch.sigmoid(raw) - 1,
-    "continuous_bernoulli": lambda raw: 2 * continuous_bernoulli_mean(raw) - 1,
-    "identity": lambda raw: raw,
-}
-
-
-class Sampler(nn.Module):
-    """From noise ~ N(0, I) to images: what EMA averages, export stores and MLflow serves.
-
-    The noise becomes latents (by itself unless latents were fitted), these the network's raw numbers, these images,
-    which keep what their contexts tell. `classes` is the number of labels that a conditional network takes, else 0;
-    `condition` describes the contexts that it takes.
-    """
-
-    def __init__(
-        self,
-        network: nn.Module,
-        latent_size: int,
-        output: Output = "tanh",
-        classes: int = 0,
-        latents: FittedLatents | None = None,
-        condition: Condition | None = None,
-    ) -> None:
-        super().__init__()
-        self.network = network
-        self.condition = condition
-        self.latents = latents
-        self.latent_size = latents.noise_size if latents else latent_size  # of the noise
-        self.output: Output = output
-        self.classes = classes
-
-    def forward(self, noise: Tensor, given: Tensor | None = None) -> Tensor:
-        """float (B, latent_size) and, for conditional networks, labels int64 (B,) or contexts (B, *condition.shape) =>
-        float (B, C, H, W) in [-1, 1], or (B, 2).
-        """
-        return self.decode(self.latents(noise) if self.latents else noise, given)
-
-    def decode(self, latents: Tensor, given: Tensor | None = None) -> Tensor:
-        """The images of latents, (B, d) => (B, ...)."""
-        images = self.to_images(self.network(latents, given))
-        if self.condition is None:
-            return images
-        assert given is not None
-        return self.condition.keep(images, given)
-
-    @property
-    def codes(self) -> CodeNetwork | None:
-        """The network, if it draws codes."""
-        return self.network if isinstance(self.network, CodeNetwork) else None
-
-    def to_images(self, raw: Tensor) -> Tensor:
-        """The network's raw numbers as pixels in [-1, 1], or as points, of the same shape: in float32 under autocast
-        too, where data are, for in bfloat16 the slope of a bright pixel's tanh is rounded away.
-        """
-        return OUTPUTS[self.output](raw.float())
-
-
 class GenerativeModel(nn.Module):
     """What is kept after training, and what EMA averages."""
 
@@ -148,21 +84,6 @@ class EncoderModel(GenerativeModel, ABC):
     @abstractmethod
     def reconstruct(self, batch: Batch) -> Tensor:
         """Images in [-1, 1] by way of their likeliest latents, (B, C, H, W)."""
-
-
-class Posterior(NamedTuple):
-    """q(z | x) = N(mean, diag exp(log_variance))."""
-
-    mean: Tensor  # (B, d)
-    log_variance: Tensor  # (B, d)
-
-    def at(self, noise: Tensor) -> Tensor:
-        """Reparameterized (Kingma & Welling 2014, section 2.4): z = mean + std * noise, (..., B, d)."""
-        return self.mean + torch.exp(0.5 * self.log_variance) * noise
-
-    def sample(self) -> Tensor:
-        """A draw, (B, d)."""
-        return self.at(torch.randn_like(self.mean))
 
 
 class Weights(NamedTuple):

@@ -13,8 +13,9 @@ from genlib.losses.divergences import (
     maximum_mean_discrepancy,
     total_correlation_decomposition,
 )
-from genlib.models.base import Losses, Posterior
+from genlib.models.base import Losses
 from genlib.models.collapse import largest_kl
+from genlib.models.posterior import Posterior
 
 
 class Divergence(nn.Module, ABC):

@@ -18,7 +18,7 @@ from genlib.losses.likelihoods import (
     gaussian_negative_log_likelihood,
     optimal_sigma,
 )
-from genlib.models.base import OUTPUTS, Output
+from genlib.models.sampler import OUTPUTS, Output
 
 
 class Likelihood(nn.Module, ABC):

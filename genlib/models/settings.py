@@ -1,23 +1,27 @@
-"""Settings that several families share."""
+"""Settings that several families share, and what they build; free of torch when imported."""
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field
 
-from genlib.choices.choice import Chosen
-from genlib.choices.section import (
-    MOST_UNITS,
-    Section,
-)
+from genlib.choices.choice import Chosen, rule
+from genlib.choices.section import MOST_UNITS, Section
 from genlib.models.optimizer import OptimizerConfig
 from genlib.networks import Network
 from genlib.networks.mlp.config import MLPConfig
 
+if TYPE_CHECKING:
+    from genlib.config.run import RunConfig
+    from genlib.layers.base import DataSpec, Given
+    from genlib.models.likelihoods import Likelihood
+    from genlib.models.sampler import Output, Sampler
+    from genlib.models.variational import VariationalModel
+
 
 class LatentsSection(Section):
-    """What the latents of a sample are drawn from."""
+    """The distribution that a sample's latents are drawn from."""
 
     has_encoder: ClassVar[bool] = True
 
@@ -38,14 +42,63 @@ class AutoencoderSection(LatentsSection):
     )
     optimizer: OptimizerConfig = Field(OptimizerConfig(), description="Of all weights")
 
+    def decoding_sampler(self, data: DataSpec, given: Given, output: Output) -> Sampler:
+        """A decoder, with a learned prior p(z | c) where the condition c is an image."""
+        from torch import nn
+
+        from genlib.models.latents import fitted_latents
+        from genlib.models.prior_decoder import PriorDecoder, prior_network
+        from genlib.models.sampler import Sampler
+
+        conditioning = "concat" if given.shape else self.conditioning
+        network: nn.Module = self.network.generator(self.latent_size, data.shape, given, conditioning)
+        if given.shape:
+            network = PriorDecoder(prior_network(self.network, given.shape, data.shape, self.latent_size), network)
+        latents = fitted_latents(self.latents, self.latent_size, self.mixture_components)
+        return Sampler(network, self.latent_size, output, given.classes, latents, data.condition)
+
 
 LikelihoodName = Literal[
     "gaussian", "gaussian_learned", "gaussian_optimal", "bernoulli", "continuous_bernoulli", "discretized_logistic"
 ]
 
 
-class LikelihoodSection(AutoencoderSection):
+class LikelihoodSection(Section):
+    """p(image | latents)."""
+
     has_likelihood: ClassVar[bool] = True
 
     likelihood: LikelihoodName = Field("gaussian", description="p(image | latents)")
     sigma: float = Field(0.2, ge=1e-6, le=1000, description="Of likelihood: gaussian, on the scale of [-1, 1]")
+
+    @property
+    def has_pixel_density(self) -> bool:
+        return self.likelihood != "bernoulli"
+
+    def likelihood_of(self, data: DataSpec) -> Likelihood:
+        from genlib.models.likelihoods import build_likelihood
+        from genlib.models.sampler import default_output
+
+        return build_likelihood(self.likelihood, self.sigma, default_output(data.shape))
+
+
+class VariationalSection(LikelihoodSection, AutoencoderSection):
+    """An encoder to a Gaussian posterior and a decoder to a likelihood."""
+
+    def variational_model(self, data: DataSpec, given: Given) -> VariationalModel:
+        from genlib.models.variational import VariationalModel
+
+        likelihood = self.likelihood_of(data)
+        encoder = self.network.encoder(data.shape, 2 * self.latent_size, given)
+        sampler = self.decoding_sampler(data, given, likelihood.output)
+        return VariationalModel(encoder, sampler, likelihood, self.latent_size)
+
+    @rule
+    def learned_priors_are_sampled_themselves(self, run: RunConfig, key: str) -> str | None:
+        """With a condition that is an image, whose prior p(z | c) is learned, latents is normal."""
+        if not run.condition.is_image or self.latents == "normal":
+            return None
+        return (
+            f"{key}.latents ({self.latents}) is one density for all images, and condition is {run.condition.name}; "
+            "use normal."
+        )

@@ -23,6 +23,7 @@ class Network(Choice):
     needs_condition_image: ClassVar[bool] = False  # it goes from an image that is the condition to another
     scores_patches: ClassVar[bool] = False  # its discriminator gives a score for each patch, not one for an image
     spectral_norm_works: ClassVar[bool] = True  # no weight begins at 0
+    label_norm_key: ClassVar[str] = ""  # the setting, key=value, by which it has label norms where it has none
 
     @property
     def takes_condition_image(self) -> bool:

@@ -9,11 +9,12 @@ from collections.abc import Callable, Container, Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, NamedTuple
 
 from genlib.config.load import load_saved_config, to_yaml
 from genlib.config.run import RunConfig
 from genlib.errors import UserError
+from genlib.runs.checkpoints import finished_checkpoints
 from genlib.storage.files import Damaged, read_json, write_bytes, write_json
 
 # Keys that steer how a run is carried out and judged, not which model comes out of it.
@@ -35,6 +36,13 @@ WHY_VALIDATION = (
     "training leaves that share of the train split out where evaluation.every is set and registry.metric is of "
     "held-out images"
 )
+
+
+class Exported(NamedTuple):
+    """A model of a run: its exported sampler, and the checkpoint with the rest of it."""
+
+    sampler: Path
+    checkpoint: Path | None  # None before the first
 
 
 class RunFolder:
@@ -86,6 +94,12 @@ class RunFolder:
     def evaluation(self) -> dict[str, Any]:
         """{} before the evaluation."""
         return read_section(self.evaluation_file)
+
+    def exported(self, which: Literal["last", "best"]) -> Exported:
+        """The model that is evaluated and registered: the last, or the best so far, as evaluation.checkpoint says."""
+        best = which == "best"
+        finished = finished_checkpoints(self.best if best else self.checkpoints)
+        return Exported(self.best / "sampler" if best else self.sampler, finished[-1] if finished else None)
 
     def write_result(self, **content: Any) -> None:
         write_json(self.result_file, content)

@@ -1,4 +1,6 @@
-"""How much memory and disk this process may use, and the refusal of work that needs far more; free of torch."""
+"""How many cores, and how much memory and disk this process may use, and the refusal of work that needs far more; free
+of torch.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +15,11 @@ from genlib.errors import UserError
 # A need is a lower bound, and free memory is a matter of the moment: only what is far beyond it is refused.
 MARGIN = 1.5
 NO_LIMIT = 2**60  # what cgroups say where there is none
+
+
+def cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def free_memory() -> int:

@@ -1,31 +1,36 @@
-"""What one process does for all of them."""
+"""Work that the first process does for all of them."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TypeVar, cast
+from typing import Any, TypeVar
 
-from accelerate import Accelerator
-from accelerate.utils import broadcast_object_list
+from torch import distributed
 
 from genlib.errors import UserError
 
-T = TypeVar("T")
+Result = TypeVar("Result")
 
 
-def on_main(accelerator: Accelerator, function: Callable[[], T]) -> T:
-    """Call on the main process and give every process the result, or the error."""
-    outcome: list[object] = [None, None]
-    if accelerator.is_main_process:
+def on_first_process(work: Callable[[], Result]) -> Result:
+    """Do `work` on process 0 while the others wait, and give its result, or raise its error, on all of them.
+
+    An error that is no UserError is raised as itself on process 0 and as a RuntimeError with its name and message on
+    the others, since not every exception can be sent.
+    """
+    if not (distributed.is_available() and distributed.is_initialized()):
+        return work()
+    outcome: list[Any] = [None, None]  # the result, and the error
+    if distributed.get_rank() == 0:
         try:
-            outcome = [function(), None]
+            outcome[0] = work()
         except UserError as error:
-            outcome = [None, error]
+            outcome[1] = error
         except Exception as error:
-            broadcast_object_list([None, RuntimeError(f"{type(error).__name__}: {error}")])
+            distributed.broadcast_object_list([None, RuntimeError(f"{type(error).__name__}: {error}")], src=0)
             raise
-    broadcast_object_list(outcome)
-    result, failure = outcome
-    if isinstance(failure, Exception):
-        raise failure
-    return cast(T, result)
+    distributed.broadcast_object_list(outcome, src=0)
+    result, error = outcome
+    if error is not None:
+        raise error
+    return result  # type: ignore[no-any-return]

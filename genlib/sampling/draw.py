@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from genlib.layers.batch_norm import reestimate_batch_norm
-from genlib.models.base import Sampler
+from genlib.models.sampler import Sampler
 from genlib.runtime.randomness import generator_for
 
 CHUNK = 256  # images whose latents come from one generator

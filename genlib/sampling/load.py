@@ -10,7 +10,6 @@ from torch import Tensor, nn
 from genlib.choices.problems import validated
 from genlib.errors import UserError
 from genlib.layers.base import DataSpec
-from genlib.methods._build import build_sampler
 from genlib.sampling.description import SamplerDescription
 from genlib.sampling.requests import shown
 from genlib.sampling.sampler import TrainedSampler
@@ -38,7 +37,7 @@ def load_sampler(folder: str | Path, device: str | torch.device = "cpu") -> Trai
         spec = DataSpec(shape, len(shares or ()), condition=condition)
         # On the meta device nothing is allocated: what a stranger's config.json asks for may be more than memory holds.
         with torch.device("meta"):
-            module = build_sampler(description.method, spec)
+            module = description.method.build_sampler(spec)
     except (ArithmeticError, ValueError, RuntimeError, TypeError, UserError) as error:
         reason = str(error).partition("\n")[0]  # torch's go on with their own stack
         raise UserError(f"{file} describes no sampler ({reason}); export it anew.") from error

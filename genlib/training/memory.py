@@ -22,7 +22,6 @@ from genlib.data.folder import DatasetFolder
 from genlib.errors import UserError
 from genlib.layers.base import DataSpec
 from genlib.methods import MethodConfig
-from genlib.methods._build import build_method
 from genlib.models.base import Batch, Method
 from genlib.runtime.capacity import free_memory, refuse_beyond_memory
 from genlib.training.settle import spec_of
@@ -93,9 +92,7 @@ def need_of(config: RunConfig, spec: DataSpec, images: int) -> Need:
 
 def built(config: MethodConfig, spec: DataSpec) -> Method:
     """Without spectral norms, which need numbers, and have few of their own."""
-    if getattr(config, "spectral_norm", False):
-        config = config.model_copy(update={"spectral_norm": False})
-    return build_method(config, spec).train()
+    return config.without_power_iterations().build(spec).train()
 
 
 @contextmanager

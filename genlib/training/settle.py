@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from genlib.conditions import ConditionConfig
-from genlib.config.data import DataConfig
 from genlib.contexts.base import Condition
+from genlib.data.config import DataConfig
 from genlib.data.folder import DatasetFolder
 from genlib.layers.base import DataSpec
 from genlib.layers.batch_norm import reestimate_batch_norm

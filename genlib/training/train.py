@@ -18,7 +18,7 @@ from accelerate import Accelerator
 from accelerate.utils import DistributedDataParallelKwargs, InitProcessGroupKwargs
 from torch import distributed
 
-from genlib.config.launcher import ProcessLauncher
+from genlib.config.launcher import launcher_by_hand
 from genlib.config.rules import problems_of
 from genlib.config.run import RunConfig
 from genlib.config.training import check_divisible
@@ -27,14 +27,13 @@ from genlib.data.making.integrity import check_contents
 from genlib.data.making.prepare import prepare
 from genlib.data.parts import chosen_on, parts_of_train
 from genlib.errors import UserError, one_line
-from genlib.methods._build import conditional
 from genlib.runs.folder import RunFolder, new_run_name
 from genlib.runtime.host import denormals_flushed, keep_freed_memory
 from genlib.runtime.interruption import leaving_on_signals
 from genlib.runtime.launched import launchers_environment
 from genlib.runtime.output import lost_lines
 from genlib.runtime.provenance import driver_version
-from genlib.runtime.ranks import on_main
+from genlib.runtime.ranks import on_first_process
 from genlib.runtime.signals import StopRequest, stop_with_parent
 from genlib.storage.home import runs_folder
 from genlib.storage.locks import held
@@ -82,7 +81,7 @@ def train(
                 file=sys.stderr,
             )
             return 1
-        run = on_main(accelerator, lambda: open_run(config, run_dir, dataset, accelerator.num_processes, stack))
+        run = on_first_process(lambda: open_run(config, run_dir, dataset, accelerator.num_processes, stack))
         evaluate = None
         if make_evaluate is not None and config.evaluation.every:
             evaluate = make_evaluate(run.config(), dataset, accelerator.device)
@@ -110,7 +109,7 @@ def refuse_impossible(config: RunConfig, dataset: DatasetFolder) -> None:
             f"training.batch_size ({batch_size}) is larger than {what} ({learned_from} images); use at most "
             f"{learned_from}."
         )
-    if not conditional(config.method):
+    if not config.method.takes_labels:
         return
     if dataset.labels("train") is None:
         raise UserError(
@@ -172,7 +171,7 @@ def open_run(
     except ValueError as error:
         raise UserError(str(error)) from error
     training = config.training.model_copy(update={"micro_batches": micro_batches, "processes": processes})
-    launcher = config.launcher if processes % config.launcher.nodes == 0 else ProcessLauncher()  # started by hand
+    launcher = config.launcher if processes % config.launcher.machines == 0 else launcher_by_hand()
     settled = config.model_copy(update={"training": training, "launcher": launcher})
     for problem in problems_of(settled):
         raise UserError(problem)
@@ -199,7 +198,7 @@ def train_in(run: RunFolder, dataset: DatasetFolder, accelerator: Accelerator, e
         try:
             status = trainer.train(stop)
             if status == "finished":  # a signal from here on comes too late: the rest takes a moment
-                on_main(accelerator, lambda: check_contents(dataset))
+                on_first_process(lambda: check_contents(dataset))
                 check_place()
                 trainer.export()
             code = 0 if status == "finished" else stop.exit_code

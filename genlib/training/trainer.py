@@ -16,11 +16,10 @@ from genlib.config.run import RunConfig
 from genlib.data.batches import Batches
 from genlib.data.folder import DatasetFolder
 from genlib.data.parts import parts_of_train
-from genlib.methods._build import build_method
 from genlib.models.base import GenerativeModel, Losses, draws_of
 from genlib.runs.folder import RunFolder
 from genlib.runtime.randomness import seed_draws, seed_for
-from genlib.runtime.ranks import on_main
+from genlib.runtime.ranks import on_first_process
 from genlib.runtime.signals import Interrupted, StopRequest
 from genlib.training.exporter import Exporter
 from genlib.training.graphs import active_phase
@@ -75,7 +74,7 @@ class Trainer:
         learned_from, left_out = parts_of_train(config, dataset.manifest.counts["train"])
         spec = spec_of(dataset, config.condition)._replace(rows=len(learned_from))
         torch.manual_seed(seed_for("weights", training.seed))
-        self.method = build_method(config.method, spec).to(accelerator.device).train()
+        self.method = config.method.build(spec).to(accelerator.device).train()
         layout = torch.channels_last if training.channels_last else torch.contiguous_format
         self.method.to(memory_format=layout)  # type: ignore[call-overload]
         self.buffers = bad_steps.state_buffers(self.method)
@@ -111,7 +110,7 @@ class Trainer:
 
     def resume(self) -> None:
         """Go on from the newest checkpoint that is whole, if there is one."""
-        checkpoint = on_main(self.accelerator, lambda: newest_whole(self.run_folder.checkpoints, self.warn))
+        checkpoint = on_first_process(lambda: newest_whole(self.run_folder.checkpoints, self.warn))
         if checkpoint:
             self._load(checkpoint)
         if self.accelerator.is_main_process:
@@ -245,7 +244,7 @@ class Trainer:
             again = f" again, after {len(left.rollbacks)} rollbacks" if left.rollbacks else ""
             raise Diverged(f"{what}{again}; lower the learning rate, or set training.gradient_clip.")
         self.writer.wait()
-        checkpoint = on_main(self.accelerator, lambda: newest_until(run.checkpoints, bad[0], self.warn))
+        checkpoint = on_first_process(lambda: newest_until(run.checkpoints, bad[0], self.warn))
         if checkpoint is None:
             raise Diverged(f"{what}, and there is no checkpoint to go back to; lower the learning rate.")
         self._load(checkpoint)

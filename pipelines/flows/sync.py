@@ -36,7 +36,7 @@ def register_run(
     ledger.to_register = {**ledger.tags, **(tags_of(result) if result else {}), "run_folder": str(folder.path)}
     ledger.write(folder)
     mirror.connect()
-    sampler = sampler_of(config, folder)
+    sampler = folder.exported(config.evaluation.checkpoint).sampler
     weights = read_json(sampler / "config.json")["info"]["weights_sha256"]
     registered = registry.register(
         config.registry,
@@ -52,11 +52,6 @@ def register_run(
     mirror.connect().set_tag(mirror.run_id, "registered_version", registered.version)
     mirror.connect().set_tag(mirror.run_id, "mlflow.note.content", registered.decision)  # the run's description
     return registered
-
-
-def sampler_of(config: RunConfig, folder: RunFolder) -> Path:
-    """The exported sampler that is judged and registered."""
-    return folder.best / "sampler" if config.evaluation.checkpoint == "best" else folder.sampler
 
 
 def remarks_on(config: RunConfig, folder: RunFolder) -> list[str]:

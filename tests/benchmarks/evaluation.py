@@ -18,8 +18,8 @@ from scipy.linalg import sqrtm
 from torch import Tensor
 from torchmetrics.image.fid import _compute_fid
 
-from genlib.config.data import DataConfig
 from genlib.config.training import EvaluationConfig
+from genlib.data.config import DataConfig
 from genlib.data.folder import DatasetFolder
 from genlib.data.making.prepare import prepare
 from genlib.evaluation.extractors.panel import build_panel
@@ -32,7 +32,6 @@ from genlib.evaluation.scoring.processes import Processes
 from genlib.evaluation.scoring.reference import chunks_of
 from genlib.evaluation.scoring.samples import Judge
 from genlib.layers.base import DataSpec
-from genlib.methods._build import build_method
 from genlib.methods.vae.config import VAEConfig
 from genlib.models.base import LatentVariableModel
 from genlib.networks.mlp.config import MLPConfig
@@ -113,7 +112,7 @@ def measure_neighbours() -> dict[str, Any]:
 def measure_likelihood() -> dict[str, Any]:
     network = MLPConfig(hidden_sizes=[200, 200])
     config = VAEConfig(network=network, latent_size=50, likelihood="bernoulli")
-    model = build_method(config, DataSpec((1, 28, 28))).model.eval()
+    model = config.build(DataSpec((1, 28, 28))).model.eval()
     assert isinstance(model, LatentVariableModel)
     images = torch.randint(0, 256, (10_000, 1, 28, 28), dtype=torch.uint8)
     test = HeldOut(lambda index: images[256 * index : 256 * (index + 1)], lambda index: None, len(images))

@@ -20,7 +20,6 @@ from genlib.layers.spectral_norm import update_spectral_norms
 from genlib.losses.adversarial import load_loss
 from genlib.losses.divergences import kl_to_standard_normal
 from genlib.losses.likelihoods import gaussian_negative_log_likelihood
-from genlib.methods._build import build_method
 from genlib.methods.gan.config import GradientPenaltySection
 from genlib.models.base import Batch, Method
 from genlib.training.phases import build_optimizer
@@ -28,7 +27,7 @@ from tests.benchmarks.families import config_of, images_of
 
 
 def method_of(config: RunConfig) -> Method:
-    return build_method(config.method, DataSpec((config.data.channels, *[config.data.image_size] * 2)))
+    return config.method.build(DataSpec((config.data.channels, *[config.data.image_size] * 2)))
 
 
 class BareLoop:

@@ -56,7 +56,7 @@ def peers_vae(folder: str) -> Any:
 
 def genlib_loop(folder: str, **training: Any) -> Genlib:
     torch.set_flush_denormal(True)  # as genlib train does
-    with mock.patch("genlib.training.trainer.build_method", lambda *_: PeersModel(peers_vae(folder))):
+    with mock.patch("genlib.methods.vae.config.VAEConfig.build", lambda *_: PeersModel(peers_vae(folder))):
         return Genlib(config_of(FAMILY, **training), images_of(FAMILY))
 
 

@@ -10,7 +10,7 @@ import torch
 
 from genlib.conditions.caption.condition import Captions
 from genlib.conditions.caption.words import LENGTH, LOOKS, PLACES, RELATIONS, Said, Thing, Vocabulary, places_agree
-from genlib.config.data import DataConfig
+from genlib.data.config import DataConfig
 from genlib.data.context_files import read_contexts
 from genlib.data.folder import images_file, labels_file
 from genlib.data.making.prepare import prepare

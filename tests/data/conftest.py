@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from genlib.config.data import DataConfig
+from genlib.data.config import DataConfig
 
 
 @pytest.fixture

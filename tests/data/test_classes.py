@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 from sklearn.datasets import load_digits
 
-from genlib.data.making.classes import class_order, missing_classes
 from genlib.data.making.prepare import prepare
-from genlib.data.reading.base import Rows, held_out_count, hold_out
+from genlib.data.reading.base import Rows
+from genlib.data.reading.classes import class_order, missing_classes
+from genlib.data.reading.splits import held_out_count, hold_out
 from tests.data.sources import pictures, png
 
 

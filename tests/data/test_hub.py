@@ -22,8 +22,8 @@ os.environ |= {
     **{"HF_ENDPOINT": hub.address, "HF_HOME": str(work / "cache"), "GENLIB_HOME": str(work / "home")},
     **{"HF_HUB_OFFLINE": "0", "HF_HUB_DISABLE_XET": "1", "NO_PROXY": "127.0.0.1", "HF_HUB_DISABLE_TELEMETRY": "1"},
 }
-from genlib.config import DataConfig
-from genlib.data.prepare import prepare
+from genlib.data.config import DataConfig
+from genlib.data.making.prepare import prepare
 from genlib.errors import UserError
 
 def ask(**settings):

@@ -12,7 +12,7 @@ import pytest
 
 from genlib.config.run import RunConfig
 from genlib.data.making.prepare import prepare
-from genlib.data.sources.local import LocalSource
+from genlib.data.reading.local import LocalSource
 from genlib.errors import UserError
 from genlib.sampling.load import load_sampler
 from genlib.training.train import train

@@ -7,10 +7,9 @@ import pytest
 import torch
 from torch.distributions import Categorical, Independent, MixtureSameFamily, Normal
 
-from genlib.config.data import MIXTURES, POINTS
 from genlib.data.folder import open_dataset
 from genlib.data.making.prepare import prepare
-from genlib.data.sources.points import POINT_SETS
+from genlib.data.sources import SourceOfPoints, point_set_of, sources
 from genlib.errors import UserError
 
 # Half the side of a square with all but 1e-6 of each set, and points closer than its narrowest place is wide.
@@ -32,6 +31,8 @@ MEAN_OF_50 = {
     "pinwheel": (0.014381, -0.182435),
 }
 CELL = 0.4  # of a histogram
+POINT_SOURCES = {name: source for name, source in sources().items() if isinstance(source, SourceOfPoints)}
+POINTS = tuple(GRIDS)
 
 
 def density_on_grid(name):
@@ -40,16 +41,17 @@ def density_on_grid(name):
     count = round(2 * half / step)
     axis = (np.arange(count) + 0.5) * (2 * half / count) - half
     points = np.stack(np.meshgrid(axis, axis), axis=-1).reshape(-1, 2)
-    return points, POINT_SETS[name].log_density(points), (2 * half / count) ** 2
+    return points, point_set_of(name).log_density(points), (2 * half / count) ** 2
 
 
 def draw(name, count=20_000, seed=5):
-    return POINT_SETS[name].draw(count, np.random.RandomState(seed))
+    return point_set_of(name).draw(count, np.random.RandomState(seed))
 
 
-def test_the_configuration_names_the_sets_that_there_are():
-    assert tuple(POINT_SETS) == POINTS
-    assert {name for name, points in POINT_SETS.items() if points.centres is not None} == set(MIXTURES)
+def test_a_set_says_that_it_is_a_mixture_where_it_has_centres():
+    assert {name: source.mixture for name, source in POINT_SOURCES.items()} == {
+        name: point_set_of(name).centres is not None for name in POINTS
+    }
 
 
 @pytest.mark.parametrize("name", POINTS)
@@ -81,7 +83,7 @@ def test_the_mean_log_density_of_draws_is_minus_the_entropy(name):
     _, log_density, area = density_on_grid(name)
     density = np.exp(log_density)
     entropy = -(density[density > 0] * log_density[density > 0]).sum() * area
-    of_draws = POINT_SETS[name].log_density(draw(name)[0].astype(np.float64))
+    of_draws = point_set_of(name).log_density(draw(name)[0].astype(np.float64))
     error = of_draws.std() / np.sqrt(len(of_draws)) + 1e-4
     assert of_draws.mean() == pytest.approx(-entropy, abs=4 * error)
 
@@ -98,9 +100,9 @@ def test_the_mixtures_are_those_of_pacgan(name, count, std):
     )
     points, labels = draw(name, 500)
     near = points.astype(np.float64)
-    np.testing.assert_allclose(POINT_SETS[name].log_density(near), truth.log_prob(torch.from_numpy(near)), rtol=1e-9)
-    np.testing.assert_allclose(POINT_SETS[name].centres, centres, atol=1e-12)
-    assert POINT_SETS[name].std == std and len(POINT_SETS[name].label_names) == count
+    np.testing.assert_allclose(point_set_of(name).log_density(near), truth.log_prob(torch.from_numpy(near)), rtol=1e-9)
+    np.testing.assert_allclose(point_set_of(name).centres, centres, atol=1e-12)
+    assert point_set_of(name).std == std and len(point_set_of(name).label_names) == count
     assert np.abs(points - np.array(centres)[labels]).max() < 5 * std
 
 
@@ -113,7 +115,7 @@ def test_half_circles_around_one_centre_would_make_a_circle_s_density():
     centre, radius, std = np.array([-1.0, -0.5]), 2.0, 0.2
     places = centre + np.array([[-2.0, 0.2], [-2.1, 0.0], [-1.5, 1.2], [-2.0, -0.3]])
     mirrored = 2 * centre * [0, 1] + places * [1, -1]
-    log_density = POINT_SETS["two_moons"].log_density
+    log_density = point_set_of("two_moons").log_density
     both = np.exp(log_density(places)) + np.exp(log_density(mirrored))
     far = np.linalg.norm(places - centre, axis=1)
     bessel = ive(0, far * radius / std**2) * np.exp(-((far - radius) ** 2) / (2 * std**2)) / (2 * np.pi * std**2)
@@ -133,7 +135,7 @@ def test_labels_are_the_moon_and_the_square_that_points_come_from():
 
 @pytest.mark.parametrize("name", POINTS)
 def test_far_away_a_density_is_nothing_and_no_error(name):
-    assert (POINT_SETS[name].log_density(np.array([[1e4, -1e4], [0.0, 1e3]])) < -100).all()
+    assert (point_set_of(name).log_density(np.array([[1e4, -1e4], [0.0, 1e3]])) < -100).all()
 
 
 def test_a_folder_of_points(home, config):

@@ -11,10 +11,10 @@ import pytest
 from genlib.data.folder import open_dataset
 from genlib.data.making import build
 from genlib.data.making.prepare import newest_of_same_request, prepare
-from genlib.data.reading import fingerprint
-from genlib.data.sources import local
-from genlib.data.sources.hub import HubSource
-from genlib.data.sources.local import LocalSource
+from genlib.data.reading import fingerprint, local
+from genlib.data.reading.hub import HubSource
+from genlib.data.reading.local import LocalSource
+from genlib.data.sources.hub import HUB
 from genlib.errors import UserError
 from genlib.storage.files import read_json, write_json
 from tests.data.fake_hub import COMMIT
@@ -231,13 +231,13 @@ def test_a_damaged_manifest_is_named_with_what_is_wrong(home, config, flowers, c
 
 def test_without_the_hub_the_newest_whole_folder_of_the_same_request_is_found(home, config, flowers, monkeypatch):
     asked = config("someone/flowers")
-    monkeypatch.setattr("genlib.data.making.prepare.resolve_commit", lambda _: COMMIT)
+    monkeypatch.setattr("genlib.data.reading.hub.resolve_commit", lambda *_: COMMIT)
     monkeypatch.setattr(HubSource, "read", lambda *arguments: LocalSource(flowers, home, False).read(*arguments[1:]))
     made = prepare(asked)
     for name, content in {"damaged": "[]", "torn": "{"}.items():
         (home / name).mkdir()
         (home / name / "manifest.json").write_text(content)
     shutil.copytree(made.path, home / "flowers-000000000000")  # of the same settings, as another version made it
-    assert newest_of_same_request(asked, home).path == made.path
+    assert newest_of_same_request(asked, home, HUB.remote).path == made.path
     shutil.rmtree(made.path)
-    assert newest_of_same_request(asked, home) is None
+    assert newest_of_same_request(asked, home, HUB.remote) is None

@@ -27,7 +27,7 @@ SMALL_JOBS = (
     "build.WORTH_WORKERS_SECONDS = build.JOB_SECONDS = 0; build.cores = lambda: 2"
 )
 CALL = """
-from genlib.config.data import DataConfig
+from genlib.data.config import DataConfig
 from genlib.data.making.prepare import prepare
 folder = prepare(DataConfig(source={source!r}, image_size=8, channels=1))
 """

@@ -12,7 +12,7 @@ import torch
 from sklearn.datasets import load_digits
 
 from genlib.data.folder import DatasetFolder, Manifest, open_dataset
-from genlib.data.sources.points import POINT_SETS
+from genlib.data.sources import point_set_of
 from genlib.evaluation.scoring.processes import Processes
 
 
@@ -73,10 +73,10 @@ def make_stacked(tmp_path: Path) -> Callable[..., DatasetFolder]:
 def make_points(tmp_path: Path) -> Callable[..., DatasetFolder]:
     def make(name: str = "ring8", train: int = 800, test: int = 400) -> DatasetFolder:
         splits = {
-            part: POINT_SETS[name].draw(count, np.random.RandomState(count))
+            part: point_set_of(name).draw(count, np.random.RandomState(count))
             for part, count in (("train", train), ("test", test))
         }
-        return written(tmp_path / name, name, splits, POINT_SETS[name].label_names, f"{name} {train} {test}")
+        return written(tmp_path / name, name, splits, point_set_of(name).label_names, f"{name} {train} {test}")
 
     return make
 

@@ -9,7 +9,9 @@ from torch.distributions import MultivariateNormal
 from genlib.evaluation.scoring.held_out import HeldOut
 from genlib.losses.divergences import normal_log_density
 from genlib.losses.likelihoods import gaussian_negative_log_likelihood
-from genlib.models.base import Batch, LatentVariableModel, Posterior, Sampler, Weights
+from genlib.models.base import Batch, LatentVariableModel, Weights
+from genlib.models.posterior import Posterior
+from genlib.models.sampler import Sampler
 from genlib.sampling.draw import CHUNK
 
 SIGMA, LATENTS, PIXELS = 0.5, 3, 16

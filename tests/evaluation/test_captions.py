@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from genlib.conditions.caption.condition import Captions
 from genlib.conditions.caption.config import CaptionCondition
 from genlib.conditions.caption.words import PLACES, Said, Thing
-from genlib.config.data import DataConfig
 from genlib.config.training import EvaluationConfig
+from genlib.data.config import DataConfig
 from genlib.data.contexts import rows_of
 from genlib.data.folder import DatasetFolder
 from genlib.data.making.prepare import prepare
@@ -35,7 +35,6 @@ from genlib.evaluation.scoring.processes import Processes
 from genlib.evaluation.scoring.reader import cut
 from genlib.evaluation.scoring.samples import Judge
 from genlib.layers.base import DataSpec
-from genlib.methods._build import build_method
 from genlib.methods.vq_vae.config import CodePriorConfig, VQVAEConfig
 
 CPU = torch.device("cpu")
@@ -164,7 +163,7 @@ def test_cells_are_cut_row_by_row() -> None:
 def test_perplexity_is_the_exponential_of_the_mean_nats(judge: CaptionJudge) -> None:
     torch.manual_seed(0)
     config = VQVAEConfig(width=4, codes=4, code_size=2, prior=CodePriorConfig(width=8, layers=1, heads=2))
-    prior = build_method(config, DataSpec((1, 28, 28), condition=judge.condition)).model.sampler.network.prior.eval()
+    prior = config.build(DataSpec((1, 28, 28), condition=judge.condition)).model.sampler.network.prior.eval()
     nats = prior.word_nats(judge.captions)
     words = (judge.captions > 0).sum() + COUNT  # with an end each
     expected = math.exp(nats.sum().item() / words)

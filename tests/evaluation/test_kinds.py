@@ -11,7 +11,7 @@ import torch
 
 from genlib.config.run import RunConfig
 from genlib.data.making.prepare import prepare
-from genlib.data.sources.points import POINT_SETS
+from genlib.data.sources import point_set_of
 from genlib.errors import UserError
 from genlib.evaluation.estimates import values_of
 from genlib.evaluation.evaluate import evaluate, evaluate_images
@@ -113,7 +113,7 @@ def test_a_vae_of_points_is_held_to_the_exact_log_likelihood(evaluated: Run, tmp
     metrics = evaluation["metrics"]
     assert metrics.keys() == OF_SAMPLES_IN_THE_PLANE | OF_LIKELIHOOD
     test = prepare(run.config().data).images("test")
-    exact = POINT_SETS["pinwheel"].log_density(test.astype(np.float64))
+    exact = point_set_of("pinwheel").log_density(test.astype(np.float64))
     assert metrics["log_likelihood"]["floor"] == pytest.approx(exact.mean()) and metrics["elbo"]["floor"] is None
     assert metrics["log_density"]["floor"] == pytest.approx(exact.mean(), abs=0.3)  # of as many as there are samples
     assert evaluation["provenance"]["likelihood"]["unit"] == "nats per point"

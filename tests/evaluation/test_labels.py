@@ -23,9 +23,9 @@ from genlib.evaluation.scoring.processes import Processes
 from genlib.evaluation.scoring.reference import chunks_of, labels_of, shuffled_rows
 from genlib.evaluation.scoring.samples import Judge, label_accuracy
 from genlib.layers.base import DataSpec
-from genlib.methods._build import build_method
 from genlib.methods.vae.config import VAEConfig
-from genlib.models.base import Batch, Sampler
+from genlib.models.base import Batch
+from genlib.models.sampler import Sampler
 from genlib.networks.mlp.config import MLPConfig
 from genlib.pixels.scale import to_uint8
 from genlib.sampling.sampler import TrainedSampler
@@ -156,7 +156,7 @@ def test_pictures_of_a_conditional_sampler_hold_the_label_of_a_walk_and_show_eac
 def test_traversals_move_one_latent_of_the_first_image_under_its_label() -> None:
     torch.manual_seed(0)
     config = VAEConfig(network=MLPConfig(hidden_sizes=[8]), latent_size=3, conditioning="concat", latents="mixture")
-    model = build_method(config, DataSpec((1, 4, 4), 5)).model.eval()
+    model = config.build(DataSpec((1, 4, 4), 5)).model.eval()
     images = torch.randint(0, 256, (20, 1, 4, 4), dtype=torch.uint8)
     test = held_out(images, labels=torch.arange(20) % 4 + 1)
     shown = exhibits.of_encoder(Exhibits(), model, test, [0.1, 2.0, 0.5], 256)

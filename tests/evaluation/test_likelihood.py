@@ -14,7 +14,6 @@ from genlib.evaluation.metrics.likelihood import bound, likelihood
 from genlib.evaluation.scoring.processes import Processes
 from genlib.layers.base import DataSpec
 from genlib.losses.divergences import kl_to_standard_normal
-from genlib.methods._build import build_method
 from genlib.methods.hierarchical_vae.config import HierarchicalVAEConfig
 from genlib.methods.vae.config import VAEConfig
 from genlib.models.base import Batch, LatentVariableModel
@@ -139,7 +138,7 @@ def test_without_a_prior_in_closed_form_the_kl_is_the_draws_mean_and_has_no_dime
 
 def test_the_kl_of_two_layers_is_that_between_their_joint_distributions() -> None:
     config = HierarchicalVAEConfig(network=MLPConfig(hidden_sizes=[4]), latent_size=1, upper_latent_size=1)
-    model = build_method(config, DataSpec((1, 4, 4))).model.eval()
+    model = config.build(DataSpec((1, 4, 4))).model.eval()
     slope, offset, std = 0.6, 0.3, 0.8
     model.upper_encoder = torch.nn.Linear(1, 2)  # q(upper | lower) = N(0.6 lower + 0.3, 0.8^2)
     with torch.no_grad():
@@ -155,7 +154,7 @@ def test_the_kl_of_two_layers_is_that_between_their_joint_distributions() -> Non
 def constant_vae(**settings: object) -> LatentVariableModel:
     """Every image is grey, and q(z | x) = N(0, I)."""
     config = VAEConfig(network=MLPConfig(hidden_sizes=[8]), latent_size=2, **settings)
-    model = build_method(config, DataSpec((1, 4, 4))).model.eval()
+    model = config.build(DataSpec((1, 4, 4))).model.eval()
     with torch.no_grad():
         for parameter in [*model.sampler.parameters(), *model.encoder.parameters()]:
             parameter.zero_()
@@ -197,7 +196,7 @@ def test_a_bernoulli_decoder_is_no_density_and_has_no_bits_for_grey_pixels() -> 
 
 def test_points_are_neither_dequantized_nor_measured_in_bits() -> None:
     config = VAEConfig(network=MLPConfig(hidden_sizes=[8]), latent_size=2, sigma=0.3)
-    model = build_method(config, DataSpec((2,))).model.eval()
+    model = config.build(DataSpec((2,))).model.eval()
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.zero_()

@@ -13,7 +13,7 @@ from torch import Tensor
 from genlib.config.metrics import OF_MIXTURES
 from genlib.config.training import EvaluationConfig
 from genlib.data.folder import DatasetFolder
-from genlib.data.sources.points import POINT_SETS
+from genlib.data.sources import point_set_of
 from genlib.evaluation.extractors.panel import build_panel
 from genlib.evaluation.metrics.kernel import energy_distance
 from genlib.evaluation.metrics.points import log_density, point_metrics, points_extractor
@@ -111,7 +111,7 @@ def test_what_is_no_mixture_has_no_modes_but_a_density(make_points: MakePoints, 
     found = of_test(judge)
     assert found.metrics["log_density"].value == pytest.approx(-math.log(32))
     assert not {"modes", *OF_MIXTURES} & found.metrics.keys()
-    outside = point_metrics(normal(9, 0) + 9, normal(9, 1), normal(9, 2), POINT_SETS["checkerboard"])
+    outside = point_metrics(normal(9, 0) + 9, normal(9, 1), normal(9, 2), point_set_of("checkerboard"))
     assert outside["log_density"].value == -math.inf
 
 
@@ -122,7 +122,7 @@ def test_the_log_density_is_that_of_the_mixture() -> None:
         torch.distributions.Independent(torch.distributions.Normal(centres, torch.full((25, 2), 0.05)), 1),
     )
     points = centres[:7] + 0.05 * normal(7, 0)
-    found = log_density(points, POINT_SETS["grid25"])
+    found = log_density(points, point_set_of("grid25"))
     torch.testing.assert_close(found, mixture.log_prob(points).double(), rtol=1e-3, atol=1e-3)
 
 

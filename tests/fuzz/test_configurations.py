@@ -19,7 +19,6 @@ from genlib.config.run import RunConfig
 from genlib.config.training import RegistryConfig
 from genlib.errors import UserError
 from genlib.layers.base import DataSpec
-from genlib.methods._build import build_method
 from genlib.models.base import Batch, Method
 from genlib.runs.folder import new_run_name
 from genlib.storage.home import runs_folder
@@ -133,7 +132,7 @@ def test_a_configuration_that_is_taken_can_be_built(content: dict[str, Any]) -> 
         return
     shape = (2,) if config.data.is_points else (config.data.channels, size, size)
     spec = DataSpec(shape, classes=3, rows=100, condition=config.condition.build(shape))
-    assert isinstance(build_method(config.method, spec), Method)
+    assert isinstance(config.method.build(spec), Method)
 
 
 def run_with(data: dict[str, Any], condition: str, method: dict[str, Any]) -> dict[str, Any]:
@@ -171,7 +170,7 @@ def begin_training(config: RunConfig) -> None:
     shape = (2,) if config.data.is_points else (config.data.channels, *2 * [config.data.image_size])
     condition = config.condition.build(shape, ["a", "b", "c"])
     torch.manual_seed(0)
-    method = build_method(config.method, DataSpec(shape, 3, 100, condition)).train()
+    method = config.method.build(DataSpec(shape, 3, 100, condition)).train()
     layout = torch.channels_last if config.training.channels_last else torch.contiguous_format
     method.to(memory_format=layout)
     images = config.training.batch_size // config.training.parts

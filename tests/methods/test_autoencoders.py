@@ -8,7 +8,6 @@ from genlib.conditions.caption.config import CaptionCondition
 from genlib.conditions.none import NoCondition
 from genlib.data.making.prepare import prepare
 from genlib.layers.base import DataSpec
-from genlib.methods._build import build_method
 from genlib.methods.autoencoder.config import AutoencoderConfig
 from genlib.methods.vae_gan.config import VAEGANConfig
 from genlib.methods.vq_vae.config import CodePriorConfig, VQVAEConfig
@@ -31,7 +30,7 @@ def images(count=6):
 def test_the_regularized_autoencoders_loss_is_its_three_terms():
     torch.manual_seed(0)
     config = AutoencoderConfig(network=MLPConfig(hidden_sizes=[8]), latent_penalty=0.5, decoder_penalty=0.1)
-    method = build_method(config, DIGITS)
+    method = config.build(DIGITS)
     batch = images()
     latents = method.model.encode(batch)
     error = (batch.images - method.model.reconstruct(batch)).flatten(1).square().sum(1).mean()
@@ -78,7 +77,7 @@ def test_every_encoder_model_can_be_sampled_from_latents_fitted_to_its_own(genli
     method = config.method.model_copy(update={"latents": "gaussian"})
     dataset = prepare(config.data)
     torch.manual_seed(0)
-    model = build_method(method, spec_of(dataset, NoCondition())).model
+    model = method.build(spec_of(dataset, NoCondition())).model
     settle(model, dataset, config.data)
     batches = train_batches(dataset, torch.device("cpu"), binarize=False)
     latents = torch.cat([model.encode(batch) for batch in batches])
@@ -91,7 +90,7 @@ def vq_vae(**options):
     torch.manual_seed(0)
     prior = CodePriorConfig(width=8, layers=1, heads=2)
     config = VQVAEConfig(width=8, residual_blocks=1, downsamplings=1, codes=6, code_size=3, prior=prior, **options)
-    return build_method(config, DIGITS)
+    return config.build(DIGITS)
 
 
 def test_the_vq_vaes_loss_is_squared_error_and_commitment_a_number():
@@ -129,7 +128,7 @@ def captioned():
     prior = CodePriorConfig(width=8, layers=1, heads=2, caption_dropout=0.0)
     torch.manual_seed(0)
     config = VQVAEConfig(width=8, residual_blocks=1, downsamplings=1, codes=6, code_size=3, prior=prior)
-    method = build_method(config, DataSpec((1, 8, 8), condition=condition))
+    method = config.build(DataSpec((1, 8, 8), condition=condition))
     texts = ["a four above a seven", "two sevens and a one", "an eight", "a thin one at the top"]
     return method, Batch(images(4).images, None, condition.encode(texts))
 
@@ -193,7 +192,7 @@ def test_a_vq_vaes_sample_is_a_function_of_its_noise_and_label():
 
 def vae_gan(**options):
     torch.manual_seed(0)
-    return build_method(VAEGANConfig(network=DCGANConfig(width=2), latent_size=4, **options), DIGITS)
+    return VAEGANConfig(network=DCGANConfig(width=2), latent_size=4, **options).build(DIGITS)
 
 
 def test_each_of_the_vae_gans_networks_has_its_own_phase():

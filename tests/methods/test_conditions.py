@@ -10,9 +10,8 @@ from genlib.conditions.masked.config import MaskedCondition
 from genlib.layers.base import DataSpec
 from genlib.losses.divergences import kl_to_standard_normal
 from genlib.losses.likelihoods import gaussian_negative_log_likelihood
-from genlib.methods._build import build_method
 from genlib.methods.gan.config import GANConfig
-from genlib.methods.iwae.config import IWAEConfig
+from genlib.methods.iwae import IWAEConfig
 from genlib.methods.vae.config import VAEConfig
 from genlib.models.base import Batch
 from genlib.models.likelihoods import build_likelihood
@@ -26,7 +25,7 @@ UNET = UNetConfig(width=4, discriminator_layers=1)
 
 def method_of(config, condition=None):
     torch.manual_seed(0)
-    return build_method(config, DataSpec(SHAPE, condition=(condition or LowResolutionCondition()).build(SHAPE)))
+    return config.build(DataSpec(SHAPE, condition=(condition or LowResolutionCondition()).build(SHAPE)))
 
 
 def batch_of(method, count=6):
@@ -131,7 +130,7 @@ def test_importance_sampled_training_takes_contexts_along():
 def test_methods_that_take_no_images_say_so():
     from genlib.methods.autoencoder.config import AutoencoderConfig
 
-    with pytest.raises(ValueError, match="takes no images that are given"):
+    with pytest.raises(ValueError, match="takes no condition that is an image"):
         method_of(AutoencoderConfig())
 
 

@@ -7,7 +7,6 @@ from torch.testing import assert_close
 
 from genlib.layers.base import DataSpec
 from genlib.losses import adversarial
-from genlib.methods._build import build_method
 from genlib.methods.gan.config import (
     ADAConfig,
     DiffAugmentConfig,
@@ -27,7 +26,7 @@ DIGITS = DataSpec((1, 8, 8), classes=3)
 def tiny_gan(**options):
     torch.manual_seed(0)
     network = options.pop("network", DCGANConfig(width=2))
-    return build_method(GANConfig(network=network, latent_size=4, **options), DIGITS)
+    return GANConfig(network=network, latent_size=4, **options).build(DIGITS)
 
 
 def images(count=6):
@@ -252,12 +251,12 @@ def test_fakes_have_the_labels_of_the_reals_beside_them():
 
 def test_a_conditional_gan_needs_labels_in_the_data():
     with pytest.raises(ValueError, match="set it to none"):
-        build_method(GANConfig(conditioning="concat"), DataSpec((1, 8, 8)))
+        GANConfig(conditioning="concat").build(DataSpec((1, 8, 8)))
 
 
 def test_points_are_made_without_bounds():
     config = GANConfig(network=MLPConfig(hidden_sizes=[8]), latent_size=2)
-    gan = build_method(config, DataSpec((2,)))
+    gan = config.build(DataSpec((2,)))
     with torch.no_grad():
         assert gan.model.sampler(torch.randn(500, 2) * 100).abs().max() > 1
     assert gan.scores(torch.randn(4, 2), None).shape == (4,)

@@ -9,14 +9,15 @@ from torch.distributions import Normal
 from torch.testing import assert_close
 
 from genlib.layers.base import DataSpec
-from genlib.methods._build import build_method
 from genlib.methods.hierarchical_vae.config import HierarchicalVAEConfig
-from genlib.methods.iwae.config import IWAEConfig
-from genlib.methods.iwae.method import IWAE
-from genlib.methods.vae.method import VariationalModel
-from genlib.models.base import Batch, Posterior, Sampler
+from genlib.methods.iwae import IWAEConfig
+from genlib.models.base import Batch
+from genlib.models.importance_weighted import ImportanceWeighted
 from genlib.models.likelihoods import Gaussian
 from genlib.models.optimizer import OptimizerConfig
+from genlib.models.posterior import Posterior
+from genlib.models.sampler import Sampler
+from genlib.models.variational import VariationalModel
 from genlib.networks.mlp.config import MLPConfig
 
 A, S = 1.5, 0.7
@@ -36,10 +37,10 @@ class Affine(nn.Module):
         return torch.cat([mean, self.log_variance.expand_as(mean)], dim=1)
 
 
-def linear_iwae(k: int, gain: float = 0.3, variance: float = 0.5, doubly: bool = False) -> IWAE:
+def linear_iwae(k: int, gain: float = 0.3, variance: float = 0.5, doubly: bool = False) -> ImportanceWeighted:
     encoder = Affine(gain, math.log(variance))
     model = VariationalModel(encoder, Sampler(Affine(A), 1, "identity"), Gaussian(S, "identity"), 1)
-    return IWAE(model, k, OptimizerConfig(), doubly)
+    return ImportanceWeighted(model, k, OptimizerConfig(), doubly)
 
 
 def bound_of(k: int, **options) -> float:
@@ -77,7 +78,7 @@ def test_with_the_exact_posterior_every_k_gives_the_exact_likelihood():
         assert bound_of(k, gain=EXACT_GAIN, variance=EXACT_VARIANCE) == pytest.approx(exact_log_likelihood(), abs=1e-4)
 
 
-def gradients(method: IWAE, draws: int) -> torch.Tensor:
+def gradients(method: ImportanceWeighted, draws: int) -> torch.Tensor:
     """Of the encoder's gain and log-variance and the decoder's gain, one row a draw."""
     model = method.model
     parameters = [model.encoder.gain, model.encoder.log_variance, model.sampler.network.gain]
@@ -122,7 +123,7 @@ def test_the_doubly_reparameterized_gradient_is_the_analytic_one_for_one_sample(
 def test_the_draws_of_an_image_stay_with_it():
     torch.manual_seed(0)
     config = IWAEConfig(network=MLPConfig(hidden_sizes=[8]), latent_size=2, importance_samples=4)
-    method = build_method(config, DataSpec((1, 8, 8)))
+    method = config.build(DataSpec((1, 8, 8)))
     batch = Batch(torch.rand(3, 1, 8, 8) * 2 - 1, None)
     drawn = method.draw(batch, method.model.posterior(batch))
     expected = torch.stack(
@@ -136,7 +137,7 @@ def test_two_layers_weigh_a_draw_by_all_four_densities():
     config = HierarchicalVAEConfig(
         network=MLPConfig(hidden_sizes=[8]), latent_size=3, upper_latent_size=2, upper_hidden_sizes=[4], sigma=0.3
     )
-    model = build_method(config, DataSpec((1, 8, 8))).model
+    model = config.build(DataSpec((1, 8, 8))).model
     batch, noise = Batch(torch.rand(5, 1, 8, 8) * 2 - 1, None), torch.randn(5, 5)
 
     def normal(posterior: Posterior) -> Normal:
@@ -161,7 +162,7 @@ def test_two_layers_weigh_a_draw_by_all_four_densities():
 def test_the_sampler_of_two_layers_goes_from_the_top_down():
     torch.manual_seed(0)
     config = HierarchicalVAEConfig(network=MLPConfig(hidden_sizes=[8]), latent_size=3, upper_latent_size=2)
-    model = build_method(config, DataSpec((1, 8, 8))).model
+    model = config.build(DataSpec((1, 8, 8))).model
     noise = torch.randn(4, 5)
     prior = model.top_down.lower_prior(noise[:, :2])
     assert model.sampler.latent_size == 5
@@ -169,6 +170,6 @@ def test_the_sampler_of_two_layers_goes_from_the_top_down():
 
 
 def test_doubly_reparameterized_gradients_are_refused_where_there_are_two_layers():
-    model = build_method(HierarchicalVAEConfig(network=MLPConfig(hidden_sizes=[8])), DataSpec((1, 8, 8))).model
+    model = HierarchicalVAEConfig(network=MLPConfig(hidden_sizes=[8])).build(DataSpec((1, 8, 8))).model
     with pytest.raises(ValueError, match="use the reparameterized ones"):
-        IWAE(model, 5, OptimizerConfig(), doubly_reparameterized=True)
+        ImportanceWeighted(model, 5, OptimizerConfig(), doubly_reparameterized=True)

@@ -9,13 +9,15 @@ from torch.testing import assert_close
 from genlib.config.load import load_config
 from genlib.layers.base import DataSpec
 from genlib.losses.likelihoods import LEAST_SIGMA
-from genlib.methods._build import build_method
 from genlib.methods.vae.config import BetaTCConfig, KLConfig, MMDConfig, VAEConfig
-from genlib.methods.vae.method import VAE, VariationalModel
-from genlib.models.base import Batch, Posterior, Sampler
+from genlib.methods.vae.method import VAE
+from genlib.models.base import Batch
 from genlib.models.divergences import KL, MMD, BetaTC
 from genlib.models.likelihoods import Bernoulli, Gaussian, Likelihood, OptimalGaussian
 from genlib.models.optimizer import OptimizerConfig
+from genlib.models.posterior import Posterior
+from genlib.models.sampler import Sampler
+from genlib.models.variational import VariationalModel
 from genlib.networks.mlp.config import MLPConfig
 from tests.conftest import CONFIGS
 
@@ -106,7 +108,7 @@ def test_the_bound_is_below_the_exact_likelihood_of_a_linear_gaussian_model():
 @pytest.mark.parametrize("likelihood", LIKELIHOODS)
 def test_every_likelihood_trains_and_samples_in_range(likelihood):
     config = VAEConfig(network=MLPConfig(hidden_sizes=[8]), latent_size=3, likelihood=likelihood)
-    vae = build_method(config, DataSpec((3, 8, 8)))
+    vae = config.build(DataSpec((3, 8, 8)))
     images = torch.randint(0, 256, (4, 3, 8, 8)) / 127.5 - 1
     vae.loss("vae", Batch(images, None))["total"].backward()
     assert all(parameter.grad is not None and parameter.grad.isfinite().all() for parameter in vae.parameters())
@@ -116,7 +118,7 @@ def test_every_likelihood_trains_and_samples_in_range(likelihood):
 def test_the_weights_of_a_draw_are_those_of_torch_distributions():
     torch.manual_seed(0)
     config = VAEConfig(network=MLPConfig(hidden_sizes=[8]), latent_size=3, sigma=0.3)
-    model = build_method(config, DataSpec((1, 8, 8))).model
+    model = config.build(DataSpec((1, 8, 8))).model
     batch, noise = Batch(torch.rand(5, 1, 8, 8) * 2 - 1, None), torch.randn(5, 3)
     mean, log_variance = posterior = model.posterior(batch)
     found = model.weigh(batch, posterior, noise)
@@ -134,7 +136,7 @@ def test_several_draws_are_averaged():
     torch.manual_seed(0)
     network, batch = MLPConfig(hidden_sizes=[8]), Batch(torch.rand(1, 1, 8, 8) * 2 - 1, None)
     config = VAEConfig(network=network, latent_size=3, monte_carlo_samples=16)
-    many = build_method(config, DataSpec((1, 8, 8)))
+    many = config.build(DataSpec((1, 8, 8)))
     one = VAE(many.model, many.divergence, OptimizerConfig())
     with torch.no_grad():
         of_one = torch.stack([one.loss("vae", batch)["reconstruction"] for _ in range(400)])
@@ -146,7 +148,7 @@ def test_several_draws_are_averaged():
 def learned_sigma(likelihood: str) -> float:
     """What sigma comes out where the mean is 0 and cannot learn."""
     config = VAEConfig(network=MLPConfig(hidden_sizes=[1]), latent_size=1, likelihood=likelihood)
-    model = build_method(config, DataSpec((1, 8, 8))).model
+    model = config.build(DataSpec((1, 8, 8))).model
     images = torch.randn(64, 1, 8, 8, generator=torch.Generator().manual_seed(0)) * 0.3
     raw = torch.zeros(64, 1, 8, 8)
     if likelihood == "gaussian_optimal":
@@ -191,9 +193,11 @@ def test_the_fitted_sigma_of_images_that_come_back_exactly_is_the_least_one():
 
 
 def test_the_optimal_sigma_of_training_is_the_batchs_and_of_evaluation_what_was_fitted():
-    likelihood = build_method(
-        VAEConfig(network=MLPConfig(hidden_sizes=[4]), likelihood="gaussian_optimal"), DataSpec((1, 8, 8))
-    ).model.likelihood
+    likelihood = (
+        VAEConfig(network=MLPConfig(hidden_sizes=[4]), likelihood="gaussian_optimal")
+        .build(DataSpec((1, 8, 8)))
+        .model.likelihood
+    )
     images, raw = torch.full((2, 1, 8, 8), 0.5), torch.zeros(2, 1, 8, 8)
     of_half = Normal(0.0, 0.5).log_prob(torch.tensor(0.5)) * 64
     assert_close(likelihood.train()(images, raw), of_half.expand(2))
@@ -255,7 +259,7 @@ def test_the_discrepancy_is_small_for_the_prior_and_large_away_from_it():
 @pytest.mark.parametrize("divergence", [KLConfig(beta=2.0, free_bits=0.1), BetaTCConfig(), MMDConfig(kl_weight=0.1)])
 def test_every_divergence_comes_from_its_configuration_and_trains(divergence):
     config = VAEConfig(network=MLPConfig(hidden_sizes=[8]), latent_size=3, divergence=divergence)
-    vae = build_method(config, DataSpec((1, 8, 8), rows=500))
+    vae = config.build(DataSpec((1, 8, 8), rows=500))
     losses = vae.loss("vae", Batch(torch.rand(6, 1, 8, 8) * 2 - 1, None))
     losses["total"].backward()
     assert "kl" in losses and all(math.isfinite(value.item()) for value in losses.values())
@@ -269,7 +273,7 @@ def test_the_shipped_wae_weighs_the_discrepancy_as_its_paper():
     errors, discrepancies, totals = [], [], []
     for seed in range(3):
         torch.manual_seed(seed)
-        vae = build_method(config, DataSpec((1, 28, 28), rows=500))
+        vae = config.build(DataSpec((1, 28, 28), rows=500))
         images = torch.rand(8, 1, 28, 28)
         decoded = []
         vae.model.sampler.network.register_forward_hook(lambda module, inputs, raw, seen=decoded: seen.append(raw))

@@ -2,8 +2,8 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from genlib.layers.vector_quantizer import VectorQuantizer
-from genlib.layers.vq import VQDecoder, VQEncoder
+from genlib.methods.vq_vae.modules import VQDecoder, VQEncoder
+from genlib.methods.vq_vae.quantizer import VectorQuantizer
 
 
 def quantizer_at(codebook: torch.Tensor, **options) -> VectorQuantizer:

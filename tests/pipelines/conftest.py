@@ -83,12 +83,11 @@ def sampler_folder(tmp_path: Path, config: RunConfig) -> Path:
     import torch
 
     from genlib.layers.base import DataSpec
-    from genlib.methods._build import build_method
     from genlib.sampling.export import export_sampler
     from genlib.sampling.sampler import TrainedSampler
 
     torch.manual_seed(0)
-    sampler = build_method(config.method, DataSpec((1, 8, 8))).model.sampler
+    sampler = config.method.build(DataSpec((1, 8, 8))).model.sampler
     export_sampler(tmp_path / "sampler", TrainedSampler(sampler, (1, 8, 8)), config, None, {"step": 0})
     return tmp_path / "sampler"
 
@@ -100,7 +99,6 @@ def conditional_sampler(tmp_path: Path) -> Path:
 
     from genlib.config.training import RegistryConfig
     from genlib.layers.base import DataSpec
-    from genlib.methods._build import build_method
     from genlib.methods.gan.config import GANConfig
     from genlib.networks.mlp.config import MLPConfig
     from genlib.sampling.export import export_sampler
@@ -109,7 +107,7 @@ def conditional_sampler(tmp_path: Path) -> Path:
     torch.manual_seed(0)
     method = GANConfig(network=MLPConfig(hidden_sizes=[8]), latent_size=3, conditioning="concat")
     config = RunConfig(method=method, registry=RegistryConfig(model="tiny"))
-    sampler = TrainedSampler(build_method(method, DataSpec((1, 8, 8), 3)).model.sampler, (1, 8, 8), [0.2, 0.6, 0.2])
+    sampler = TrainedSampler(method.build(DataSpec((1, 8, 8), 3)).model.sampler, (1, 8, 8), [0.2, 0.6, 0.2])
     export_sampler(tmp_path / "conditional", sampler, config, ["cat", "dog", "owl"], {})
     return tmp_path / "conditional"
 
@@ -122,7 +120,6 @@ def context_sampler(tmp_path: Path) -> Path:
     from genlib.conditions.low_resolution.config import LowResolutionCondition
     from genlib.config.training import RegistryConfig
     from genlib.layers.base import DataSpec
-    from genlib.methods._build import build_method
     from genlib.methods.vae.config import VAEConfig
     from genlib.networks.unet.config import UNetConfig
     from genlib.sampling.export import export_sampler
@@ -137,7 +134,7 @@ def context_sampler(tmp_path: Path) -> Path:
         registry=RegistryConfig(model="tiny"),
     )
     spec = DataSpec((1, 8, 8), condition=condition.build((1, 8, 8)))
-    sampler = TrainedSampler(build_method(method, spec).model.sampler, (1, 8, 8))
+    sampler = TrainedSampler(method.build(spec).model.sampler, (1, 8, 8))
     export_sampler(tmp_path / "given", sampler, config, None, {"step": 0})
     return tmp_path / "given"
 
@@ -150,7 +147,6 @@ def caption_sampler(tmp_path: Path) -> Path:
     from genlib.conditions.caption.config import CaptionCondition
     from genlib.config.training import RegistryConfig
     from genlib.layers.base import DataSpec
-    from genlib.methods._build import build_method
     from genlib.methods.vq_vae.config import CodePriorConfig, VQVAEConfig
     from genlib.sampling.export import export_sampler
     from genlib.sampling.sampler import TrainedSampler
@@ -165,7 +161,7 @@ def caption_sampler(tmp_path: Path) -> Path:
         registry=RegistryConfig(model="tiny"),
     )
     spec = DataSpec((1, 28, 28), condition=condition.build((1, 28, 28), ["cat", "dog"]))
-    sampler = TrainedSampler(build_method(method, spec).model.sampler, (1, 28, 28))
+    sampler = TrainedSampler(method.build(spec).model.sampler, (1, 28, 28))
     export_sampler(tmp_path / "told", sampler, config, None, {"step": 0})
     return tmp_path / "told"
 

@@ -7,7 +7,6 @@ import torch
 from torch import Tensor
 
 from genlib.layers.base import DataSpec
-from genlib.methods._build import build_method
 from genlib.models.base import Batch, Losses, Method, Phase
 from genlib.training.phases import PhaseLoss
 from tests.family import tiny_config
@@ -29,7 +28,7 @@ def gradients(method: Method, phase: Phase, batch: Batch, compiled: bool) -> Ten
 def test_gradients_of_every_phase_are_those_of_eager_training(name: str, shape: tuple[int, ...]) -> None:
     """A generator's latents above all: drawn again in the backward pass, they would be others."""
     torch.manual_seed(0)
-    method = build_method(tiny_config(name).method, DataSpec(shape)).train()
+    method = tiny_config(name).method.build(DataSpec(shape)).train()
     batch = Batch(torch.rand(16, *shape) * 2 - 1, None)
     for phase in method.phases:
         torch.compiler.reset()

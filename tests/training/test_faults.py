@@ -14,9 +14,9 @@ from pathlib import Path
 import psutil
 import pytest
 
+from genlib.runs.checkpoints import finished_checkpoints
 from genlib.runs.folder import RunFolder
 from genlib.storage.files import sha256_of_file
-from genlib.training.state.checkpoint import finished_checkpoints
 from tests.conftest import FILES, PROJECT, TINY
 
 STEPS = 300

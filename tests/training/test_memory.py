@@ -11,7 +11,6 @@ from torch.autograd.graph import saved_tensors_hooks
 from genlib.config.load import load_config
 from genlib.errors import UserError
 from genlib.layers.base import DataSpec
-from genlib.methods._build import build_method
 from genlib.models.base import Batch
 from genlib.training import memory
 from tests.conftest import CONFIGS
@@ -48,7 +47,7 @@ def test_weights_and_their_averages_are_counted_exactly():
 def kept_on_a_cpu(config):
     """Bytes that autograd keeps for the backward pass of the first phase, weights left out."""
     torch.manual_seed(0)
-    method = build_method(config.method, spec_for(config)).train()
+    method = config.method.build(spec_for(config)).train()
     weights = {tensor.data_ptr() for tensor in (*method.parameters(), *method.buffers())}
     kept = {}
 
@@ -66,7 +65,7 @@ def kept_on_a_cpu(config):
 @pytest.mark.parametrize("name", ["vae_digits", "iwae_digits", "vae_gan_digits"])
 def test_activations_are_what_autograd_keeps(name):
     config = tiny_config(name)
-    first = build_method(config.method, spec_for(config)).phases[0].name
+    first = config.method.build(spec_for(config)).phases[0].name
     with memory.on_meta():
         method = memory.built(config.method, spec_for(config))
     found = memory.saved_bytes(method, first, spec_for(config), 8, config)

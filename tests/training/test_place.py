@@ -10,10 +10,10 @@ import signal
 import pytest
 
 from genlib.cli import main
+from genlib.runs.checkpoints import finished_checkpoints
 from genlib.runs.folder import RunFolder
 from genlib.training import trainer
 from genlib.training.exporter import Exporter
-from genlib.training.state.checkpoint import finished_checkpoints
 from tests.conftest import CONFIGS
 
 POINTS = ["data.points=40", "method.network.hidden_sizes=[4]", "method.latent_size=2", "evaluation.every=null"]

@@ -10,8 +10,8 @@ import pytest
 
 from genlib.config.load import load_config
 from genlib.errors import UserError
+from genlib.runs.checkpoints import finished_checkpoints, step_of
 from genlib.runs.folder import RunFolder
-from genlib.training.state.checkpoint import finished_checkpoints, step_of
 from tests.conftest import PROJECT
 
 STOPS = [(signal.SIGTERM, 143), (signal.SIGINT, 130), (signal.SIGUSR1, 138), (signal.SIGHUP, 129)]

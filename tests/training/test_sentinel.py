@@ -13,7 +13,6 @@ from genlib.layers.base import DataSpec
 from genlib.losses import adversarial
 from genlib.losses.adversarial import load_loss
 from genlib.losses.divergences import kl_to_standard_normal_by_dimension
-from genlib.methods._build import build_method
 from genlib.models.base import Batch, Symptom
 from genlib.models.collapse import SATURATED, diversity, largest_kl
 from genlib.training.state.sentinel import Sentinel
@@ -108,7 +107,7 @@ def logged_by(method, batch):
 
 def built(name, **changes):
     config, data, batch = batch_for(name)
-    return build_method(config.method.model_copy(update=changes), data), batch
+    return config.method.model_copy(update=changes).build(data), batch
 
 
 @pytest.mark.parametrize(

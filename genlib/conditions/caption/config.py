@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from genlib.choices.choice import rule
+from genlib.choices.discovery import kind_of_choice, names_where
 from genlib.conditions import ConditionConfig
 from genlib.errors import UserError
 
@@ -34,3 +35,15 @@ class CaptionCondition(ConditionConfig):
         if run.data.scenes is not None:
             return None
         return f"{key} is caption, and the data has none; set data.scenes, such as 20000."
+
+    @rule
+    def needs_a_method_that_takes_captions(self, run: RunConfig, key: str) -> str | None:
+        """condition: caption needs a method that takes captions, without method.conditioning."""
+        method = run.method
+        if method.takes_captions and not method.takes_labels:
+            return None
+        families = names_where(kind_of_choice(method), "takes_captions")
+        return (
+            f"{key} is caption, which {method.name} does not take{' beside labels' * method.takes_captions}; use "
+            f"method.name {families} without conditioning."
+        )

@@ -15,22 +15,24 @@ import numpy as np
 from tqdm import tqdm
 
 from genlib import __version__
-from genlib.config.data import DataConfig
+from genlib.data.config import DataConfig
 from genlib.data.folder import PARTS, Manifest, Part, images_file, labels_file
 from genlib.data.making.arrays import CHUNK, PixelSums, allocate, keep_rows, pixel_sums
-from genlib.data.making.classes import missing_classes
 from genlib.data.making.decode import Failure, Filled, Job, fill
 from genlib.data.making.derive import binarize, stack, stacked_names
 from genlib.data.making.integrity import arrays_of, content_hash_of
 from genlib.data.making.scenes import make_scenes
-from genlib.data.making.workers import Workers, cores
-from genlib.data.reading.base import ImageSource, LeftOut, Rows, hold_out, left_out
+from genlib.data.making.workers import Workers
+from genlib.data.reading.base import ImageSource, LeftOut, Rows, left_out
+from genlib.data.reading.classes import missing_classes
+from genlib.data.reading.splits import hold_out
 from genlib.errors import UserError
 from genlib.pixels.sizes import scene_thing
+from genlib.runtime.capacity import cores
 from genlib.storage.files import sync
 
 if TYPE_CHECKING:
-    from genlib.data.sources.points import PointSource
+    from genlib.data.reading.points import PointSource
 
 SAMPLE_ROWS = 33  # decoded in this process first, to see how long the rest would take
 WORTH_WORKERS_SECONDS = 1.0  # starting them costs a third of it
@@ -90,7 +92,7 @@ def write_points(config: DataConfig, source: PointSource, folder: Path) -> Writt
         counts={part: len(split.points) for part, split in splits.items()},
         skipped=dict.fromkeys(PARTS, 0),
         shape=[2],
-        label_names=source.set.label_names,
+        label_names=source.point_set.label_names,
         mean=train.mean(0).tolist(),
         std=train.std(0).tolist(),
     )

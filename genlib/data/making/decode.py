@@ -3,39 +3,16 @@
 from __future__ import annotations
 
 import io
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from threading import Lock
 from typing import NamedTuple
 
 import numpy as np
 from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
 
+from genlib.data.reading.base import Encoded
+from genlib.data.reading.image_files import pillow_unlimited_and_silent
 from genlib.pixels.fitting import fitted, on_white
 from genlib.pixels.sizes import MAX_PIXELS
-
-Encoded = bytes | str | np.ndarray | None  # file contents, a file's path, grey pixels uint8 (H, W), or nothing there
-
-# Formats that a file's first bytes tell without doubt, so that a file of any name can be known as an image.
-BY_CONTENTS = (
-    "PNG",
-    "JPEG",
-    "MPO",
-    "WEBP",
-    "GIF",
-    "BMP",
-    "TIFF",
-    "AVIF",
-    "JPEG2000",
-    "PPM",
-    "PCX",
-    "QOI",
-    "ICO",
-    "PSD",
-)
-PILLOW = Lock()  # held while Pillow's settings are changed
 
 
 class Job(NamedTuple):
@@ -126,21 +103,6 @@ def upright_eight_bit(encoded: Encoded, max_pixels: int = MAX_PIXELS) -> Image.I
         return eight_bit if eight_bit.mode == mode else eight_bit.convert(mode)
 
 
-@contextmanager
-def pillow_unlimited_and_silent() -> Iterator[None]:
-    """Without Pillow's own limit of pixels, which `max_pixels` stands for, and without its warnings of odd metadata.
-
-    Both are state of the whole process, hence the lock.
-    """
-    with PILLOW, warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
-        try:
-            yield
-        finally:
-            Image.MAX_IMAGE_PIXELS = limit
-
-
 def opened(encoded: Encoded) -> Image.Image:
     if encoded is None:
         raise ValueError("the image is missing")
@@ -154,17 +116,6 @@ def has_exif(image: Image.Image) -> bool:
         return bool(image.getexif())
     except Exception:  # damaged EXIF raises nearly anything; the pixels are loaded, and whole
         return False
-
-
-def is_image(file: Path) -> bool:
-    """Whether a file's contents begin like an image, whatever its name is."""
-    with pillow_unlimited_and_silent():
-        Image.init()
-        try:
-            Image.open(file, formats=BY_CONTENTS).close()
-        except Exception:  # what Pillow's readers make of other files
-            return False
-    return True
 
 
 def transparent_value(image: Image.Image) -> int | tuple[int, ...] | None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import re
 import shutil
 from collections.abc import Callable
@@ -13,19 +12,17 @@ from typing import TYPE_CHECKING
 
 from filelock import FileLock
 
-from genlib.config.data import BUILT_IN, DataConfig
+from genlib.data.config import DataConfig
 from genlib.data.folder import MANIFEST, DatasetFolder, open_dataset
-from genlib.data.reading.base import ImageSource
-from genlib.data.sources.digits import Digits
-from genlib.data.sources.hub import HubSource, Unreachable, find_in_cache, resolve_commit
-from genlib.data.sources.local import LocalSource
+from genlib.data.reading.base import ImageSource, OpenSource, Unreachable
+from genlib.data.sources import KEYS, Remote, Source, source_of
 from genlib.errors import UserError
 from genlib.runtime.capacity import free_memory, refuse_beyond_disk, refuse_beyond_memory
 from genlib.storage.files import sha256_of_json, whole_folder
 from genlib.storage.home import data_folder
 
 if TYPE_CHECKING:
-    from genlib.data.sources.points import PointSource
+    from genlib.data.reading.points import PointSource
 
 log = logging.getLogger(__name__)
 FORMAT = 2  # raise it when the same request must give other arrays
@@ -51,14 +48,18 @@ def prepare(config: DataConfig, progress: bool = True, warn: Callable[[str], obj
 def found_or_made(config: DataConfig, progress: bool) -> tuple[DatasetFolder, bool]:
     """The dataset folder, and whether this call made it."""
     home = data_folder()
+    named = source_asked_for(config)
+    source: ImageSource | PointSource
     try:
-        source = find_source(config, home / ".fingerprints", progress)
+        source = named.open(config, home / ".fingerprints", progress)
     except Unreachable as error:
-        finished = newest_of_same_request(config, home)
+        if not named.remote:
+            raise
+        finished = newest_of_same_request(config, home, named.remote)
         if finished:
             log.warning("hub out of reach (%s): using %s of %s", error, finished.path, finished.manifest.created)
             return finished, False
-        source = find_in_cache(config, error)
+        source = named.remote.cached(config, error)
     final = home / folder_name(config, source)
     if final.exists():
         return open_dataset(final), False
@@ -97,37 +98,21 @@ def refuse_beyond_room(config: DataConfig, folder: Path) -> None:
         refuse_beyond_disk(f"{rows:,} images", need, folder, f"lower data.{key} ({rows})")
 
 
-def find_source(config: DataConfig, cache: Path, progress: bool) -> ImageSource | PointSource:
-    """UserError if there is no such source; Unreachable if only the hub could tell."""
-    path = Path(os.path.expanduser(config.source))  # os.path: a user or name that cannot be is no error
-    built_in = config.source in BUILT_IN
-    is_local = not built_in and os.path.exists(path)
-    has = {"revision": not built_in and not is_local, "subset": not built_in, "folders": is_local}
-    for key, possible in has.items():
+def source_asked_for(config: DataConfig) -> Source:
+    """The source that data.source names; UserError where another key of the section has no meaning for it."""
+    source = source_of(config.source)
+    for key in KEYS:
         value = getattr(config, key)
-        if value and not possible:
+        if value and key not in source.keys:
             raise UserError(f"data.{key} is '{value}', but {config.source} has none; set data.{key}=null.")
-    if config.source == "digits":
-        return Digits()
-    if config.is_points:
-        from genlib.data.sources.points import PointSource
-
-        return PointSource(config.source)
-    if is_local:
-        return LocalSource(path.resolve(), cache, progress)
-    if re.match(r"[/.~]", config.source) or config.source.count("/") > 1 or path.suffix == ".parquet":
-        raise UserError(
-            f"data.source {config.source} does not exist; name a file or folder that does, a hub dataset such as "
-            f"ylecun/mnist, or {', '.join(BUILT_IN)}."
-        )
-    return HubSource(config.source, resolve_commit(config))
+    return source
 
 
-def folder_name(config: DataConfig, source: ImageSource | PointSource) -> str:
+def folder_name(config: DataConfig, source: OpenSource) -> str:
     return f"{safe(source.name)}-{request_hash(config, source)[:12]}"
 
 
-def request_hash(config: DataConfig, source: ImageSource | PointSource) -> str:
+def request_hash(config: DataConfig, source: OpenSource) -> str:
     """Equal for equal settings and equal content, under whatever path or revision it was named."""
     if config.is_points:
         settings = config.model_dump(mode="json", include=OF_POINTS)
@@ -139,8 +124,8 @@ def request_hash(config: DataConfig, source: ImageSource | PointSource) -> str:
     return sha256_of_json({"format": FORMAT, "settings": settings, "source": source.identity})
 
 
-def newest_of_same_request(config: DataConfig, home: Path) -> DatasetFolder | None:
-    """The folder made last for the same settings, whatever the hub dataset's commit was then; damaged ones are none."""
+def newest_of_same_request(config: DataConfig, home: Path, remote: Remote) -> DatasetFolder | None:
+    """The whole folder made last for the same settings, whatever the source's revision was then."""
     found = []
     for file in home.glob(f"[!.]*/{MANIFEST}"):
         with suppress(UserError):
@@ -150,7 +135,7 @@ def newest_of_same_request(config: DataConfig, home: Path) -> DatasetFolder | No
         folder
         for folder in found
         if later | folder.manifest.request == config.request
-        and folder.path.name == folder_name(config, HubSource(config.source, str(folder.manifest.revision)))
+        and folder.path.name == folder_name(config, remote.at(config, str(folder.manifest.revision)))
     ]
     return max(same, key=lambda folder: folder.manifest.created, default=None)
 

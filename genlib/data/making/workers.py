@@ -31,11 +31,6 @@ OUT_OF_MEMORY = 137  # a worker's exit code, as a shell reports a process that t
 COMMAND = "import sys; sys.path[:] = {path!r}; from genlib.data.making.workers import serve; serve()"
 
 
-def cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 class Workers:
     """`count` worker processes, started by the first jobs, ended with the with block or however this process ends.
 

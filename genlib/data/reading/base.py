@@ -1,34 +1,27 @@
-"""Where data comes from: what identifies a source's content, and the rows of images, still encoded."""
+"""Opened sources: what identifies their content, and their rows of images, still encoded. Free of numpy."""
 
 from __future__ import annotations
 
-import re
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, TypeVar
-
-import numpy as np
-
-from genlib.config.data import DataConfig
-from genlib.errors import UserError
+from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
 if TYPE_CHECKING:
-    from genlib.data.making.decode import Encoded
+    import numpy as np
 
-
-Split = TypeVar("Split")
-
+    from genlib.data.config import DataConfig
 
 Item = TypeVar("Item")
+# File contents, a file's path, pixels uint8 (H, W) or (H, W, 3), or None where an image is missing.
+Encoded: TypeAlias = "bytes | str | np.ndarray | None"
+NAMED = 3  # kinds and names of left-out files in a sentence
 
 
-# What folders and splits that hold no class are called, in any case; those for testing in the order of preference.
-TRAIN_NAMES = ("train", "training")
-TEST_NAMES = ("test", "testing", "holdout", "val", "valid", "validation", "dev")
-NAMED = 3  # of what is left out
+class Unreachable(Exception):
+    """A source elsewhere does not answer."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +34,8 @@ class Rows:
     labels: np.ndarray | None  # int64, one for each of `numbers`
 
     def take(self, positions: np.ndarray) -> Rows:
-        numbers = np.asarray(self.numbers)[positions].tolist()
+        """The rows at these positions among `numbers`, int64 (n,)."""
+        numbers = [self.numbers[position] for position in positions.tolist()]
         return replace(self, numbers=numbers, labels=None if self.labels is None else self.labels[positions])
 
 
@@ -51,7 +45,7 @@ class LeftOut:
 
     what: str
     count: int
-    kinds: dict[str, int]  # the most frequent first; none where only their number is known
+    kinds: dict[str, int]  # the most frequent first; empty where only their number is known
     first: list[str]  # the names of the first few
 
     def sentence(self, source: str) -> str:
@@ -73,13 +67,17 @@ def kind_of(name: PurePosixPath) -> str:
 
 @dataclass(frozen=True)
 class RawDataset:
+    """The splits of a source that were asked for, not decoded."""
+
     train: Rows
     test: Rows | None  # None: to be held out of train
     label_names: list[str] | None
     left_out: list[LeftOut] = field(default_factory=list)
 
 
-class Source:
+class OpenSource:
+    """A source as it was when it was opened."""
+
     name: str  # the dataset folder's name begins with it
     identity: dict[str, str]  # equal for equal content, wherever it lies
     revision: str | None = None  # commit of a hub dataset
@@ -88,97 +86,16 @@ class Source:
         """UserError if the content has changed since `identity` was taken."""
 
 
-class ImageSource(Source, ABC):
+class ImageSource(OpenSource, ABC):
+    """An opened source of images."""
+
     @abstractmethod
     def read(self, config: DataConfig, scratch: Path) -> RawDataset:
         """The splits asked for; UserError if they are not there. `scratch` is for files needed until decoding ends."""
 
 
-def choose(splits: Mapping[str, Split], config: DataConfig) -> tuple[Split, Split | None]:
-    """The train split and the test split, None if it is to be held out; UserError if a name is not there."""
-    there = ", ".join(splits)
-    if config.train_split not in splits:
-        raise UserError(
-            f"data.train_split '{config.train_split}' is not in {config.source}, which has: {there}; "
-            f"use {proposed_splits(list(splits), config)}."
-        )
-    if config.test_split is None:
-        return splits[config.train_split], None
-    if config.test_split not in splits:
-        others = by_role([name for name in splits if name != config.train_split], TEST_NAMES)
-        remedy = "data.test_split=null to hold out data.test_fraction of the train split"
-        raise UserError(
-            f"data.test_split '{config.test_split}' is not in {config.source}, which has: {there}; use "
-            + (f"data.test_split={others[0]}, or {remedy}." if others else f"{remedy}.")
-        )
-    return splits[config.train_split], splits[config.test_split]
-
-
-def proposed_splits(names: list[str], config: DataConfig) -> str:
-    """The settings of data.train_split, and of data.test_split if it is not right already, that fit these names."""
-    train = by_role(names, TRAIN_NAMES)[0]
-    proposal = f"data.train_split={train}"
-    tests = [name for name in by_role(names, TEST_NAMES) if name != train and plain(name) in TEST_NAMES]
-    if config.test_split is None and not tests or config.test_split in names and config.test_split != train:
-        return proposal
-    return f"{proposal} and data.test_split={tests[0] if tests else 'null'}"
-
-
-def by_role(names: list[str], role: tuple[str, ...]) -> list[str]:
-    """Names of the role first, in its order, then those that could be anything."""
-    return sorted(names, key=lambda name: role.index(plain(name)) if plain(name) in role else len(role))
-
-
-def looks_like_a_split(name: str) -> bool:
-    return plain(name) in (*TRAIN_NAMES, *TEST_NAMES)
-
-
-def is_for_training(name: str) -> bool:
-    return plain(name) in TRAIN_NAMES
-
-
-def plain(name: str) -> str:
-    """Hold-Out and hold_out => holdout."""
-    return re.sub(r"[-_ ]", "", name).lower()
-
-
-def hold_out(rows: Rows, fraction: float, by_class: bool = True) -> tuple[Rows, Rows]:
-    """The same train and test rows each time, in their order in the source; each gets one row at least.
-
-    Where there are labels each class gives its share, unless not `by_class`: see `order_by_class`.
-    """
-    count = len(rows.numbers)
-    if count < 2:
-        raise UserError(f"split '{rows.split}' has {count} image; it needs 2 to hold one out as the test split.")
-    test = held_out_count(count, fraction)
-    order = np.random.RandomState(0).permutation(count)
-    if by_class and rows.labels is not None:
-        order = order[order_by_class(rows.labels[order])]
-    return rows.take(np.sort(order[test:])), rows.take(np.sort(order[:test]))
-
-
-def order_by_class(labels: np.ndarray) -> np.ndarray:
-    """Positions in an order whose first ones, however many, hold each class in about its share; int64 (N,).
-
-    First comes one row of each class of two or more, the largest class first, then row j of a class of n where
-    (j + 1/2) / n places it, and at the end the last row of each class, so that a class loses its only row last. Rows
-    of a class keep their order; with a single class that is the order of all.
-    """
-    _, classes, sizes = np.unique(labels, return_inverse=True, return_counts=True)
-    by_class = np.argsort(classes, kind="stable")
-    starts = np.cumsum(sizes) - sizes
-    place = np.empty(len(labels), np.int64)
-    place[by_class] = np.arange(len(labels)) - np.repeat(starts, sizes)  # 0 to n - 1 within the class
-    size = sizes[classes]
-    tier = np.where(place == size - 1, 2, np.where(place == 0, 0, 1))
-    within = np.where(tier == 0, -size, (place + 0.5) / size)
-    return np.lexsort((within, tier))
-
-
-def held_out_count(count: int, fraction: float) -> int:
-    return min(max(1, round(count * fraction)), count - 1)
-
-
 def frozen_stream(use: str) -> np.random.RandomState:
-    """Random numbers for one use, the same for ever: of all its generators, numpy has frozen this one's stream."""
-    return np.random.RandomState(list(use.encode()))
+    """Random numbers for one use, the same for ever: numpy has frozen the stream of this generator alone."""
+    from numpy.random import RandomState
+
+    return RandomState(list(use.encode()))

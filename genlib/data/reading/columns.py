@@ -14,13 +14,14 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from genlib.config.data import DataConfig
-from genlib.data.making.classes import class_order
-from genlib.data.reading.base import RawDataset, Rows, choose
+from genlib.data.reading.base import RawDataset, Rows
+from genlib.data.reading.classes import class_order
+from genlib.data.reading.splits import choose
 from genlib.errors import UserError, did_you_mean
 
 if TYPE_CHECKING:
-    from genlib.data.making.decode import Encoded
+    from genlib.data.config import DataConfig
+    from genlib.data.reading.base import Encoded
 
 
 log = logging.getLogger(__name__)

@@ -9,11 +9,11 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
-from genlib.data.making.workers import cores
 from genlib.errors import UserError
+from genlib.runtime.capacity import cores
 from genlib.storage.files import read_json, sha256_of_file, sha256_of_json, write_json
 
 # A file that changed this recently could change again within its clock's tick, and look the same.
@@ -37,6 +37,11 @@ class Listing:
     root: Path
     files: list[FileState]
     beside: tuple[FileState, ...] = ()  # their names may lead out of the folder
+
+    @property
+    def names(self) -> list[PurePosixPath]:
+        """The files' names, relative to the folder."""
+        return [PurePosixPath(file.name) for file in self.files]
 
     @property
     def folder(self) -> Path:

@@ -6,26 +6,19 @@ import logging
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from genlib.config.data import DataConfig
-from genlib.data.making.classes import class_order
-from genlib.data.making.decode import is_image
-from genlib.data.reading.base import (
-    LeftOut,
-    RawDataset,
-    Rows,
-    choose,
-    is_for_training,
-    kind_of,
-    left_out,
-    looks_like_a_split,
-    proposed_splits,
-)
+from genlib.data.reading.base import LeftOut, RawDataset, Rows, kind_of, left_out
+from genlib.data.reading.classes import class_order
 from genlib.data.reading.fingerprint import Listing
-from genlib.data.sources.local import has_image_suffix, names_of
+from genlib.data.reading.image_files import has_image_suffix, is_image
+from genlib.data.reading.splits import choose, is_for_training, looks_like_a_split, proposed_splits
 from genlib.errors import UserError
+
+if TYPE_CHECKING:
+    from genlib.data.config import DataConfig
 
 log = logging.getLogger(__name__)
 NAMED = 5  # folders in a message
@@ -44,7 +37,7 @@ def image_folder(listing: Listing, config: DataConfig) -> RawDataset:
             raise UserError(
                 f"data.{key} is '{column}', but {root} is a folder of images and has no columns; set data.{key}=null."
             )
-    images, others = images_and_others(names_of(listing), root)
+    images, others = images_and_others(listing.names, root)
     if not images:
         raise UserError(
             f"data.source {root} holds neither an image nor a table of images, but {counted(map(kind_of, others))} "

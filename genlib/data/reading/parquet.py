@@ -13,7 +13,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from genlib.data.making.decode import Encoded
+from genlib.data.reading.base import Encoded
 from genlib.data.reading.columns import ABSENT, IMAGES, Column, Kind, Table, encoded, reading
 from genlib.data.reading.fingerprint import FileState, Listing
 from genlib.errors import UserError

@@ -13,7 +13,7 @@ from typing import Any
 import datasets
 from datasets.packaged_modules.parquet.parquet import Parquet
 
-from genlib.data.making.decode import Encoded
+from genlib.data.reading.base import Encoded
 from genlib.data.reading.columns import Column, Table, encoded, reading
 from genlib.data.reading.fingerprint import Listing
 from genlib.data.reading.parquet import ParquetTable

@@ -1,98 +1,50 @@
-"""Datasets of the Hugging Face hub, identified by their commit."""
+"""Datasets of the Hugging Face hub."""
 
 from __future__ import annotations
 
-import logging
 import re
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
-from genlib.config.data import DataConfig
-from genlib.data.reading.base import ImageSource, RawDataset
-from genlib.data.reading.columns import read_tables
+from genlib.data.sources import Remote, SourceOfImages, built_in_names
 from genlib.errors import UserError
 
-log = logging.getLogger(__name__)
-SECONDS_TO_WAIT = 10
+if TYPE_CHECKING:
+    from genlib.data.config import DataConfig
+    from genlib.data.reading.base import ImageSource, Unreachable
 
 
-class Unreachable(Exception):
-    """The hub does not answer."""
+def open_newest(config: DataConfig, cache: Path, progress: bool) -> ImageSource:
+    """The dataset at the commit that the configuration means now."""
+    from genlib.data.reading.hub import HubSource, resolve_commit
 
-
-class HubSource(ImageSource):
-    """One commit of a hub dataset; `cached` is a copy in the local Hugging Face cache, when the hub cannot be asked."""
-
-    def __init__(self, dataset: str, commit: str, cached: Any = None) -> None:
-        self.name = dataset.rpartition("/")[2]
-        self.dataset, self.revision, self.cached = dataset, commit, cached
-        self.identity = {"hub": dataset, "commit": commit}
-
-    def read(self, config: DataConfig, scratch: Path) -> RawDataset:
-        """Downloads into the Hugging Face cache, where other programs find it too."""
-        import datasets
-
-        from genlib.data.reading.tables import built_tables, reading_datasets
-
-        with reading_datasets(self.dataset):
-            builder = self.cached or datasets.load_dataset_builder(self.dataset, config.subset, revision=self.revision)
-            # Without the hub, `datasets` takes its newest cached copy, whatever the revision asked for.
-            if builder.hash != self.revision:
-                raise Unreachable(f"commit {self.revision} is not in the local cache, and the hub cannot be reached")
-            tables = built_tables(builder)
-        return read_tables(tables, config)
-
-
-def resolve_commit(config: DataConfig) -> str:
-    """The commit that the configuration means now; Unreachable, or UserError if the hub does not have it."""
-    if is_commit(config.revision):
-        return str(config.revision)
-    from huggingface_hub import HfApi
-    from huggingface_hub.errors import (
-        GatedRepoError,
-        HFValidationError,
-        RepositoryNotFoundError,
-        RevisionNotFoundError,
-    )
-
-    try:
-        return str(HfApi().dataset_info(config.source, revision=config.revision, timeout=SECONDS_TO_WAIT).sha)
-    except GatedRepoError as error:
+    name = config.source
+    if re.match(r"[/.~]", name) or name.count("/") > 1 or name.endswith(".parquet"):
         raise UserError(
-            f"hub dataset {config.source} is gated; accept its terms at its page, then log in with hf auth login."
-        ) from error
-    except RevisionNotFoundError as error:
-        raise UserError(f"hub dataset {config.source} has no revision '{config.revision}'; name another.") from error
-    except (RepositoryNotFoundError, HFValidationError) as error:
-        raise UserError(
-            f"data.source '{config.source}' is neither a file or folder here nor a dataset on the Hugging Face hub "
-            "(a private one needs hf auth login); name a path, a hub dataset such as ylecun/mnist, or digits."
-        ) from error
-    except Exception as error:  # which one depends on the HTTP library and on what lies between
-        raise Unreachable(" ".join(str(error).split()) or type(error).__name__) from error
+            f"data.source {name} does not exist; name a file or folder that does, a hub dataset such as "
+            f"ylecun/mnist, or {', '.join(built_in_names())}."
+        )
+    return HubSource(name, resolve_commit(config, built_in_names()))
 
 
-def find_in_cache(config: DataConfig, reason: Unreachable) -> HubSource:
-    """The newest copy in the local Hugging Face cache; UserError if there is none."""
-    from datasets.packaged_modules.cache.cache import Cache
+def open_at(config: DataConfig, commit: str) -> ImageSource:
+    from genlib.data.reading.hub import HubSource
 
-    remedy = "mend the connection, or name a local folder"
-    if config.revision:
-        raise UserError(
-            f"the Hugging Face hub cannot be reached ({reason}) to look up revision '{config.revision}' of "
-            f"{config.source}; {remedy}, or its commit if it is in the local cache."
-        ) from reason
-    name = config.source.rpartition("/")[2]
-    try:
-        cached = Cache(repo_id=config.source, dataset_name=name, config_name=config.subset, version="auto", hash="auto")
-    except Exception as error:
-        raise UserError(
-            f"data.source '{config.source}' is no file or folder here, nor in the local Hugging Face cache, and the "
-            f"hub cannot be reached ({reason}); {remedy}."
-        ) from error
-    log.warning("hub out of reach (%s): taking %s at commit %s from the local cache", reason, name, cached.hash)
-    return HubSource(config.source, str(cached.hash), cached)
+    return HubSource(config.source, commit)
 
 
-def is_commit(revision: str | None) -> bool:
-    return bool(re.fullmatch("[0-9a-f]{40}", revision or ""))
+def open_cached(config: DataConfig, reason: Unreachable) -> ImageSource:
+    from genlib.data.reading.hub import find_in_cache
+
+    return find_in_cache(config, reason, built_in_names())
+
+
+HUB = SourceOfImages(
+    name="hub",
+    description="the name of a dataset on the Hugging Face hub, such as ylecun/mnist",
+    opened_by=open_newest,
+    answers_to=lambda source: True,
+    turn="last",
+    keys=("revision", "subset"),
+    remote=Remote(at=open_at, cached=open_cached),
+)

@@ -11,7 +11,8 @@ from genlib.evaluation.estimates import Estimate, Findings, over_images
 from genlib.evaluation.scoring.held_out import HeldOut, parts_of, rows_of
 from genlib.evaluation.scoring.processes import Processes, exact_device
 from genlib.losses.divergences import kl_to_standard_normal_by_dimension
-from genlib.models.base import Batch, LatentVariableModel, Posterior
+from genlib.models.base import Batch, LatentVariableModel
+from genlib.models.posterior import Posterior
 from genlib.runtime.randomness import generator_for
 from genlib.sampling.draw import CHUNK
 

@@ -7,8 +7,9 @@ import hashlib
 import torch
 from torch import Tensor, nn
 
+from genlib.data import sources
 from genlib.data.folder import DatasetFolder
-from genlib.data.sources.points import POINT_SETS, PointSet
+from genlib.data.reading.points import PointSet
 from genlib.evaluation.estimates import Estimate, over_images
 from genlib.evaluation.extractors.features import Extractor
 from genlib.evaluation.metrics.kernel import energy_distance
@@ -23,7 +24,7 @@ def points_extractor() -> Extractor:
 
 
 def point_set_of(dataset: DatasetFolder) -> PointSet:
-    return POINT_SETS[dataset.manifest.source]
+    return sources.point_set_of(dataset.manifest.source)
 
 
 def log_density(points: Tensor, of: PointSet) -> Tensor:

@@ -15,7 +15,6 @@ from genlib.evaluation.metrics.reconstruction import similarity_provenance
 from genlib.evaluation.preflight import null_bias
 from genlib.evaluation.scoring.held_out import HeldOut
 from genlib.evaluation.scoring.jury import Jury
-from genlib.methods.autoencoder.config import AutoencoderConfig
 from genlib.models.base import EncoderModel, LatentVariableModel
 from genlib.runs.folder import RunFolder
 from genlib.runtime.provenance import git_state
@@ -151,7 +150,6 @@ def pixels_of(model: LatentVariableModel, test: HeldOut) -> str:
 def notes_of(run: RunFolder, asked: EvaluationConfig) -> list[str]:
     """What training found, or the method is, that a reader of the evaluation must know."""
     config, result = run.config(), run.result()
-    method = config.method
     note, best = result.get("note"), result.get("best", {})
     notes = [f"{note[0].upper()}{note[1:]}"] if note and asked.checkpoint == "last" else []
     if asked.checkpoint == "best" and config.chooses_by_held_out_images and best.get("split") != "validation":
@@ -159,9 +157,4 @@ def notes_of(run: RunFolder, asked: EvaluationConfig) -> list[str]:
             f"The checkpoint was chosen by {best.get('metric')} with test images, which judge it here too, so these "
             "figures are optimistic; train anew with data.validation_fraction above 0."
         )
-    if isinstance(method, AutoencoderConfig) and method.latents == "normal":
-        notes.append(
-            "Nothing ties an autoencoder's latents to N(0, I), which these samples were drawn from: they show that it "
-            "is no generative model; set method.latents=gaussian or mixture to make it one."
-        )
-    return notes
+    return notes + ([config.method.caveat] if config.method.caveat else [])

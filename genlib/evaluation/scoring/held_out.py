@@ -13,7 +13,6 @@ from genlib.data.parts import HeldOutPart
 from genlib.errors import UserError
 from genlib.evaluation.extractors.features import Chunk, Labels
 from genlib.evaluation.scoring.reference import chunks_of, labels_of
-from genlib.methods._build import conditional
 from genlib.models.base import Batch
 from genlib.pixels.scale import binarized, to_unit
 from genlib.runtime.randomness import generator_for
@@ -85,7 +84,7 @@ def stored_contexts(condition: Condition | None, part: HeldOutPart, rows: Tensor
 
 def held_out_for(config: RunConfig, part: HeldOutPart, count: int | None) -> HeldOut:
     """Images of a part as a run's model takes them; where data is binarized at every draw, one draw of each image."""
-    must_have_labels = config.method.has_encoder and conditional(config.method)
+    must_have_labels = config.method.has_encoder and config.method.takes_labels
     binarize_seed = config.evaluation.seed if config.data.binarize == "draw" else None
     dataset = part.dataset
     condition = config.condition.build(tuple(dataset.manifest.shape), dataset.scene_names)

@@ -16,6 +16,7 @@ from tqdm import tqdm
 
 from genlib.runtime.host import keep_freed_memory
 from genlib.runtime.launched import launchers_environment
+from genlib.runtime.ranks import on_first_process
 from genlib.runtime.signals import Interrupted
 from genlib.sampling.draw import CHUNK
 
@@ -109,15 +110,5 @@ class Processes:
         return torch.stack(everybody, dim=1).reshape(-1, columns)[:rows]
 
     def first(self, work: Callable[[], Result]) -> Result:
-        """Done by process 0 alone while the others wait; its result, or its error, on all."""
-        answer: list[Any] = [None, None]
-        if self.rank == 0:
-            try:
-                answer[0] = work()
-            except Exception as error:
-                answer[1] = error
-        if self.count > 1:
-            dist.broadcast_object_list(answer, src=0)
-        if answer[1] is not None:
-            raise answer[1]
-        return answer[0]
+        """Do `work` on process 0 alone; its result, or its error, on all."""
+        return on_first_process(work)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from genlib.models.base import Batch, EncoderModel, Losses, Method, Phase, Sampler
+from genlib.models.base import Batch, EncoderModel, Losses, Method, Phase
 from genlib.models.optimizer import OptimizerConfig
+from genlib.models.sampler import Sampler
 
 
 class AutoencoderModel(EncoderModel):

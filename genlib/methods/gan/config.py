@@ -3,23 +3,28 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Self
 
 from pydantic import Field
 
-from genlib.choices.choice import Chosen
+from genlib.choices.choice import Chosen, rule
 from genlib.choices.section import (
     LARGEST_WEIGHT,
     MOST_STEPS,
     MOST_UNITS,
     Section,
 )
-from genlib.methods import MethodConfig
+from genlib.methods import ConditionalMethod
 from genlib.models.optimizer import OptimizerConfig
 from genlib.networks import Network
 from genlib.networks.dcgan.config import DCGANConfig
 
 if TYPE_CHECKING:
+    from genlib.config.run import RunConfig
+    from genlib.layers.base import DataSpec
+    from genlib.models.base import Method
+    from genlib.models.sampler import Sampler
+
     AdversarialLossName = str
 else:  # A loss is a file: a new one is known as soon as it is there.
     LOSSES = Path(__file__).parents[2] / "losses" / "adversarial"
@@ -104,10 +109,11 @@ class ADAConfig(Section):
 GAN_OPTIMIZER = OptimizerConfig(learning_rate=2e-4, beta1=0.5)  # Radford et al. 2015, section 4
 
 
-class GANConfig(MethodConfig):
+class GANConfig(ConditionalMethod):
     """Generative adversarial network (Goodfellow et al. 2014)."""
 
     is_adversarial: ClassVar[bool] = True
+    takes_condition_image: ClassVar[bool] = True
 
     name: Literal["gan"] = "gan"
     network: Chosen[Network] = Field(DCGANConfig(), description="Of the generator")
@@ -139,3 +145,96 @@ class GANConfig(MethodConfig):
     @property
     def judging_network(self) -> Network:
         return self.discriminator_network or self.network
+
+    def build(self, data: DataSpec) -> Method:
+        from genlib.losses.adversarial import load_loss
+        from genlib.methods.gan.method import GAN, build_augmentation, build_penalty
+
+        sampler, given = self.build_sampler(data), self.given_of(data)
+        return GAN(
+            generator=sampler,
+            discriminator=self.judging_network.discriminator(
+                data.shape,
+                given,
+                self.discriminator_conditioning if given else "none",
+                self.pack,
+                self.spectral_norm,
+            ),
+            adversarial_loss=load_loss(self.loss),
+            generator_optimizer=self.generator_optimizer,
+            discriminator_optimizer=self.discriminator_optimizer,
+            discriminator_steps=self.discriminator_steps,
+            penalty=build_penalty(self.penalty),
+            clip=self.penalty.limit if isinstance(self.penalty, WeightClippingConfig) else None,
+            augmentation=build_augmentation(self.augmentation),
+            reconstruction_weight=self.reconstruction_weight,
+        )
+
+    def build_sampler(self, data: DataSpec) -> Sampler:
+        from genlib.models.sampler import Sampler, default_output
+
+        given = self.given_of(data)
+        conditioning = "concat" if given.shape else self.conditioning
+        generator = self.network.generator(self.latent_size, data.shape, given, conditioning)
+        return Sampler(generator, self.latent_size, default_output(data.shape), given.classes, condition=data.condition)
+
+    def without_power_iterations(self) -> Self:
+        return self.model_copy(update={"spectral_norm": False})
+
+    @rule
+    def projection_needs_labels(self, run: RunConfig, key: str) -> str | None:
+        """discriminator_conditioning: projection needs a conditional generator, and no packs of images."""
+        if self.discriminator_conditioning != "projection":
+            return None
+        if not self.takes_labels:
+            return (
+                f"{key}.discriminator_conditioning is projection, but {key}.conditioning is none; use concat or "
+                "batch_norm for the generator."
+            )
+        if self.pack == 1:
+            return None
+        return (
+            f"{key}.pack ({self.pack}) judges images of several labels together, and a projection is onto one label; "
+            f"use {key}.pack=1, or {key}.discriminator_conditioning=concat."
+        )
+
+    @rule
+    def packs_fill_micro_batches(self, run: RunConfig, key: str) -> str | None:
+        """Every micro-batch is a whole number of packs."""
+        training, pack = run.training, self.pack
+        part = training.batch_size // training.parts
+        if part % pack == 0:
+            return None
+        return (
+            f"{key}.pack ({pack}) must divide a micro-batch ({part} images); use a training.batch_size of "
+            f"{training.batch_size // part * pack * max(1, part // pack)}."
+        )
+
+    @rule
+    def spectral_norms_need_weights(self, run: RunConfig, key: str) -> str | None:
+        """spectral_norm divides by a weight's largest singular value: not r3gan's, which begin at 0."""
+        if not self.spectral_norm or self.judging_network.spectral_norm_works:
+            return None
+        return (
+            f"{key}.spectral_norm divides weights by their largest singular value, and {self.judging_network.name}'s "
+            f"residual branches begin at 0; use a penalty, such as {key}.penalty.name=r1_r2."
+        )
+
+    @rule
+    def reconstructions_need_an_image(self, run: RunConfig, key: str) -> str | None:
+        """reconstruction_weight needs a condition that is an image."""
+        if run.condition.is_image or not self.reconstruction_weight:
+            return None
+        return (
+            f"{key}.reconstruction_weight ({self.reconstruction_weight}) is of the difference to the image that a "
+            "condition was taken of, and condition is no image; set it to 0."
+        )
+
+    @rule
+    def packs_have_no_condition_image(self, run: RunConfig, key: str) -> str | None:
+        """pack is for images without a condition that is an image."""
+        if not run.condition.is_image or self.pack == 1:
+            return None
+        return (
+            f"{key}.pack ({self.pack}) is for images without a condition, and condition is {run.condition.name}; use 1."
+        )

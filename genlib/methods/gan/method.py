@@ -8,13 +8,22 @@ import torch
 from torch import Tensor, nn
 
 from genlib.augmentation.ada import AdaptiveAugment
+from genlib.augmentation.diffaugment import DiffAugment
 from genlib.layers.discriminator import Discriminator
 from genlib.layers.spectral_norm import update_spectral_norms
 from genlib.losses.adversarial import AdversarialLoss
-from genlib.losses.penalties import Penalty, clip_weights_
-from genlib.models.base import Batch, GenerativeModel, Losses, Method, Phase, Sampler
+from genlib.losses.penalties import PENALTIES, Penalty, clip_weights_
+from genlib.methods.gan.config import (
+    ADAConfig,
+    DiffAugmentConfig,
+    GradientPenaltySection,
+    NoAugmentation,
+    PenaltyConfig,
+)
+from genlib.models.base import Batch, GenerativeModel, Losses, Method, Phase
 from genlib.models.collapse import diversity, symptoms_of_players
 from genlib.models.optimizer import OptimizerConfig
+from genlib.models.sampler import Sampler
 from genlib.networks.unet.modules import PatchDiscriminator
 
 
@@ -131,3 +140,18 @@ class GAN(Method):
         """
         scores = self.scores(self.augmentation(packs.flatten(0, 1)), given)
         return scores if scores.dim() == 1 else scores.mean(1)
+
+
+def build_penalty(config: PenaltyConfig) -> LazyPenalty | None:
+    if not isinstance(config, GradientPenaltySection):
+        return None
+    return LazyPenalty(PENALTIES[config.name], config.weight, config.every)
+
+
+def build_augmentation(config: NoAugmentation | DiffAugmentConfig | ADAConfig) -> nn.Module | None:
+    match config:
+        case DiffAugmentConfig():
+            return DiffAugment(tuple(config.policy))
+        case ADAConfig():
+            return AdaptiveAugment(config.target, config.speed_images)
+    return None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field
 
@@ -14,16 +14,20 @@ from genlib.choices.section import (
 )
 from genlib.methods import MethodConfig
 from genlib.models.optimizer import OptimizerConfig
-from genlib.models.settings import LikelihoodName
+from genlib.models.settings import LikelihoodSection
 from genlib.networks import Network
 from genlib.networks.mlp.config import MLPConfig
 
+if TYPE_CHECKING:
+    from genlib.layers.base import DataSpec
+    from genlib.models.base import Method
+    from genlib.models.sampler import Sampler
 
-class HierarchicalVAEConfig(MethodConfig):
+
+class HierarchicalVAEConfig(LikelihoodSection, MethodConfig):
     """Two stochastic layers, trained on the importance-weighted bound (Burda et al. 2015, section 5)."""
 
     has_encoder: ClassVar[bool] = True
-    has_likelihood: ClassVar[bool] = True
 
     name: Literal["hierarchical_vae"] = "hierarchical_vae"
     network: Chosen[Network] = Field(
@@ -35,6 +39,31 @@ class HierarchicalVAEConfig(MethodConfig):
         [100, 100], min_length=1, max_length=MOST_LAYERS, description="Units of each hidden layer between the two"
     )
     importance_samples: int = Field(1, ge=1, le=MOST_DRAWS, description="k of the bound")
-    likelihood: LikelihoodName = Field("gaussian", description="p(image | latents)")
-    sigma: float = Field(0.2, ge=1e-6, le=1000, description="Of likelihood: gaussian, on the scale of [-1, 1]")
     optimizer: OptimizerConfig = Field(OptimizerConfig(), description="Of all weights")
+
+    def build(self, data: DataSpec) -> Method:
+        from torch import nn
+
+        from genlib.methods.hierarchical_vae.model import HierarchicalModel
+        from genlib.models.importance_weighted import ImportanceWeighted
+        from genlib.networks.mlp.modules import mlp
+
+        lower, upper = self.latent_size, self.upper_latent_size
+        encoder = self.network.encoder(data.shape, 2 * lower, self.given_of(data))
+        upper_encoder = mlp([lower, *self.upper_hidden_sizes, 2 * upper], nn.Tanh)
+        likelihood = self.likelihood_of(data)
+        model = HierarchicalModel(encoder, upper_encoder, self.build_sampler(data), likelihood, lower)
+        return ImportanceWeighted(model, self.importance_samples, self.optimizer)
+
+    def build_sampler(self, data: DataSpec) -> Sampler:
+        from torch import nn
+
+        from genlib.methods.hierarchical_vae.sampler import TopDown
+        from genlib.models.sampler import Sampler
+        from genlib.networks.mlp.modules import mlp
+
+        lower, upper = self.latent_size, self.upper_latent_size
+        upper_decoder = mlp([upper, *reversed(self.upper_hidden_sizes), 2 * lower], nn.Tanh)
+        decoder = self.network.generator(lower, data.shape, self.given_of(data))
+        network = TopDown(upper_decoder, decoder, upper)
+        return Sampler(network, upper + lower, self.likelihood_of(data).output)

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field
 
+from genlib.choices.choice import rule
 from genlib.choices.section import (
     LARGEST_WEIGHT,
     MOST_STEPS,
     Section,
 )
-from genlib.methods import MethodConfig
-from genlib.models.settings import LikelihoodSection
+from genlib.methods import ConditionalMethod
+from genlib.models.settings import VariationalSection
+
+if TYPE_CHECKING:
+    from genlib.config.run import RunConfig
+    from genlib.layers.base import DataSpec
+    from genlib.models.base import Method
+    from genlib.models.sampler import Sampler
 
 
 class KLConfig(Section):
@@ -54,11 +61,45 @@ class MMDConfig(Section):
     )
 
 
-class VAEConfig(LikelihoodSection, MethodConfig):
+class VAEConfig(VariationalSection, ConditionalMethod):
     """Variational autoencoder (Kingma & Welling 2014)."""
+
+    takes_condition_image: ClassVar[bool] = True
 
     name: Literal["vae"] = "vae"
     divergence: Annotated[KLConfig | BetaTCConfig | MMDConfig, Field(discriminator="name")] = Field(
         KLConfig(), description="Between posterior and prior"
     )
     monte_carlo_samples: int = Field(1, ge=1, le=1000, description="Latents drawn for each image")
+
+    def build(self, data: DataSpec) -> Method:
+        from genlib.methods.vae.method import VAE, build_divergence
+
+        model = self.variational_model(data, self.given_of(data))
+        divergence = build_divergence(self.divergence, data.rows)
+        return VAE(model, divergence, self.optimizer, self.monte_carlo_samples)
+
+    def build_sampler(self, data: DataSpec) -> Sampler:
+        return self.decoding_sampler(data, self.given_of(data), self.likelihood_of(data).output)
+
+    @rule
+    def labels_need_a_kl(self, run: RunConfig, key: str) -> str | None:
+        """divergence: mmd with labels needs a kl_weight, which keeps them out of an image's latents."""
+        divergence = self.divergence
+        if not self.takes_labels or not isinstance(divergence, MMDConfig) or divergence.kl_weight:
+            return None
+        return (
+            f"{key}.conditioning is {self.conditioning}, but nothing keeps the label out of the latents of this "
+            f"{self.name}, whose samples would not follow it; set {key}.divergence.kl_weight, or set "
+            f"{key}.conditioning=none."
+        )
+
+    @rule
+    def learned_priors_take_a_kl(self, run: RunConfig, key: str) -> str | None:
+        """With a condition that is an image, whose prior p(z | c) is learned, a vae needs divergence: kl."""
+        if not run.condition.is_image or self.divergence.name == "kl":
+            return None
+        return (
+            f"{key}.divergence ({self.divergence.name}) compares with one prior of all images, and with condition "
+            f"{run.condition.name} each has its own; use kl."
+        )

@@ -1,78 +1,15 @@
-"""Variational autoencoder (Kingma & Welling 2014) and the models with one layer of Gaussian latents."""
+"""Variational autoencoder (Kingma & Welling 2014)."""
 
 from __future__ import annotations
 
 import torch
-from torch import Tensor, nn
 
-from genlib.layers.base import known
-from genlib.models.base import Batch, LatentVariableModel, Losses, Method, Phase, Posterior, Sampler, Weights
+from genlib.methods.vae.config import BetaTCConfig, KLConfig, MMDConfig
+from genlib.models.base import Batch, Losses, Method, Phase
 from genlib.models.collapse import symptom_of_posterior
-from genlib.models.divergences import Divergence
-from genlib.models.likelihoods import Likelihood
+from genlib.models.divergences import KL, MMD, BetaTC, Divergence
 from genlib.models.optimizer import OptimizerConfig
-
-
-class PriorDecoder(nn.Module):
-    """p(z | c) and p(x | z, c) as one network from z's noise u ~ N(0, I): z = mean(c) + std(c) u (Sohn et al. 2015).
-
-    So a sampler draws N(0, I) whatever the prior is.
-    """
-
-    def __init__(self, prior: nn.Module, decoder: nn.Module) -> None:
-        super().__init__()
-        self.prior, self.decoder = prior, decoder
-
-    def forward(self, noise: Tensor, given: Tensor | None = None) -> Tensor:
-        return self.decoder(self.of(known(given)).at(noise), given)
-
-    def of(self, given: Tensor) -> Posterior:
-        """p(z | c)."""
-        return Posterior(*self.prior(given).float().chunk(2, dim=1))
-
-
-class VariationalModel(LatentVariableModel):
-    """An encoder to q(z | x), a decoder to p(x | z), and p(z) = N(0, I).
-
-    With a prior of what is given, p(z | c), latents are its noise u: q(u | x, c) is q(z | x, c) as the prior's
-    standard deviations from its mean, so that KL(q(u | x, c) || N(0, I)) = KL(q(z | x, c) || p(z | c)), and all weights
-    are the same.
-    """
-
-    has_standard_prior = True
-
-    def __init__(self, encoder: nn.Module, sampler: Sampler, likelihood: Likelihood, latent_size: int) -> None:
-        super().__init__(sampler)
-        self.encoder = encoder
-        self.likelihood = likelihood
-        self.pixels = likelihood.pixels
-        self.noise_size = latent_size
-
-    def posterior(self, batch: Batch) -> Posterior:
-        found = Posterior(*self.encoder(batch.images, batch.given).float().chunk(2, dim=1))
-        if not isinstance(self.sampler.network, PriorDecoder):
-            return found
-        prior = self.sampler.network.of(known(batch.given))
-        mean = (found.mean - prior.mean) * torch.exp(-0.5 * prior.log_variance)
-        return Posterior(mean, found.log_variance - prior.log_variance)
-
-    def log_likelihood(self, batch: Batch, latents: Tensor) -> Tensor:
-        """log p(x | z) in nats of (B, ...) and (B, d), (B,); of the pixels that are not given."""
-        condition, raw = self.sampler.condition, self.sampler.network(latents, batch.given).float()
-        counted = condition.counted(known(batch.context)) if condition else None
-        return self.likelihood(batch.images, raw, counted)
-
-    def weigh(self, batch: Batch, posterior: Posterior, noise: Tensor) -> Weights:
-        latents = posterior.at(noise)
-        # log N(z; 0, I) - log N(z; mean, std^2): the constants cancel.
-        log_ratio = 0.5 * (noise.square() - latents.square() + posterior.log_variance).sum(1)
-        return Weights(self.log_likelihood(batch, latents), log_ratio, latents)
-
-    def encode(self, batch: Batch) -> Tensor:
-        return self.posterior(batch).sample()
-
-    def reconstruct(self, batch: Batch) -> Tensor:
-        return self.sampler.decode(self.posterior(batch).mean, batch.given)
+from genlib.models.variational import VariationalModel
 
 
 class VAE(Method):
@@ -110,3 +47,13 @@ class VAE(Method):
             "reconstruction": -log_likelihood,
             **divergence,
         }
+
+
+def build_divergence(config: KLConfig | BetaTCConfig | MMDConfig, rows: int) -> Divergence:
+    match config:
+        case KLConfig():
+            return KL(config.beta, config.warm_up_steps, config.capacity, config.capacity_steps, config.free_bits)
+        case BetaTCConfig():
+            return BetaTC(config.alpha, config.beta, config.gamma, rows)
+        case MMDConfig():
+            return MMD(config.weight, config.kl_weight)

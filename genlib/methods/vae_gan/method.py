@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import math
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from genlib.layers.base import Given, ImageShape
 from genlib.layers.discriminator import Discriminator
 from genlib.losses.divergences import kl_to_standard_normal_by_dimension
-from genlib.models.base import Batch, EncoderModel, Losses, Method, Phase, Posterior, Sampler
+from genlib.models.base import Batch, EncoderModel, Losses, Method, Phase
 from genlib.models.collapse import diversity, largest_kl, symptom_of_posterior, symptoms_of_players
 from genlib.models.optimizer import OptimizerConfig
+from genlib.models.posterior import Posterior
+from genlib.models.sampler import Sampler
+from genlib.networks import Network
 
 
 class VAEGANModel(EncoderModel):
@@ -117,3 +122,13 @@ class VAEGAN(Method):
     def scores(self, images: Tensor, batch: Batch) -> Tensor:
         """Logits of "real", (B,)."""
         return self.discriminator(images, batch.given).float()
+
+
+def discriminator_of_features(
+    network: Network, shape: ImageShape, given: Given, conditioning: Literal["none", "concat"]
+) -> Discriminator:
+    """ValueError for a network whose scores are of patches."""
+    found = network.discriminator(shape, given, conditioning)
+    if not isinstance(found, Discriminator):
+        raise ValueError(f"vae_gan compares features of whole images, and {network.name} has none; use dcgan.")
+    return found

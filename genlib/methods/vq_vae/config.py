@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from math import gcd
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field
 
+from genlib.choices.choice import rule
 from genlib.choices.section import (
     LARGEST_WEIGHT,
     LEAST_TEMPERATURE,
@@ -13,8 +15,14 @@ from genlib.choices.section import (
     MOST_UNITS,
     Section,
 )
-from genlib.methods import MethodConfig
+from genlib.methods import ConditionalMethod
 from genlib.models.optimizer import OptimizerConfig
+
+if TYPE_CHECKING:
+    from genlib.config.run import RunConfig
+    from genlib.layers.base import DataSpec
+    from genlib.models.base import Method
+    from genlib.models.sampler import Sampler
 
 MOST_CODES = 2**18
 
@@ -38,10 +46,12 @@ class CodePriorConfig(Section):
     optimizer: OptimizerConfig = Field(OptimizerConfig(), description="Of the prior's weights")
 
 
-class VQVAEConfig(MethodConfig):
+class VQVAEConfig(ConditionalMethod):
     """Vector-quantized autoencoder (van den Oord et al. 2017), its codes drawn from an autoregressive prior."""
 
     has_encoder: ClassVar[bool] = True
+    takes_points: ClassVar[bool] = False
+    takes_captions: ClassVar[bool] = True
 
     name: Literal["vq_vae"] = "vq_vae"
     width: int = Field(64, ge=1, le=MOST_UNITS, description="Channels of the convolutions")
@@ -69,3 +79,90 @@ class VQVAEConfig(MethodConfig):
     conditioning: Literal["none", "concat"] = Field("none", description="concat: the prior begins with the label")
     prior: CodePriorConfig = Field(CodePriorConfig(), description="What codes are drawn from")
     optimizer: OptimizerConfig = Field(OptimizerConfig(), description="Of encoder and decoder")
+
+    def build(self, data: DataSpec) -> Method:
+        from genlib.methods.vq_vae.method import VQVAE, VQModel
+        from genlib.methods.vq_vae.modules import VQEncoder
+
+        sampler = self.build_sampler(data)
+        encoder = VQEncoder(data.shape, self.width, self.residual_blocks, self.downsamplings, self.code_size)
+        return VQVAE(
+            VQModel(encoder, sampler),
+            self.commitment,
+            self.optimizer,
+            self.prior.optimizer,
+            self.autoencoder_share,
+            self.prior.caption_weight,
+            self.prior.caption_dropout,
+        )
+
+    def build_sampler(self, data: DataSpec) -> Sampler:
+        from genlib.methods.vq_vae.modules import VQDecoder
+        from genlib.methods.vq_vae.quantizer import VectorQuantizer
+        from genlib.methods.vq_vae.sampler import CodeDecoder
+        from genlib.methods.vq_vae.transformer import CodeTransformer
+        from genlib.models.codes import Drawing
+        from genlib.models.sampler import Sampler
+
+        prior, classes = self.prior, self.given_of(data).classes
+        side = data.shape[1] // 2**self.downsamplings
+        words, length = 0, 0
+        if data.condition and data.condition.vocabulary:
+            words, length = len(data.condition.vocabulary.words), data.condition.shape[0]
+        network = CodeDecoder(
+            CodeTransformer(
+                self.codes, side**2, prior.width, prior.layers, prior.heads, classes, prior.dropout, words, length
+            ),
+            VectorQuantizer(self.codes, self.code_size, self.decay, self.least_usage),
+            VQDecoder(data.shape, self.width, self.residual_blocks, self.downsamplings, self.code_size),
+            side,
+            Drawing(prior.temperature, prior.top_k, prior.guidance),
+        )
+        return Sampler(network, side**2, self.output, classes, condition=data.condition)
+
+    @rule
+    def codes_are_of_images(self, run: RunConfig, key: str) -> str | None:
+        """vq_vae's convolutions need images, not points in the plane."""
+        if not run.data.is_points:
+            return None
+        return f"data.source {run.data.source} is points in the plane, and {self.name}'s convolutions need images."
+
+    @rule
+    def halvings_divide_the_image_size(self, run: RunConfig, key: str) -> str | None:
+        """vq_vae halves the image to its map of codes."""
+        size, factor = run.data.image_size, 2**self.downsamplings
+        if size % factor == 0:
+            return None
+        return (
+            f"data.image_size ({size}) must be divisible by 2 to the power of {key}.downsamplings "
+            f"({self.downsamplings}); use {size // factor * factor}, or halve less."
+        )
+
+    @rule
+    def heads_share_the_width(self, run: RunConfig, key: str) -> str | None:
+        """vq_vae's prior.heads divide prior.width."""
+        width, heads = self.prior.width, self.prior.heads
+        if width % heads == 0:
+            return None
+        return (
+            f"{key}.prior.heads ({heads}) must divide {key}.prior.width ({width}); use {gcd(heads, width)}, or a "
+            f"width of {-(-width // heads) * heads}."
+        )
+
+    @rule
+    def guidance_is_towards_captions(self, run: RunConfig, key: str) -> str | None:
+        """vq_vae's prior.guidance needs captions and prior.caption_dropout."""
+        prior = self.prior
+        if prior.guidance == 1:
+            return None
+        if not run.condition.is_text:
+            return (
+                f"{key}.prior.guidance ({prior.guidance}) is towards what a caption says, and condition is "
+                f"{run.condition.name}; use 1."
+            )
+        if prior.caption_dropout:
+            return None
+        return (
+            f"{key}.prior.guidance ({prior.guidance}) compares with codes of no caption, and with "
+            f"{key}.prior.caption_dropout 0 none are learned; use 0.1, or guidance 1."
+        )

@@ -6,53 +6,20 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from genlib.contexts.base import Condition
 from genlib.layers.base import known
-from genlib.layers.vector_quantizer import VectorQuantizer
-from genlib.methods.vq_vae.transformer import NOTHING_SAID, CodeTransformer, nats_of_words, real_words
-from genlib.models.base import Batch, EncoderModel, Losses, Method, Output, Phase, Sampler
-from genlib.models.codes import AS_LEARNED, CodeNetwork, Drawing
+from genlib.methods.vq_vae.quantizer import VectorQuantizer
+from genlib.methods.vq_vae.sampler import CodeDecoder
+from genlib.methods.vq_vae.transformer import NOTHING_SAID, nats_of_words, real_words
+from genlib.models.base import Batch, EncoderModel, Losses, Method, Phase
 from genlib.models.optimizer import OptimizerConfig
-
-
-class CodeDecoder(CodeNetwork):
-    """Noise ~ N(0, I), a number for each code => codes drawn from the prior => raw pixels (B, C, H, W)."""
-
-    def __init__(
-        self,
-        prior: CodeTransformer,
-        quantizer: VectorQuantizer,
-        decoder: nn.Module,
-        side: int,
-        drawing: Drawing = AS_LEARNED,
-    ) -> None:
-        super().__init__()
-        self.prior, self.quantizer, self.decoder, self.side, self.drawing = prior, quantizer, decoder, side, drawing
-
-    def forward(self, noise: Tensor, given: Tensor | None = None) -> Tensor:
-        codes = self.prior.sample(torch.special.ndtr(noise), given, self.drawing)
-        return self.decoder(self.quantizer.embed(codes.unflatten(1, (self.side, self.side))))
-
-    def complete(self, words: Tensor, uniforms: Tensor) -> Tensor:
-        # The likeliest k are of codes, of which there are more.
-        return self.prior.complete(words, uniforms, self.drawing._replace(top_k=None))
-
-    def nats_of_texts(self, texts: Tensor) -> Tensor:
-        return self.prior.word_nats(texts)
+from genlib.models.sampler import Sampler
 
 
 class VQModel(EncoderModel):
     """An encoder to a map of codes; codebook, prior and decoder are the sampler's."""
 
-    def __init__(
-        self,
-        encoder: nn.Module,
-        network: CodeDecoder,
-        classes: int = 0,
-        condition: Condition | None = None,
-        output: Output = "tanh",
-    ) -> None:
-        super().__init__(Sampler(network, network.side**2, output, classes, condition=condition))
+    def __init__(self, encoder: nn.Module, sampler: Sampler) -> None:
+        super().__init__(sampler)
         self.encoder = encoder
 
     @property

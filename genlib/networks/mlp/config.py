@@ -14,6 +14,7 @@ class MLPConfig(Network):
     """Fully connected: for points, and for small images."""
 
     takes_points: ClassVar[bool] = True
+    label_norm_key: ClassVar[str] = "norm=batch"
 
     name: Literal["mlp"] = "mlp"
     hidden_sizes: list[Annotated[int, Field(ge=1, le=MOST_UNITS)]] = Field(

@@ -21,8 +21,8 @@ from torch import Tensor, nn
 
 from genlib.data.making.prepare import prepare
 from genlib.errors import UserError
-from genlib.methods._build import build_method
 from genlib.models.base import GenerativeModel, Method
+from genlib.runs.checkpoints import STATE, checkpoint_path, finished_checkpoints, step_of
 from genlib.runs.folder import RunFolder
 from genlib.storage.files import (
     read_json,
@@ -36,7 +36,6 @@ from genlib.storage.files import (
 from genlib.storage.tensors import load_tensors, load_weights
 from genlib.training.settle import spec_of
 
-STATE = "state.json"
 METHOD, AVERAGE, OPTIMIZERS = "method.safetensors", "average.safetensors", "optimizers.safetensors"
 
 Optimizers = dict[str, torch.optim.Optimizer]
@@ -67,20 +66,6 @@ class Snapshot(NamedTuple):
     progress: dict[str, Any]
     tensors: dict[str, dict[str, Tensor]]  # by file
     ready: torch.cuda.Event | None
-
-
-def checkpoint_path(folder: Path, step: int) -> Path:
-    return folder / f"step-{step:08d}"
-
-
-def step_of(checkpoint: Path) -> int:
-    return int(checkpoint.name.removeprefix("step-"))
-
-
-def finished_checkpoints(folder: Path) -> list[Path]:
-    """Oldest first; half-written ones are not among them."""
-    found = (path.parent for path in folder.glob(f"step-*/{STATE}"))
-    return sorted((path for path in found if path.name[5:].isdecimal()), key=step_of)
 
 
 def take_snapshot(progress: Progress, method: Method, average: nn.Module, optimizers: Optimizers) -> Snapshot:
@@ -225,7 +210,7 @@ def load_model(run: RunFolder, checkpoint: Path, device: str | torch.device = "c
     config = run.config()
     dataset = prepare(config.data)
     with torch.random.fork_rng(devices=[]):
-        method = build_method(config.method, spec_of(dataset, config.condition)).to(device)
+        method = config.method.build(spec_of(dataset, config.condition)).to(device)
     load_weights(method, checkpoint / METHOD, str(device))
     load_weights(method.model, checkpoint / AVERAGE, str(device))
     return method.model.eval()

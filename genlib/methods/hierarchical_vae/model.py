@@ -6,24 +6,11 @@ import torch
 from torch import Tensor, nn
 
 from genlib.losses.divergences import normal_log_density
-from genlib.models.base import Batch, LatentVariableModel, Posterior, Sampler, Weights
+from genlib.methods.hierarchical_vae.sampler import TopDown
+from genlib.models.base import Batch, LatentVariableModel, Weights
 from genlib.models.likelihoods import Likelihood
-
-
-class TopDown(nn.Module):
-    """Noise for both layers, upper first => upper latents, lower latents, raw pixels."""
-
-    def __init__(self, upper_decoder: nn.Module, decoder: nn.Module, upper_size: int) -> None:
-        super().__init__()
-        self.upper_decoder, self.decoder, self.upper_size = upper_decoder, decoder, upper_size
-
-    def lower_prior(self, upper: Tensor) -> Posterior:
-        """p(lower | upper)."""
-        return Posterior(*self.upper_decoder(upper).float().chunk(2, dim=1))
-
-    def forward(self, noise: Tensor, labels: Tensor | None = None) -> Tensor:
-        upper, lower_noise = noise[:, : self.upper_size], noise[:, self.upper_size :]
-        return self.decoder(self.lower_prior(upper).at(lower_noise), labels)
+from genlib.models.posterior import Posterior
+from genlib.models.sampler import Sampler
 
 
 class HierarchicalModel(LatentVariableModel):
@@ -32,20 +19,12 @@ class HierarchicalModel(LatentVariableModel):
     has_standard_prior = False
 
     def __init__(
-        self,
-        encoder: nn.Module,
-        upper_encoder: nn.Module,
-        upper_decoder: nn.Module,
-        decoder: nn.Module,
-        likelihood: Likelihood,
-        lower_size: int,
-        upper_size: int,
+        self, encoder: nn.Module, upper_encoder: nn.Module, sampler: Sampler, likelihood: Likelihood, lower_size: int
     ) -> None:
-        self.noise_size = lower_size + upper_size
-        top_down = TopDown(upper_decoder, decoder, upper_size)
-        super().__init__(Sampler(top_down, self.noise_size, likelihood.output))
+        super().__init__(sampler)
         self.encoder, self.upper_encoder, self.likelihood = encoder, upper_encoder, likelihood
         self.pixels = likelihood.pixels
+        self.noise_size = sampler.latent_size
         self.lower_size = lower_size
 
     @property

@@ -1,4 +1,4 @@
-"""Importance-weighted autoencoder (Burda et al. 2015), for any number of stochastic layers."""
+"""Training on the importance-weighted bound (Burda et al. 2015), for any number of stochastic layers."""
 
 from __future__ import annotations
 
@@ -7,12 +7,13 @@ from torch import Tensor
 
 from genlib.losses.bounds import importance_weighted_bound
 from genlib.losses.divergences import kl_to_standard_normal_by_dimension, normal_log_density
-from genlib.models.base import Batch, LatentVariableModel, Losses, Method, Phase, Posterior, Weights
+from genlib.models.base import Batch, LatentVariableModel, Losses, Method, Phase, Weights
 from genlib.models.collapse import largest_kl, symptom_of_posterior
 from genlib.models.optimizer import OptimizerConfig
+from genlib.models.posterior import Posterior
 
 
-class IWAE(Method):
+class ImportanceWeighted(Method):
     """Maximizes the bound on log p(x) of k importance samples: the evidence lower bound for k = 1.
 
     With `doubly_reparameterized` the encoder's gradient is that of Tucker et al. (2019), whose signal does not fade as

@@ -8,13 +8,10 @@ from typing import Any, Literal
 from pydantic import Field, field_validator
 
 from genlib.choices.section import Section
+from genlib.data.sources import source_of
 from genlib.pixels.sizes import MAX_PIXELS
 
-# Sources that are made here; every other name is a hub dataset or a path.
-POINTS = ("ring8", "grid25", "two_moons", "swiss_roll", "checkerboard", "pinwheel")
-MIXTURES = ("ring8", "grid25")  # of Gaussians, so that modes can be counted
-BUILT_IN = ("digits", *POINTS)
-MOST_ROWS = 10**8  # that are made here; beyond it, positions and indices need other types
+MOST_ROWS = 10**8  # beyond it, positions and indices need other types
 
 
 class DataConfig(Section):
@@ -22,7 +19,7 @@ class DataConfig(Section):
 
     source: str = Field(
         "digits",
-        description=f"{', '.join(BUILT_IN)}, a Hugging Face hub name, or a local folder or Parquet file",
+        description="Name of a built-in source, name of a dataset on the Hugging Face hub, or path of a file or folder",
     )
     revision: str | None = Field(None, description="Commit, tag or branch of a hub dataset")
     subset: str | None = Field(None, description="Configuration name of a hub dataset that has several")
@@ -31,46 +28,51 @@ class DataConfig(Section):
     test_fraction: float = Field(0.1, gt=0, lt=1, description="Share (of each class) held out when test_split is null")
     image_column: str | None = Field(None, description="null: the only column of type Image")
     label_column: str | None = Field(None, description="null: the only column of type ClassLabel, if there is one")
-    image_size: int = Field(32, ge=8, le=128, description="Height and width in pixels; of no meaning for points")
-    channels: Literal[1, 3] = Field(3, description="Of no meaning for points")
+    image_size: int = Field(32, ge=8, le=128, description="Height and width in pixels; ignored for points")
+    channels: Literal[1, 3] = Field(3, description="Channels of an image, 1 or 3; ignored for points")
     points: int = Field(
-        50_000, ge=10, le=MOST_ROWS, description="Train points of a 2-D source; a fifth as many are for testing"
+        50_000, ge=10, le=MOST_ROWS, description="Train points of a 2-D source; the test split has a fifth as many"
     )
     stacked: int | None = Field(
         None,
         ge=2,
         le=MOST_ROWS,
-        description="Train images, each of three random ones as red, green and blue (Stacked MNIST: 128000)",
+        description="Train images, each made of three random ones as red, green and blue (Stacked MNIST: 128000)",
     )
     scenes: int | None = Field(
         None,
         ge=10,
         le=MOST_ROWS,
-        description="Train images, each of one to three of the source in a frame, with a caption",
+        description="Train images, each made of one to three images of the source in a frame, with a caption",
     )
     binarize: Literal["none", "fixed", "draw"] = Field(
-        "none", description="Pixels become 0 or 1 with their grey value as probability: once, or at every draw"
+        "none",
+        description="Pixels that become 0 or 1 with their grey value as probability: once, or at every draw",
     )
     on_corrupt: Literal["error", "skip"] = Field(
-        "error", description="An image that cannot be read ends the preparation, or is left out"
+        "error", description="Behaviour at an image that cannot be read: the preparation ends, or the image is left out"
     )
     folders: Literal["splits", "classes", "ignored"] | None = Field(
-        None, description="Meaning of an image folder's top folders; null: by their names, refused where unclear"
+        None, description="Meaning of an image folder's top folders; null: told by their names, refused where unclear"
     )
     max_pixels: int = Field(
-        MAX_PIXELS, ge=64, le=2**31 - 1, description="Width times height of a source's image; a larger one is corrupt"
+        MAX_PIXELS,
+        ge=64,
+        le=2**31 - 1,
+        description="Most pixels of a source's image; a larger image counts as corrupt",
     )
     validation_fraction: float = Field(
         0.1,
         ge=0,
         lt=1,
-        description="Share of the train split that is not trained on but chooses the best checkpoint, where "
+        description="Share of the train split that is left out of training to choose the best checkpoint, where "
         "evaluation.every is set and registry.metric needs held-out images or a condition; 0: the test split chooses",
     )
 
     @property
     def is_points(self) -> bool:
-        return self.source in POINTS
+        """Whether the data are points in the plane, not images."""
+        return source_of(self.source).is_points
 
     @property
     def request(self) -> dict[str, Any]:
@@ -90,4 +92,4 @@ class DataConfig(Section):
         if not source.strip():
             raise ValueError(f"data.source is {source!r}; name a path, a hub dataset such as ylecun/mnist, or digits")
         path = os.path.expanduser(source)  # os.path: a name that no file can have is none, not an error
-        return os.path.realpath(path) if source not in BUILT_IN and os.path.exists(path) else source
+        return os.path.realpath(path) if source_of(source).answers_to and os.path.exists(path) else source
