@@ -26,7 +26,7 @@ class ImageCondition(Condition):
     """Contexts (B, *shape) that images (B, C, H, W) make, stored as uint8."""
 
     is_image = True
-    scorer = "genlib.evaluation.metrics.conditional:ConditionJudge"
+    scorer = "genlib.evaluation.scoring.pairs:PairScorer"
     has_mask: ClassVar[bool] = False  # whether the last channel says which pixels are known; in files transparency does
     baseline: ClassVar[str]  # the name of `without_a_model`
 

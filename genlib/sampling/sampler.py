@@ -12,7 +12,7 @@ from torch import Tensor
 
 from genlib.contexts.base import Condition
 from genlib.errors import UserError, did_you_mean
-from genlib.layers.base import ImageShape
+from genlib.layers.shapes import ImageShape
 from genlib.models.sampler import Sampler
 from genlib.pixels.scale import to_stored, to_uint8
 from genlib.sampling.draw import CHUNK, draw_labels, draw_latents

@@ -19,7 +19,7 @@ class Captions(Condition):
 
     name = "caption"
     is_text = True
-    scorer = "genlib.evaluation.metrics.captions:CaptionJudge"
+    scorer = "genlib.evaluation.scoring.captions:CaptionScorer"
     served_column = "caption"
 
     dtype = torch.int64

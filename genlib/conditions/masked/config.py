@@ -7,11 +7,9 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field
 
-from genlib.choices.choice import rule
 from genlib.conditions import ImageConditionConfig
 
 if TYPE_CHECKING:
-    from genlib.config.run import RunConfig
     from genlib.contexts.base import Condition, Shape
 
 
@@ -29,13 +27,3 @@ class MaskedCondition(ImageConditionConfig):
         from genlib.conditions.masked.condition import Masked
 
         return Masked(image_shape, self.kind)
-
-    @rule
-    def hidden_pixels_have_no_bits(self, run: RunConfig, key: str) -> str | None:
-        """registry.metric: bits_per_dim is over all pixels, and condition: masked has a likelihood of hidden ones."""
-        if run.registry.metric != "bits_per_dim":
-            return None
-        return (
-            f"registry.metric (bits_per_dim) is over all pixels, and with {key} masked the likelihood is of the hidden "
-            "ones, as many as the mask has; use log_likelihood."
-        )
