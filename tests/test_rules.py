@@ -140,6 +140,10 @@ BAD = {
         ),
     ],
     "metric_is_measured": [
+        ("inpainting_vae_digits", ["registry.metric=bits_per_dim"], "use log_likelihood"),
+        ("vae_digits", ["registry.metric=caption_places"], "of images drawn for captions, and condition is none"),
+        ("vae_digits", ["registry.metric=condition_psnr"], "and condition is none; use fd_classifier"),
+        ("cvae_digits", ["condition.name=label", "registry.metric=fd_pairs"], "and condition is label"),
         ("dcgan_digits", ["registry.metric=fid"], "is not measured by evaluation.features 'classifier'"),
         ("dcgan_digits", ["registry.metric=elbo"], "needs an encoder and a likelihood, which a gan has not"),
         ("vae_gan_digits", ["registry.metric=elbo"], "which a vae_gan has not"),
@@ -164,16 +168,20 @@ BAD = {
         ("vae_digits", ["registry.metric=condition_psnr"], "and condition is none; use fd_classifier"),
         ("cvae_digits", ["condition.name=label", "registry.metric=fd_pairs"], "and condition is label"),
     ],
-    "labels_are_taken_somehow": [
+    "needs_a_method_that_takes_labels": [
         ("vae_digits", ["condition.name=label"], "it says how a label is taken; use method.conditioning=concat"),
+    ],
+    "takes_the_place_of_labels": [
         (
             "super_resolution_vae_digits",
             ["method.conditioning=concat"],
             "method.conditioning takes labels; use one of the two",
         ),
     ],
-    "images_are_given_to_some_methods": [
+    "is_made_from_images": [
         ("vae_pinwheel", ["condition.name=low_resolution"], "is points in the plane; use condition.name=none"),
+    ],
+    "needs_a_method_that_takes_images": [
         ("vq_vae_digits", ["condition.name=masked"], "which vq_vae does not take; use method.name gan, iwae or vae"),
     ],
     "condition_images_are_there": [
@@ -188,12 +196,14 @@ BAD = {
             "use method.network={name: unet}, or an mlp without batch norm",
         ),
     ],
-    "conditions_fit_the_images": [
+    "squares_fill_the_image": [
         (
             "super_resolution_vae_digits",
             ["condition.factor=3"],
             "condition.factor (3) must divide data.image_size (8); use 2",
         ),
+    ],
+    "needs_colour": [
         ("super_resolution_vae_digits", ["condition={name: greyscale}"], "data.channels is 1; use 3"),
     ],
     "learned_priors_take_a_kl": [
@@ -219,8 +229,10 @@ BAD = {
         ("vq_vae_digits", ["method.prior.guidance=2"], "and condition is none; use 1"),
         ("captions_digits", ["method.prior.caption_dropout=0"], "caption_dropout 0 none are learned; use 0.1"),
     ],
-    "captions_are_taken_by_code_priors": [
+    "needs_captions": [
         ("vq_vae_digits", ["condition.name=caption"], "and the data has none; set data.scenes"),
+    ],
+    "needs_a_method_that_takes_captions": [
         (
             "vae_digits",
             ["condition.name=caption", "data.scenes=100", "data.image_size=28"],
