@@ -19,11 +19,6 @@ def diversity(fakes: Tensor, reals: Tensor) -> Tensor:
     return spread[0] / spread[1]
 
 
-def largest_kl(by_dimension: Tensor) -> Tensor:
-    """KL(q(z_i | x) || N(0, 1)) of the dimension that carries most, in nats, over a batch, (B, d) => ()."""
-    return by_dimension.detach().mean(0).max()
-
-
 def symptom_of_posterior(phase: str) -> Symptom:
     return Symptom(f"{phase}/largest_kl", UNUSED, "posterior collapse: no dimension of the latents carries anything")
 
