@@ -11,7 +11,6 @@ from genlib.config.conditions import (
     LabelCondition,
     LowResolutionCondition,
 )
-from genlib.config.metrics import DISTANCES, OF_CAPTIONS, OF_CONDITIONS
 from genlib.methods import families_where
 from genlib.pixels.sizes import SCENE_SIDE, SMALLEST_THING, scene_thing
 
@@ -64,31 +63,6 @@ def conditions_fit_the_images(config: RunConfig) -> str | None:
     return None
 
 
-def hidden_pixels_have_no_bits(config: RunConfig) -> str | None:
-    """registry.metric: bits_per_dim is of all pixels, masked has a likelihood of the hidden ones."""
-    if config.condition.name != "masked" or config.registry.metric != "bits_per_dim":
-        return None
-    return (
-        "registry.metric (bits_per_dim) is over all pixels, and with condition masked the likelihood is of the hidden "
-        "ones, as many as the mask has; use log_likelihood."
-    )
-
-
-def metrics_of_conditions_need_one(config: RunConfig) -> str | None:
-    """registry.metric: condition_* and fd_pairs need low_resolution, masked or greyscale, caption_* need caption."""
-    if config.registry.metric in OF_CAPTIONS and not isinstance(config.condition, CaptionCondition):
-        return (
-            f"registry.metric ({config.registry.metric}) is of images drawn for captions, and condition is "
-            f"{config.condition.name}; use {DISTANCES[config.evaluation.features]}."
-        )
-    if config.registry.metric not in OF_CONDITIONS or image_given(config):
-        return None
-    return (
-        f"registry.metric ({config.registry.metric}) is of samples of what is given of an image, and condition is "
-        f"{config.condition.name}; use {DISTANCES[config.evaluation.features]}."
-    )
-
-
 def captions_are_taken_by_code_priors(config: RunConfig) -> str | None:
     """condition: caption needs data.scenes, and method vq_vae without conditioning."""
     method, captions = config.method, isinstance(config.condition, CaptionCondition)
@@ -127,8 +101,6 @@ CONDITION_RULES = (
     labels_are_taken_somehow,
     images_are_given_to_some_methods,
     conditions_fit_the_images,
-    hidden_pixels_have_no_bits,
-    metrics_of_conditions_need_one,
     captions_are_taken_by_code_priors,
     scenes_have_room,
 )

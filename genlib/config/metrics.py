@@ -1,79 +1,134 @@
-"""The names of the metrics, and which way is better."""
+"""Metrics: their names, which way is better, what they mean and need; a kind of record, free of torch."""
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import cache
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-# What the distances over each kind of features are called; only TF-Inception's are the FID and the KID.
-DISTANCES = {
-    "classifier": "fd_classifier",
-    "random": "fd_random",
-    "inception": "fid",
-    "dinov2": "fd_dinov2",
-    "points": "fd_points",
-}
-KERNEL_DISTANCES = {
-    "classifier": "kd_classifier",
-    "random": "kd_random",
-    "inception": "kid",
-    "dinov2": "kd_dinov2",
-    "points": "kd_points",
-}
-LIKELIHOODS: dict[str, Literal["lower", "higher"]] = {
-    "elbo": "higher",
-    "log_likelihood": "higher",
-    "bits_per_dim": "lower",
-}
-RECONSTRUCTIONS: dict[str, Literal["lower", "higher"]] = {"psnr": "higher", "ssim": "higher"}
-# Of samples in the plane.
-OF_POINTS: dict[str, Literal["lower", "higher"]] = {
-    "energy_distance": "lower",
-    "high_quality": "higher",
-    "reverse_kl": "lower",
-    "reverse_kl_high_quality": "lower",
-}
-OF_MIXTURES = ("high_quality", "reverse_kl", "reverse_kl_high_quality")  # only where the data is one of Gaussians
-# Of samples for the condition of a held-out image, compared with that image.
-OF_CONDITIONS: dict[str, Literal["lower", "higher"]] = {
-    "condition_psnr": "higher",
-    "condition_ssim": "higher",
-    "condition_error": "lower",
-    "condition_diversity": "higher",
-    "fd_pairs": "lower",
-}
-# Of images drawn for captions, as a classifier reads them; the last of the captions themselves.
-OF_CAPTIONS: dict[str, Literal["lower", "higher"]] = {
-    "caption_classes": "higher",
-    "caption_places": "higher",
-    "caption_looks": "higher",
-    "caption_perplexity": "lower",
-}
-# Those that are computed on images which a model does not learn from.
-OF_HELD_OUT = LIKELIHOODS | RECONSTRUCTIONS | OF_CONDITIONS | OF_CAPTIONS
-# How often the definition of a metric has changed, plus 1, where it has: values under different definitions are never
-# compared, and the kept real-data floor is judged anew (evaluation/floor.py, VERSION).
-DEFINITIONS = {
-    "authpct": 2,  # equal training images count as one, a tie is a copy, and all training images are looked at
-    "psnr": 2,  # the error counts as that of rounding at least
-    "ssim": 2,  # windows inside the image alone
-    "condition_ssim": 2,
-    "reverse_kl": 2,  # every sample counts at its nearest mode
-}
-# Every metric that a model can be gated on, and which way is better.
-METRICS: dict[str, Literal["lower", "higher"]] = {
-    **dict.fromkeys((*DISTANCES.values(), *KERNEL_DISTANCES.values()), "lower"),
-    **{f"{name}_infinity": "lower" for name in DISTANCES.values()},
-    "precision": "higher",
-    "recall": "higher",
-    "density": "higher",
-    "coverage": "higher",
-    "authpct": "higher",
-    "class_kl": "lower",
-    "modes": "higher",
-    "label_accuracy": "higher",
-    **OF_POINTS,
-    **OF_CONDITIONS,
-    **OF_CAPTIONS,
-    **LIKELIHOODS,
-    **RECONSTRUCTIONS,
-}
+from genlib.choices.discovery import records_of_kind
+from genlib.choices.record import Record
+
+if TYPE_CHECKING:
+    from genlib.config.extractors import ExtractorConfig
+    from genlib.config.run import RunConfig
+    from genlib.evaluation.estimates import Findings
+
+# Images of the sampler alone; test images under the model; test images encoded and decoded; samples for the conditions
+# of test images.
+Over = Literal["samples", "test images", "reconstructions", "conditions"]
+# The reason why a run does not give a metric, with the remedy; None where it does.
+Need = Callable[["Metric", "RunConfig"], str | None]
+
+IMPORTANCE_SAMPLES, NEIGHBOURS, PIXELS = "number of importance samples", "number of neighbours", "kind of likelihood"
+
+
+@dataclass(frozen=True, eq=False)
+class Metric(Record):
+    """A number that is measured of a model; one of a file's variables, beside the function that computes it.
+
+    `compute` takes a SampleSet (over samples) or a HeldOutModel (over test images and reconstructions), both of
+    `genlib.evaluation.scoring`, and returns Findings with this metric, and any others that share the function; nothing
+    where the metric does not apply. Metrics over conditions are computed by the condition's scorer, and have none.
+    """
+
+    folder: ClassVar[str] = "genlib.evaluation.metrics"
+    kind: ClassVar[str] = "metric"
+
+    name: str
+    better: Literal["lower", "higher"] | None  # None: it is reported, and no model can be gated on it
+    meaning: str  # its line in the report
+    over: Over = "samples"
+    compute: Callable[[Any], Findings] | None = None
+    needs: tuple[Need, ...] = ()
+    needs_classes: bool = False  # of images: a classifier, and so labels of two classes or more
+    extractor: str | None = None  # the one whose features it is over; None: the one that is asked for
+    during_training: bool = False  # whether it is cheap enough for evaluations during training
+    depends_on: tuple[str, ...] = ()  # settings that two values must share to be comparable, beside those of `over`
+    samples_per_dimension: int = 0  # samples that it needs for each dimension of the features
+    definition: int = 1  # another number after each change: values under different definitions are never compared
+    compared: bool = False  # whether `compare` has a column for it
+    place: int = 1000  # its place in tables, the lowest first
+
+    @property
+    def is_of_samples(self) -> bool:
+        """Whether it is measured of a sampler alone, drawn with several seeds."""
+        return self.over in ("samples", "conditions")
+
+    @property
+    def is_held_out(self) -> bool:
+        """Whether it is computed on images that the model does not learn from."""
+        return self.over != "samples"
+
+    def is_cheap(self, features: ExtractorConfig) -> bool:
+        """Whether evaluations during training that compare by these features measure it at any rate."""
+        if self.is_held_out:
+            return True
+        counts_classes = self.needs_classes and self.extractor is None and not features.takes_points
+        return self.during_training and self.extractor in (None, features.name) and not counts_classes
+
+    def problem(self, run: RunConfig) -> str | None:
+        """The reason why a run does not give this metric, with the remedy; None where it does."""
+        return next(filter(None, (need(self, run) for need in self.needs)), None)
+
+
+@cache
+def metrics() -> dict[str, Metric]:
+    """All metrics by their names, in the order of tables."""
+    found = records_of_kind(Metric)
+    return {metric.name: metric for metric in sorted(found.values(), key=lambda metric: metric.place)}
+
+
+def gate_metrics() -> dict[str, Metric]:
+    """The metrics that a model can be gated on."""
+    return {name: metric for name, metric in metrics().items() if metric.better}
+
+
+def direction_of(name: str) -> Literal["lower", "higher"] | None:
+    """The better direction; None where that is not known."""
+    metric = metrics().get(name)
+    return metric.better if metric else None
+
+
+def definition_of(name: str) -> int:
+    """The number of the metric's present definition."""
+    return metrics()[name].definition if name in metrics() else 1
+
+
+def computations(
+    over: Iterable[Over], during_training: bool, wanted: Metric | None = None
+) -> list[Callable[[Any], Findings]]:
+    """The functions that compute the metrics over these, each once; with `during_training` the cheap ones and that of
+    the metric that is `wanted`.
+    """
+    chosen = [metric for metric in metrics().values() if metric.over in over]
+    due = [metric for metric in chosen if not during_training or metric.during_training or metric is wanted]
+    return list(dict.fromkeys(metric.compute for metric in due if metric.compute))
+
+
+def of_points(metric: Metric, run: RunConfig) -> str | None:
+    """Points in the plane."""
+    if run.data.is_points:
+        return None
+    return (
+        f"registry.metric ({metric.name}) is not measured on data.source {run.data.source}; use "
+        f"{run.evaluation.features.frechet}."
+    )
+
+
+def with_an_encoder(metric: Metric, run: RunConfig) -> str | None:
+    """A method with an encoder and a decoder, on images."""
+    if run.method.has_encoder and not run.data.is_points:
+        return None
+    return f"registry.metric ({metric.name}) is of images that an encoder and a decoder bring back; use another."
+
+
+def with_a_likelihood(metric: Metric, run: RunConfig) -> str | None:
+    """A method with an encoder and a likelihood."""
+    if run.method.has_likelihood:
+        return None
+    return (
+        f"registry.metric ({metric.name}) needs an encoder and a likelihood, which a {run.method.name} has not; use "
+        "another."
+    )

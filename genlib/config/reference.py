@@ -15,6 +15,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
 from genlib.choices.fields import choices_of, section_of
+from genlib.config.metrics import gate_metrics
 from genlib.config.rules import all_rules
 from genlib.config.run import RunConfig
 from genlib.runtime.text import text_table
@@ -24,10 +25,16 @@ WIDTH = 120  # columns
 
 
 def listing() -> str:
-    """Each section and each choice of a name with its keys; then what does not go together."""
+    """Each section and each choice of a name with its keys; then the metrics, and what does not go together."""
     blocks = [block(key, section) for key, section in sections_below(RunConfig)]
     rules = [wrapped(meaning) for meaning in all_rules(RunConfig).values()]
-    return "\n\n".join([table(), *blocks, "\n".join(["Not together, or not without:", *rules])])
+    return "\n\n".join([table(), *blocks, metrics_block(), "\n".join(["Not together, or not without:", *rules])])
+
+
+def metrics_block() -> str:
+    """The metrics that a model can be gated on, as lines of text."""
+    of_each = (f"{metric.name} ({metric.better} is better). {metric.meaning}" for metric in gate_metrics().values())
+    return "\n".join(["registry.metric:", *map(wrapped, of_each)])
 
 
 def wrapped(text: str, indent: str = "    ") -> str:

@@ -13,7 +13,7 @@ from genlib.choices.fields import sections_below
 from genlib.choices.section import Section
 from genlib.config.condition_rules import CONDITION_RULES
 from genlib.config.launcher import nodes_share_the_processes
-from genlib.config.metric_rules import metric_is_measured
+from genlib.config.metrics import metrics
 
 if TYPE_CHECKING:
     from genlib.config.run import RunConfig
@@ -29,33 +29,13 @@ def only_images_are_stacked_or_binarized(config: RunConfig) -> str | None:
     return None
 
 
-def inception_names_its_file(config: RunConfig) -> str | None:
-    """evaluation.features: inception needs its weights' file and hash."""
-    evaluation = config.evaluation
-    if evaluation.features == "inception" and not (evaluation.inception_weights and evaluation.inception_sha256):
-        return (
-            "evaluation.features is 'inception', which needs evaluation.inception_weights and "
-            "evaluation.inception_sha256: the file of TF-Inception weights and its SHA-256."
-        )
-    return None
-
-
-def points_are_their_own_features(config: RunConfig) -> str | None:
-    """evaluation.features: points is for points in the plane, and for nothing else."""
-    features, source = config.evaluation.features, config.data.source
-    if config.data.is_points == (features == "points"):
-        return None
-    if config.data.is_points:
-        return f"evaluation.features ({features}) is of images, and data.source {source} is points; use points."
-    return (
-        f"evaluation.features (points) is of points in the plane, and data.source {source} is images; use classifier."
-    )
+def metric_is_measured(config: RunConfig) -> str | None:
+    """registry.metric must be one that the features, the method, the condition and the data give."""
+    return metrics()[config.registry.metric].problem(config)
 
 
 BETWEEN_SECTIONS: tuple[Callable[[RunConfig], str | None], ...] = (
     only_images_are_stacked_or_binarized,
-    inception_names_its_file,
-    points_are_their_own_features,
     metric_is_measured,
     nodes_share_the_processes,
     *CONDITION_RULES,

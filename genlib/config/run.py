@@ -13,7 +13,7 @@ from genlib.config.conditions import (
     NoCondition,
 )
 from genlib.config.launcher import Launcher
-from genlib.config.metrics import OF_HELD_OUT
+from genlib.config.metrics import metrics
 from genlib.config.rules import problems_of
 from genlib.config.training import EvaluationConfig, RegistryConfig, TrainingConfig
 from genlib.data.config import DataConfig
@@ -47,4 +47,4 @@ class RunConfig(Section):
     @property
     def chooses_by_held_out_images(self) -> bool:
         """Whether the gate's metric is computed on held-out images, or on samples that have them as conditions."""
-        return self.registry.metric in OF_HELD_OUT or self.condition.name not in ("none", "label")
+        return metrics()[self.registry.metric].is_held_out or self.condition.name not in ("none", "label")

@@ -8,8 +8,10 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
+from genlib.choices.choice import Chosen
 from genlib.choices.section import LARGEST_WEIGHT, MOST_DRAWS, MOST_STEPS, Section
-from genlib.config.metrics import METRICS
+from genlib.config.extractors import ExtractorConfig
+from genlib.config.metrics import gate_metrics
 from genlib.errors import did_you_mean, quoted
 
 MOST_IMAGES = 2**20  # of a batch
@@ -109,8 +111,10 @@ class EvaluationConfig(Section):
     seeds: int = Field(
         3, ge=1, le=1000, description="Sampling seeds, over which mean and standard deviation are reported"
     )
-    features: Literal["classifier", "random", "inception", "dinov2", "points"] = Field(
-        "classifier", description="What images are compared by; points in the plane are so by themselves"
+    features: Chosen[ExtractorConfig] = Field(
+        "classifier",
+        validate_default=True,
+        description="Features by which images are compared; points in the plane by themselves",
     )
     inception_weights: Path | None = Field(
         None, strict=False, description="TF-Inception weights file, for features: inception"
@@ -133,7 +137,7 @@ class EvaluationConfig(Section):
         None, ge=1, le=MOST_STEPS, description="Steps between evaluations during training; null: none"
     )
     every_samples: int = Field(2000, ge=2, le=MOST_SAMPLES, description="Images of an evaluation during training")
-    checkpoint: Literal["last", "best"] = Field("last", description="Whose sampler is judged and registered")
+    checkpoint: Literal["last", "best"] = Field("last", description="Whose sampler is evaluated and registered")
 
     @model_validator(mode="after")
     def best_needs_evaluations(self) -> Self:
@@ -146,7 +150,7 @@ class EvaluationConfig(Section):
 
 class RegistryConfig(Section):
     model: str = Field(max_length=100, description="Registered model and MLflow experiment; names the run folders")
-    metric: str = Field("fd_classifier", description="What decides between champion and challenger")
+    metric: str = Field("fd_classifier", description="Metric that decides between champion and challenger")
     margin: float = Field(0.0, ge=0, le=LARGEST_WEIGHT, description="How much better a challenger must be")
 
     @field_validator("model")
@@ -162,8 +166,7 @@ class RegistryConfig(Section):
     @field_validator("metric")
     @classmethod
     def known(cls, metric: str) -> str:
-        if metric not in METRICS:
-            raise ValueError(
-                f"{quoted(metric)} is no metric{did_you_mean(metric, METRICS)}; known: {', '.join(METRICS)}"
-            )
+        known = gate_metrics()
+        if metric not in known:
+            raise ValueError(f"{quoted(metric)} is no metric{did_you_mean(metric, known)}; known: {', '.join(known)}")
         return metric

@@ -1,1 +1,1 @@
-"""How good a model is: sample metrics over frozen features, likelihood metrics, and where every number comes from."""
+"""The evaluation of models: metrics of samples over frozen features, likelihoods, and the provenance of each value."""

@@ -28,10 +28,10 @@ def over_images(values: Tensor) -> Estimate:
 
 @dataclass(frozen=True)
 class Findings:
-    """What was measured of a model."""
+    """Metrics of a model, with details and floors."""
 
     metrics: dict[str, Estimate] = field(default_factory=dict)
-    details: dict[str, Any] = field(default_factory=dict)  # what is more than a number, JSON
+    details: dict[str, Any] = field(default_factory=dict)  # JSON: whatever is more than a number
     floor: dict[str, Estimate] = field(default_factory=dict)  # of the metrics that have one
 
     def __or__(self, other: Findings) -> Findings:

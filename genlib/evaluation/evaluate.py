@@ -1,9 +1,8 @@
-"""From a run folder, or from images that anybody made, to a table of metrics with floors, errors and provenance."""
+"""The evaluation of a run folder, of a sampler or of images: metrics with floors, errors and provenance."""
 
 from __future__ import annotations
 
 import time
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,28 +16,27 @@ from genlib.data.folder import DatasetFolder, open_dataset
 from genlib.data.making.prepare import prepare
 from genlib.data.parts import validation_facts, whole_test_split
 from genlib.errors import UserError
-from genlib.evaluation.estimates import Estimate, Findings
+from genlib.evaluation.estimates import Findings
 from genlib.evaluation.images import open_images
 from genlib.evaluation.preflight import check_counts
-from genlib.evaluation.report import exhibits as pictures
+from genlib.evaluation.report import drawing
+from genlib.evaluation.report.figures import ReportFigures
 from genlib.evaluation.report.page import report_page
-from genlib.evaluation.report.pictures import Exhibits
 from genlib.evaluation.report.record import conclude, model_provenance, notes_of
+from genlib.evaluation.scoring.evaluator import make_evaluator, seeds_of
 from genlib.evaluation.scoring.held_out import held_out_for
-from genlib.evaluation.scoring.jury import Jury, convene, judge_conditions, judge_model
 from genlib.evaluation.scoring.processes import Processes, joined
-from genlib.evaluation.scoring.samples import Judged
 from genlib.models.base import EncoderModel
 from genlib.runs.folder import RunFolder
 from genlib.sampling.load import load_sampler
 from genlib.sampling.sampler import TrainedSampler
 from genlib.storage.files import read_json, write_bytes, write_json
 from genlib.training.settle import settle_encoder
-from genlib.training.state.checkpoint import load_model
+from genlib.training.trained_model import load_model
 
 
 def evaluate(run: RunFolder) -> dict[str, Any]:
-    """Judge a run's exported sampler, and its model on the test split; UserError where something is missing.
+    """Evaluate a run's exported sampler, and its model on the test split; UserError where something is missing.
 
     Every process of torchrun or accelerate launch must call it. Each returns the same; the first writes evaluation.json
     and report.html.
@@ -60,27 +58,27 @@ def evaluate_on(run: RunFolder, config: RunConfig, processes: Processes, device:
     binarize = config.data.binarize == "draw"
     give_test_contexts(sampler, dataset, binarize)
     test = held_out_for(config, whole_test_split(dataset), asked.likelihood_images)
-    jury = convene(dataset, asked, processes, device)
-    first, sets = judged_samples(jury, sampler)
-    found, of_model = judge_conditions(jury, sampler, binarize)
+    evaluator = make_evaluator(dataset, asked, processes, device)
+    first, sets = evaluator.samples(sampler)
+    found, of_model = evaluator.conditions(sampler, binarize)
     model: EncoderModel | None = None
     if config.method.has_encoder and checkpoint is not None:
         model = encoder_of(run, config, checkpoint, dataset, device)
-        found, of_model = found | judge_model(jury, model, test), of_model | model_provenance(jury, model, test)
+        found, of_model = found | evaluator.model(model, test), of_model | model_provenance(evaluator, model, test)
 
     best = run.result().get("best") if asked.checkpoint == "best" else None
     chosen = {"checkpoint": asked.checkpoint, "best": best, "validation": validation_facts(config, dataset)}
     origin = origin_of(sampler, asked, **chosen, **of_model)
-    evaluation = conclude(jury, sets, found, first.details, origin, start, notes_of(run, asked))
+    evaluation = conclude(evaluator, sets, found, first.details, origin, start, notes_of(run, asked))
 
     def written() -> dict[str, Any]:
-        drawn = sampler.images(min(pictures.most(dataset), asked.samples), asked.seed)
-        shown = pictures.of_samples(drawn, first.features, jury.judge.train, dataset)
+        drawn = sampler.images(min(drawing.most(dataset), asked.samples), asked.seed)
+        shown = drawing.of_samples(drawn, first.features, evaluator.scorer.train, dataset)
         if not dataset.is_points:
-            shown = pictures.of_sampler(shown, sampler, asked.seed)
-            shown = pictures.of_contexts(shown, sampler, asked.seed, dataset, binarize)
+            shown = drawing.of_sampler(shown, sampler, asked.seed)
+            shown = drawing.of_contexts(shown, sampler, asked.seed, dataset, binarize)
             if model:
-                shown = pictures.of_encoder(shown, model, test, found.details.get("kl_per_dimension"), asked.batch_size)
+                shown = drawing.of_encoder(shown, model, test, found.details.get("kl_per_dimension"), asked.batch_size)
         champion = read_json(run.champion_file) if run.champion_file.exists() else None
         page = report_page(run.path.name, evaluation, shown, run.metrics(), champion)
         write_bytes(run.report_file, page.encode())
@@ -101,7 +99,7 @@ def encoder_of(
 
 
 def evaluate_images(path: Path, config: RunConfig, output: Path | None) -> dict[str, Any]:
-    """Judge images on disk against a configuration's data, as a run's samples are judged.
+    """Evaluate images on disk against a configuration's data, as a run's samples are.
 
     All of them count, as one set. With `output` evaluation.json and report.html are written there. UserError for images
     that are not of the data's size and channels.
@@ -114,26 +112,26 @@ def evaluate_images(path: Path, config: RunConfig, output: Path | None) -> dict[
         images = open_images(path, tuple(dataset.manifest.shape))
         asked = config.evaluation.model_copy(update={"samples": images.count, "every": None})
         check_counts(asked, dataset.manifest, f"images in {path.name}")
-        jury = convene(dataset, asked, processes, device)
-        judged = jury.judge(images.chunk, images.count, "images")
+        evaluator = make_evaluator(dataset, asked, processes, device)
+        scores = evaluator.scorer(images.chunk, images.count, "images")
         origin = {
             "samples": {"count": images.count, "source": path.name, "content_hash": images.content_hash},
             "likelihood": None,
             "reconstructions": None,
             "conditions": None,
         }
-        evaluation = conclude(jury, [judged.metrics], Findings(), judged.details, origin, start)
+        evaluation = conclude(evaluator, [scores.metrics], Findings(), scores.details, origin, start)
 
         def written() -> dict[str, Any]:
             if output is not None:
-                shown = pictures.of_samples(images.chunk(0), judged.features, jury.judge.train, dataset)
+                shown = drawing.of_samples(images.chunk(0), scores.features, evaluator.scorer.train, dataset)
                 write_report(output, path, evaluation, shown)
             return evaluation
 
         return processes.first(written)
 
 
-def write_report(output: Path, path: Path, evaluation: dict[str, Any], shown: Exhibits) -> None:
+def write_report(output: Path, path: Path, evaluation: dict[str, Any], shown: ReportFigures) -> None:
     page = report_page(path.name, evaluation, shown, [], None)
     write_bytes(output / "report.html", page.encode())
     write_json(output / "evaluation.json", evaluation)
@@ -148,7 +146,7 @@ def make_output(output: Path) -> None:
 
 
 def evaluate_sampler(folder: Path, config: RunConfig, output: Path | None) -> dict[str, Any]:
-    """Judge an exported sampler against a configuration's data, whatever it was trained on, as a run's is judged.
+    """Evaluate an exported sampler against a configuration's data, whatever it was trained on, as a run's is.
 
     So models of different runs are measured alike. With `output` evaluation.json and report.html are written there.
     UserError where it makes other images than the data has.
@@ -163,41 +161,24 @@ def evaluate_sampler(folder: Path, config: RunConfig, output: Path | None) -> di
         binarize = config.data.binarize == "draw"
         give_test_contexts(sampler, dataset, binarize)
         check_counts(asked, dataset.manifest)
-        jury = convene(dataset, asked, processes, device)
-        first, sets = judged_samples(jury, sampler)
-        found, of_sampler = judge_conditions(jury, sampler, binarize)
-        evaluation = conclude(jury, sets, found, first.details, origin_of(sampler, asked, **of_sampler), start)
+        evaluator = make_evaluator(dataset, asked, processes, device)
+        first, sets = evaluator.samples(sampler)
+        found, of_sampler = evaluator.conditions(sampler, binarize)
+        evaluation = conclude(evaluator, sets, found, first.details, origin_of(sampler, asked, **of_sampler), start)
 
         def written() -> dict[str, Any]:
             if output is not None:
-                drawn = sampler.images(min(pictures.most(dataset), asked.samples), asked.seed)
-                shown = pictures.of_samples(drawn, first.features, jury.judge.train, dataset)
-                shown = pictures.of_contexts(shown, sampler, asked.seed, dataset, binarize)
+                drawn = sampler.images(min(drawing.most(dataset), asked.samples), asked.seed)
+                shown = drawing.of_samples(drawn, first.features, evaluator.scorer.train, dataset)
+                shown = drawing.of_contexts(shown, sampler, asked.seed, dataset, binarize)
                 write_report(output, folder, evaluation, shown)
             return evaluation
 
         return processes.first(written)
 
 
-def judged_samples(jury: Jury, sampler: TrainedSampler) -> tuple[Judged, list[dict[str, Estimate]]]:
-    """The samples of the first seed, and the metrics of every seed's."""
-    asked = jury.asked
-
-    def judged(seed: int) -> Judged:
-        labels = partial(sampler.labels, seed=seed) if sampler.classes else None
-        return jury.judge(partial(sampler.chunk, seed=seed), asked.samples, f"samples, seed {seed}", labels)
-
-    first, *others = seeds_of(asked)
-    shown = judged(first)
-    return shown, [shown.metrics, *(judged(seed).metrics for seed in others)]
-
-
-def seeds_of(asked: EvaluationConfig) -> list[int]:
-    return list(range(asked.seed, asked.seed + asked.seeds))
-
-
 def origin_of(sampler: TrainedSampler, asked: EvaluationConfig, **of_model: Any) -> dict[str, Any]:
-    """The part of the provenance that tells which samples were judged."""
+    """The part of the provenance that tells which samples were scored."""
     known = {name: sampler.info.get(name) for name in ("ema_half_life", "step", "images", "weights_sha256")}
     samples = {"count": asked.samples, "seeds": seeds_of(asked)}
     return {

@@ -1,6 +1,4 @@
-"""Images or points that anybody made, as something to be judged: taken as they are, or refused; never resized nor
-blended.
-"""
+"""Images or points that anybody made, for an evaluation: taken as they are, or refused; never resized nor blended."""
 
 from __future__ import annotations
 

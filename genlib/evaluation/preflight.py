@@ -1,32 +1,23 @@
-"""What can be known to be wrong with an evaluation before hours of training; free of torch."""
+"""Checks of an evaluation before hours of training; free of torch."""
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from genlib.config.metrics import DISTANCES, KERNEL_DISTANCES
+from genlib.config.extractors import ExtractorConfig
+from genlib.config.metrics import metrics
 from genlib.config.run import RunConfig
 from genlib.config.training import EvaluationConfig
 from genlib.errors import UserError
-from genlib.evaluation.extractors.dinov2_weights import check_dinov2, dinov2_features
+from genlib.evaluation.extractors.random import RandomConfig
 from genlib.runtime.capacity import free_memory, refuse_beyond_memory
-from genlib.storage.files import sha256_of_file
 
 if TYPE_CHECKING:
     from genlib.data.folder import DatasetFolder, Manifest, Part
 
-DIMENSIONS = {"classifier": 64, "random": 64, "inception": 2048, "points": 2}  # of the features
-OF_CLASSES = ("modes", "class_kl", "label_accuracy")
 IMAGES_AT_ONCE = 256  # genlib.sampling.draw.CHUNK, whose module needs torch
-ENOUGH = 10  # samples for each dimension, below which the distance at endless samples cannot be told
+FALLBACK = RandomConfig()  # needs neither labels nor weights
 FEWEST = 4  # images of each kind, or the kernel distance has no error
-PUBLISHED_FILE = "pt_inception-2015-12-05-6726825d.pth"
-PUBLISHED_SHA256 = "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2"
-WHERE_TO_GET_IT = (
-    f"get {PUBLISHED_FILE} (SHA-256 {PUBLISHED_SHA256}) from the release 'fid_weights' of the GitHub project "
-    "mseitzer/pytorch-fid and set evaluation.inception_weights and evaluation.inception_sha256"
-)
 
 
 def check_weights(asked: EvaluationConfig) -> None:
@@ -34,16 +25,12 @@ def check_weights(asked: EvaluationConfig) -> None:
     samples are asked for than memory holds.
     """
     check_memory(asked)
-    if asked.features == "inception":
-        assert asked.inception_weights and asked.inception_sha256  # RunConfig sees to it
-        check_weights_file(asked.inception_weights, asked.inception_sha256)
-    if asked.features == "dinov2":
-        check_dinov2(asked.dinov2_weights)
+    asked.features.check(asked)
 
 
 def check_memory(asked: EvaluationConfig) -> None:
     """UserError where what an evaluation keeps of its samples at least needs far more memory than is free."""
-    free, dimensions = free_memory(), DIMENSIONS.get(asked.features, 1)
+    free, dimensions = free_memory(), asked.features.num_features or 1
     for key in ("samples", "every_samples") if asked.every else ("samples",):
         rows = getattr(asked, key)
         remedy = f"lower evaluation.{key} ({rows})"
@@ -53,28 +40,17 @@ def check_memory(asked: EvaluationConfig) -> None:
     refuse_beyond_memory(need, free, f"lower evaluation.likelihood_samples ({draws})")
 
 
-def check_weights_file(weights: Path, sha256: str) -> None:
-    """UserError if the file is absent or has another hash."""
-    if not weights.is_file():
-        raise UserError(f"evaluation.inception_weights ({weights}) is no file; {WHERE_TO_GET_IT}.")
-    found = sha256_of_file(weights)
-    if found != sha256:
-        raise UserError(
-            f"{weights} has the SHA-256 {found}, but evaluation.inception_sha256 is {sha256}; {WHERE_TO_GET_IT}."
-        )
-
-
 def check_counts(asked: EvaluationConfig, manifest: Manifest, samples: str = "evaluation.samples") -> None:
     """UserError where there are fewer images than neighbours to look for, or than the features' dimensions need.
 
-    `samples` is what the user calls the images that are judged.
+    `samples` is what the user calls the images that are scored.
     """
     fewest = min(asked.samples, manifest.counts["train"], manifest.counts["test"])
     if asked.every:
         fewest = min(fewest, asked.every_samples)
     if fewest < FEWEST:
         raise UserError(
-            f"{fewest} images (the least of {samples}, train and test) are too few to judge or to judge by; "
+            f"{fewest} images (the least of {samples}, train and test) are too few to score or to compare with; "
             f"use {FEWEST} or more."
         )
     if asked.neighbours >= fewest:
@@ -82,7 +58,7 @@ def check_counts(asked: EvaluationConfig, manifest: Manifest, samples: str = "ev
             f"evaluation.neighbours ({asked.neighbours}) must be below the number of images ({fewest}, the least of "
             f"{samples}, train and test); lower it, or take more images."
         )
-    dimensions = dimensions_of(asked, manifest)
+    dimensions = asked.features.dimensions(asked, manifest)
     if dimensions is not None:
         check_dimensions(asked, dimensions, samples, asked.samples)
         if asked.every:
@@ -93,24 +69,24 @@ def check_dimensions(asked: EvaluationConfig, dimensions: int, key: str, count: 
     """UserError unless `count` images, which `key` asks for, can have a covariance of full rank."""
     if count <= dimensions:
         raise UserError(
-            f"{key} ({count}) are too few for the {dimensions} {asked.features} features: a perfect model's Fréchet "
-            f"distance would be about {null_bias(count, dimensions):.2g} of the features' total variance; "
+            f"{key} ({count}) are too few for the {dimensions} {asked.features.name} features: a perfect model's "
+            f"Fréchet distance would be about {null_bias(count, dimensions):.2g} of the features' total variance; "
             f"use {dimensions + 1} or more, better {10 * dimensions}."
         )
 
 
-def dimensions_of(asked: EvaluationConfig, manifest: Manifest) -> int | None:
-    """Of the features; None where they are not known before the weights are there."""
-    if asked.features == "dinov2":
-        return dinov2_features(asked.dinov2_weights)
-    parts = 3 if asked.features == "classifier" and manifest.label_names and manifest.request.get("stacked") else 1
-    return parts * DIMENSIONS[asked.features]
+def extractor_for(asked: EvaluationConfig, dataset: DatasetFolder) -> tuple[ExtractorConfig, tuple[str, ...]]:
+    """The extractor that is asked for, or a random network where it needs labels that the data lacks; and warnings."""
+    if not asked.features.needs_labels or dataset.number_of_classes():
+        return asked.features, ()
+    warning = f"The data has no labels to train a {asked.features.name} on: features are those of a random network."
+    return FALLBACK, (warning,)
 
 
 def null_bias(count: int, dimensions: int) -> float:
-    """The Fréchet distance that `count` samples of the very distribution get, over the features' total variance.
+    """Fréchet distance of `count` samples of the data's own distribution, over the features' total variance.
 
-    Of N(0, I) in d dimensions against a reference without end: 1/N + 2 - 2 E[sqrt(eigenvalue)], the eigenvalues of the
+    For N(0, I) in d dimensions against a reference without end: 1/N + 2 - 2 E[sqrt(eigenvalue)], the eigenvalues of the
     samples' covariance being spread as Marchenko & Pastur (1967) say. Near (1 + d/4) / N when N is large.
     """
     from scipy.special import hyp2f1
@@ -126,22 +102,24 @@ def null_bias(count: int, dimensions: int) -> float:
 
 
 def check_metric(config: RunConfig, dataset: DatasetFolder) -> None:
-    """UserError where the gate's metric cannot be measured on the data, or the model cannot be judged on them."""
-    metric, features = config.registry.metric, config.evaluation.features
-    dimensions = dimensions_of(config.evaluation, dataset.manifest)
-    if metric.endswith("_infinity") and dimensions and config.evaluation.samples < ENOUGH * dimensions:
+    """UserError where the gate's metric cannot be measured on the data, or the model cannot be scored on them."""
+    metric, features = metrics()[config.registry.metric], config.evaluation.features
+    dimensions = features.dimensions(config.evaluation, dataset.manifest)
+    needed = metric.samples_per_dimension * (dimensions or 0)
+    if config.evaluation.samples < needed:
         raise UserError(
-            f"registry.metric ({metric}) is extrapolated from {ENOUGH} samples or more for each of the {dimensions} "
-            f"{features} features; set evaluation.samples to {ENOUGH * dimensions} or more."
+            f"registry.metric ({metric.name}) is extrapolated from {metric.samples_per_dimension} samples or more for "
+            f"each of the {dimensions} {features.name} features; set evaluation.samples to {needed} or more."
         )
-    if not dataset.is_points and needs_a_classifier(metric) and not dataset.number_of_classes():
+    if metric.needs_classes and not dataset.is_points and not dataset.number_of_classes():
         remedy = (
-            f"set evaluation.features=random and registry.metric={DISTANCES['random']}"
-            if features == "classifier"
-            else f"set registry.metric={DISTANCES[features]}"
+            f"set evaluation.features={FALLBACK.name} and registry.metric={FALLBACK.frechet}"
+            if features.needs_labels
+            else f"set registry.metric={features.frechet}"
         )
         raise UserError(
-            f"registry.metric ({metric}) needs a classifier of two classes or more, but {why_none(dataset)}; {remedy}."
+            f"registry.metric ({metric.name}) needs a classifier of two classes or more, but {why_none(dataset)}; "
+            f"{remedy}."
         )
     if config.method.has_encoder and config.method.takes_labels and not has_labels(dataset, "test"):
         raise UserError(
@@ -149,11 +127,6 @@ def check_metric(config: RunConfig, dataset: DatasetFolder) -> None:
             f"the test split of {dataset.manifest.source} has none; name a data.test_split with labels, hold one out "
             "with data.test_split=null, or set method.conditioning=none."
         )
-
-
-def needs_a_classifier(metric: str) -> bool:
-    distance = DISTANCES["classifier"]
-    return metric in (*OF_CLASSES, distance, f"{distance}_infinity", KERNEL_DISTANCES["classifier"])
 
 
 def has_labels(dataset: DatasetFolder, split: Part) -> bool:

@@ -13,7 +13,7 @@ from genlib.storage.files import read_json
 from genlib.storage.home import runs_folder
 from genlib.storage.locks import held
 from pipelines.registry import register as registry
-from pipelines.registry.reevaluation import judge_again
+from pipelines.registry.reevaluation import evaluate_again
 from pipelines.servers.environment import reason_of
 from pipelines.tracking.ledger import ledger_file, read_ledger
 from pipelines.tracking.mirror import Mirror, tags_of
@@ -44,7 +44,7 @@ def register_run(
         sampler,
         folder.evaluation(),
         ledger.to_register | {"weights_sha256": weights},
-        partial(judge_again, config, mirror.run_id, say=say, devices=devices),
+        partial(evaluate_again, config, mirror.run_id, say=say, devices=devices),
         remarks_on(config, folder),
     )
     ledger.to_register, ledger.version = None, registered.version
@@ -55,7 +55,7 @@ def register_run(
 
 
 def remarks_on(config: RunConfig, folder: RunFolder) -> list[str]:
-    """What the gate's decision must say of the training."""
+    """Remarks on the training for the gate's report."""
     result = folder.result()
     status, collapse, note = result.get("status", "finished"), result.get("collapse", []), result.get("note")
     remarks = [] if status == "finished" else [f"its training was {status} at step {result.get('step')}"]

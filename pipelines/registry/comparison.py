@@ -7,34 +7,31 @@ from datetime import UTC, datetime
 from mlflow import MlflowClient
 from mlflow.entities.model_registry import ModelVersion
 
-from genlib.config.metrics import DISTANCES, KERNEL_DISTANCES
+from genlib.config.metrics import metrics
 from genlib.runtime.text import text_table
 from pipelines.registry.scores import Scores, from_tags, is_current
 from pipelines.registry.versions import aliases_of, existing_model
 from pipelines.tracking.queries import versions_of
 
-# Columns of a comparison, where they were measured; the rest is in the MLflow run and its report.
-COMPARED = (
-    *DISTANCES.values(),
-    *KERNEL_DISTANCES.values(),
-    *("precision", "recall", "density", "coverage", "authpct", "class_kl", "log_likelihood"),
-)
 EARLIER = " (earlier definition)"
 
 
 def compare(name: str) -> str:
-    """A table of a model's versions, newest first."""
+    """A table of a model's versions, newest first.
+
+    Its metrics are those that have a column and were measured; the rest is in the MLflow run and its report.
+    """
     client = MlflowClient()
     aliases = aliases_of(existing_model(client, name))
     versions = versions_of(client, name)
     scores = [from_tags(version.tags) for version in versions]
     measured = {metric for each in scores for metric in each.metrics}
-    metrics = [metric for metric in COMPARED if metric in measured]
+    columns = [metric.name for metric in metrics().values() if metric.compared and metric.name in measured]
     of_origin = ("parent", "dataset", "revision", "git commit", "created", "gate")
-    rows = [["version", "alias", *metrics, *of_origin]]
+    rows = [["version", "alias", *columns, *of_origin]]
     for version, each in zip(versions, scores, strict=True):
         name = str(version.version)
-        cells = [cell(each, metric) for metric in metrics]
+        cells = [cell(each, metric) for metric in columns]
         rows.append([name, aliases.get(name, ""), *cells, *origin_of(version.tags, version)])
     table = text_table(rows, ruled=True) + "\n\n± over sampling seeds; in brackets: the real-data floor. Times are UTC."
     return table + (f" {EARLIER.strip()}: the metric is computed in another way now." if EARLIER in table else "")
@@ -63,5 +60,5 @@ def origin_of(tags: dict[str, str], version: ModelVersion) -> list[str]:
 
 
 def created(version: ModelVersion) -> str:
-    """UTC."""
+    """Time of registration, in UTC."""
     return f"{datetime.fromtimestamp(version.creation_timestamp / 1000, UTC):%Y-%m-%d %H:%M}"

@@ -7,34 +7,25 @@ from typing import NamedTuple
 
 from scipy.special import stdtrit
 
-from genlib.config.metrics import DEFINITIONS, LIKELIHOODS, METRICS, RECONSTRUCTIONS
-from pipelines.registry.scores import SEEDS, Scores, definition_of
+from genlib.config.metrics import direction_of
+from pipelines.registry.scores import Scores, is_of_samples, matters
 
 CHAMPION, CHALLENGER = "champion", "challenger"  # aliases in the registry
-OF_TEST_IMAGES = LIKELIHOODS.keys() | RECONSTRUCTIONS.keys()
-OF_SAMPLES = METRICS.keys() - OF_TEST_IMAGES
-# The metrics that a setting has a part in; others may be compared whatever it is.
-MATTERS_FOR = {
-    "extractor": OF_SAMPLES,
-    "number of samples": OF_SAMPLES,
-    SEEDS: OF_SAMPLES,
-    "number of neighbours": {"precision", "recall", "density", "coverage"},
-    "number of test images": OF_TEST_IMAGES,
-    "number of importance samples": {"log_likelihood", "bits_per_dim"},
-    "kind of likelihood": {"elbo", "log_likelihood", "bits_per_dim"},
-    **{definition_of(name): {name} for name in DEFINITIONS},
-}
 CONFIDENCE = 0.95  # that the seeds alone do not explain a difference
 
 
-class Verdict(NamedTuple):
-    champion: bool
+class GateResult(NamedTuple):
+    """Whether a version passes the gate, and why."""
+
+    passes: bool
     reason: str
     improvement: float | None = None  # on the champion, positive where the candidate is better; None: not compared
-    spread: float = 0.0  # what the sampling seeds may explain of it
+    spread: float = 0.0  # the part of it that the sampling seeds may explain
 
 
-def judge(metric: str, margin: float, candidate: Scores, champion: Scores | None, rival: str = CHAMPION) -> Verdict:
+def compare_at_gate(
+    metric: str, margin: float, candidate: Scores, champion: Scores | None, rival: str = CHAMPION
+) -> GateResult:
     """Whether the candidate becomes champion: its metric is finite, and better than the champion's by more than the
     margin and by more than `spread_of_seeds`.
 
@@ -42,16 +33,16 @@ def judge(metric: str, margin: float, candidate: Scores, champion: Scores | None
     what the reason calls the other version: the same comparison decides who is challenger.
     """
     if not has(candidate, metric):
-        return Verdict(False, f"its {metric} is {shown(candidate, metric)}, and must be a finite number")
+        return GateResult(False, f"its {metric} is {shown(candidate, metric)}, and must be a finite number")
     value = candidate.metrics[metric]
     if champion is None:
-        return Verdict(True, f"the first version, {metric} {value:.4g}")
+        return GateResult(True, f"the first version, {metric} {value:.4g}")
     if others := differing(metric, candidate, champion):
-        return Verdict(False, f"not comparable: the {rival} was evaluated with another {' and '.join(others)}")
+        return GateResult(False, f"not comparable: the {rival} was evaluated with another {' and '.join(others)}")
     if not has(champion, metric):
-        return Verdict(False, f"not comparable: the {rival}'s {metric} is {shown(champion, metric)}")
+        return GateResult(False, f"not comparable: the {rival}'s {metric} is {shown(champion, metric)}")
     best = champion.metrics[metric]
-    improvement = best - value if METRICS[metric] == "lower" else value - best
+    improvement = best - value if direction_of(metric) == "lower" else value - best
     spread = spread_of_seeds(metric, candidate, champion)
     needed = max(margin, spread)
     better = improvement > needed
@@ -59,7 +50,7 @@ def judge(metric: str, margin: float, candidate: Scores, champion: Scores | None
     if improvement > 0 and needed > 0:
         what = "the margin" if margin >= spread else "the spread over sampling seeds"
         reason += f" by {improvement:.4g}, {'more than' if better else 'but it takes more than'} {needed:.4g} ({what})"
-    return Verdict(better, reason, improvement, spread)
+    return GateResult(better, reason, improvement, spread)
 
 
 def challenge(
@@ -78,10 +69,10 @@ def challenge(
         return True, [] if is_candidate else [f"{wins} is the challenger now"]
     if not has(held, metric):
         return True, [f"{wins} takes the place of version {holder} as challenger, whose {metric} is no finite number"]
-    verdict = judge(metric, margin, scores, held, CHALLENGER)
-    if verdict.champion:
-        return True, [f"{wins} takes the place of version {holder} as challenger: {verdict.reason}"]
-    return False, [f"{loses}, since version {holder} stays challenger: {verdict.reason}"]
+    result = compare_at_gate(metric, margin, scores, held, CHALLENGER)
+    if result.passes:
+        return True, [f"{wins} takes the place of version {holder} as challenger: {result.reason}"]
+    return False, [f"{loses}, since version {holder} stays challenger: {result.reason}"]
 
 
 def has(scores: Scores, metric: str) -> bool:
@@ -90,11 +81,11 @@ def has(scores: Scores, metric: str) -> bool:
 
 
 def differing(metric: str, candidate: Scores, champion: Scores) -> list[str]:
-    """What the metric depends on and is not the same in both evaluations."""
+    """The settings that the metric depends on and that differ between both evaluations."""
     return [
         name
         for name in dict.fromkeys([*candidate.basis, *champion.basis])
-        if candidate.basis.get(name) != champion.basis.get(name) and metric in MATTERS_FOR.get(name, METRICS)
+        if candidate.basis.get(name) != champion.basis.get(name) and matters(name, metric)
     ]
 
 
@@ -107,7 +98,7 @@ def spread_of_seeds(metric: str, candidate: Scores, champion: Scores) -> float:
     """
     first, second = candidate.std.get(metric), champion.std.get(metric)
     count = candidate.seeds
-    if metric in OF_TEST_IMAGES or first is None or second is None or count < 2:
+    if not is_of_samples(metric) or first is None or second is None or count < 2:
         return 0.0
     both = math.hypot(first, second)
     if both == 0:

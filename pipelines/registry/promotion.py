@@ -73,7 +73,7 @@ def promote(name: str, version: str) -> str:
 
 
 def challenge_by(client: MlflowClient, name: str, former: str) -> list[str]:
-    """Make the former champion challenger if it is the better one, as both were judged; says who is challenger."""
+    """Make the former champion challenger if it is the better one, as both were evaluated; says who is challenger."""
     tags = client.get_model_version(name, former).tags
     if (metric := tags.get("gate.metric")) is None:  # it never passed the gate
         return []

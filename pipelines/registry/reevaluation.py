@@ -1,4 +1,4 @@
-"""An earlier version judged anew as a candidate was: by the same extractor, on the same data, with the same seeds."""
+"""An earlier version evaluated as a candidate was: by the same extractor, on the same data, with the same seeds."""
 
 from __future__ import annotations
 
@@ -17,13 +17,12 @@ from genlib.errors import UserError
 from genlib.storage.files import read_json
 from pipelines.launching.devices import devices_for
 from pipelines.launching.launch import run_process
-from pipelines.registry.gate import OF_SAMPLES
-from pipelines.registry.register import NotJudged
-from pipelines.registry.scores import Scores, scores_of
+from pipelines.registry.register import NotComparable
+from pipelines.registry.scores import Scores, is_of_samples, scores_of
 from pipelines.serving.packaging import fetch_sampler
 
 
-def judge_again(
+def evaluate_again(
     config: RunConfig,
     run_id: str,
     version: ModelVersion,
@@ -32,24 +31,24 @@ def judge_again(
 ) -> Scores:
     """Evaluate a version's sampler under a configuration, in a process of its own; an MLflow run keeps the report.
 
-    NotJudged where that cannot be; UserError where it should have been possible.
+    NotComparable where that cannot be; UserError where it should have been possible.
     """
     metric = config.registry.metric
-    if metric not in OF_SAMPLES:
-        raise NotJudged(f"{metric} is of a whole model, and MLflow has its sampler alone")
+    if not is_of_samples(metric):
+        raise NotComparable(f"{metric} is of a whole model, and MLflow has its sampler alone")
     say(f"evaluating version {version.version}, an earlier one, as this version was")
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
         sampler, output = fetch_sampler(version, folder), folder / f"version-{version.version}"
         if sampler is None:
-            raise NotJudged("its sampler is gone from MLflow")
+            raise NotComparable("its sampler is gone from MLflow")
         config_file = folder / "config.yaml"
         config_file.write_text(to_yaml(config))
         command = [sys.executable, "-m", "genlib", "evaluate", "--sampler", str(sampler), "--data", str(config_file)]
         with devices_for(config) if devices is None else nullcontext(devices) as environment:
             ended = run_process([*command, "--output", str(output)], say, environment)
         if ended.code != 0 and ended.blamed:
-            raise NotJudged(ended.blamed)
+            raise NotComparable(ended.blamed)
         if ended.code != 0:
             last = "\n".join(ended.tail)
             raise UserError(

@@ -11,8 +11,8 @@ from mlflow.entities.model_registry import ModelVersion, RegisteredModel
 from mlflow.exceptions import MlflowException
 
 from genlib.config.training import RegistryConfig
-from pipelines.registry.decision import Decision
-from pipelines.registry.gate import CHALLENGER, CHAMPION, challenge, differing, has, judge
+from pipelines.registry.gate import CHALLENGER, CHAMPION, challenge, compare_at_gate, differing, has
+from pipelines.registry.gate_report import GateReport
 from pipelines.registry.promotion import Move, make_champion, registry_lock
 from pipelines.registry.scores import Scores, as_tags, from_tags, is_current, scores_of
 from pipelines.registry.versions import aliases_of, challenger_of, champion_of, history_of, model_or_none, standing
@@ -31,11 +31,11 @@ class Registered(NamedTuple):
         return standing(self.alias)
 
 
-class NotJudged(Exception):
-    """Why a version cannot be judged as the candidate was: a clause for the gate's reason."""
+class NotComparable(Exception):
+    """Why a version cannot be evaluated as the candidate was: a clause for the gate's reason."""
 
 
-JudgeAgain = Callable[[ModelVersion], Scores]  # what a version gets where the candidate was judged
+EvaluateAgain = Callable[[ModelVersion], Scores]  # a version, evaluated as the candidate was
 
 
 def register(
@@ -44,13 +44,13 @@ def register(
     sampler: Path,
     evaluation: dict[str, Any],
     tags: dict[str, str],
-    judge_again: JudgeAgain,
+    evaluate_again: EvaluateAgain,
     remarks: Sequence[str] = (),
 ) -> Registered:
     """Register a run's exported sampler, and let the gate decide on its alias. Calling again for a run is harmless.
 
-    `judge_again` judges a champion or challenger as the candidate was, where that was done in another way, or raises
-    NotJudged.
+    `evaluate_again` evaluates a champion or challenger as the candidate was, where it was in another way, or raises
+    NotComparable.
     """
     client = MlflowClient()
     try:
@@ -71,25 +71,29 @@ def register(
         version = client.create_model_version(
             config.model, logged.model_uri, run_id, tags=tags, model_id=logged.model_id
         )
-    return pass_gate(client, config, str(version.version), judge_again, remarks)
+    return pass_gate(client, config, str(version.version), evaluate_again, remarks)
 
 
 class Rival(NamedTuple):
     """A version that the candidate, or the former champion, is compared with."""
 
     scores: Scores
-    remarks: Sequence[str] = ()  # on how it was judged
+    remarks: Sequence[str] = ()  # on how it was evaluated
 
 
 def pass_gate(
-    client: MlflowClient, config: RegistryConfig, version: str, judge_again: JudgeAgain, remarks: Sequence[str] = ()
+    client: MlflowClient,
+    config: RegistryConfig,
+    version: str,
+    evaluate_again: EvaluateAgain,
+    remarks: Sequence[str] = (),
 ) -> Registered:
-    """Give the version its alias, if it earns one, and write the decision into its tags and description.
+    """Give the version its alias, if it earns one, and write the gate's report into its tags and description.
 
-    Champion and challenger are judged again without the lock, since that takes long, and looked for again with it.
+    Champion and challenger are evaluated again without the lock, since that takes long, and looked for again with it.
     """
     candidate = from_tags(client.get_model_version(config.model, version).tags)
-    judged: dict[str, Rival] = {}
+    again: dict[str, Rival] = {}
     while True:
         with registry_lock():
             model = client.get_registered_model(config.model)
@@ -98,20 +102,20 @@ def pass_gate(
             for name in (champion_before(model, version), challenger_of(model)):
                 if name is None or name == version:
                     continue
-                rival = judged.get(name) or known_rival(client, config, name, candidate)
+                rival = again.get(name) or known_rival(client, config, name, candidate)
                 if rival is None:
                     unknown = name
                     break
                 rivals[name] = rival
             if unknown is None:
-                decision, move = decide(client, config, model, version, candidate, rivals, remarks)
-                write(client, config.model, version, decision)
+                report, move = decide(client, config, model, version, candidate, rivals, remarks)
+                write(client, config.model, version, report)
                 break
         alias = CHALLENGER if unknown == challenger_of(model) else CHAMPION
-        judged[unknown] = rival_judged_again(client, config, unknown, alias, candidate, judge_again)
+        again[unknown] = rival_evaluated_again(client, config, unknown, alias, candidate, evaluate_again)
     if move:
         move.announce()
-    return Registered(version, decision.alias, decision.reason, decision.markdown())
+    return Registered(version, report.alias, report.reason, report.markdown())
 
 
 def champion_before(model: RegisteredModel, version: str) -> str | None:
@@ -128,20 +132,20 @@ def decide(
     candidate: Scores,
     rivals: Mapping[str, Rival],
     remarks: Sequence[str],
-) -> tuple[Decision, Move | None]:
+) -> tuple[GateReport, Move | None]:
     """Move the aliases: the better of candidate and champion is champion, and the other one may become challenger.
 
     The caller holds the lock. The challenger is the best version that is not champion, by the same comparison.
     """
     champion, challenger = champion_before(model, version), challenger_of(model)
     best = rivals[champion].scores if champion else None
-    verdict = judge(config.metric, config.margin, candidate, best)
+    result = compare_at_gate(config.metric, config.margin, candidate, best)
     said = [*remarks, *(rivals[champion].remarks if champion else ())]
     move = None
-    if verdict.champion and champion_of(model) != version:
+    if result.passes and champion_of(model) != version:
         move = make_champion(client, model, version, "gate")
-    alias = CHAMPION if verdict.champion else ""
-    loser, scores = (champion, best) if verdict.champion else (version, candidate)
+    alias = CHAMPION if result.passes else ""
+    loser, scores = (champion, best) if result.passes else (version, candidate)
     if loser is not None and scores is not None:
         holder = challenger if challenger not in (version, loser) else None
         held = rivals[holder] if holder else None
@@ -152,11 +156,11 @@ def decide(
             client.set_registered_model_alias(model.name, CHALLENGER, loser)
             alias = alias or CHALLENGER
         said += [*(held.remarks if held else ()), *remark]
-    return Decision(config.metric, config.margin, verdict, candidate, best, champion, alias, said), move
+    return GateReport(config.metric, config.margin, result, candidate, best, champion, alias, said), move
 
 
 def known_rival(client: MlflowClient, config: RegistryConfig, name: str, candidate: Scores) -> Rival | None:
-    """As it was judged when it was registered; None where that was in another way than the candidate, which matters
+    """As it was evaluated when it was registered; None where that was in another way than the candidate, which matters
     only if the candidate has a value to compare.
     """
     scores = from_tags(client.get_model_version(config.model, name).tags)
@@ -164,22 +168,27 @@ def known_rival(client: MlflowClient, config: RegistryConfig, name: str, candida
     return None if differs else Rival(scores)
 
 
-def rival_judged_again(
-    client: MlflowClient, config: RegistryConfig, name: str, alias: str, candidate: Scores, judge_again: JudgeAgain
+def rival_evaluated_again(
+    client: MlflowClient,
+    config: RegistryConfig,
+    name: str,
+    alias: str,
+    candidate: Scores,
+    evaluate_again: EvaluateAgain,
 ) -> Rival:
     version = client.get_model_version(config.model, name)
     scores = from_tags(version.tags)
     others = " and ".join(differing(config.metric, candidate, scores))
     try:
-        return Rival(judge_again(version), [f"the {alias}, evaluated with another {others}, was evaluated again"])
-    except NotJudged as error:
+        return Rival(evaluate_again(version), [f"the {alias}, evaluated with another {others}, was evaluated again"])
+    except NotComparable as error:
         which = "it" if alias == CHAMPION else f"the {alias}"
         return Rival(scores, [f"{which} cannot be evaluated again: {error}"])
 
 
-def write(client: MlflowClient, name: str, version: str, decision: Decision) -> None:
-    client.update_model_version(name, version, decision.markdown())
-    for tag, value in decision.tags().items():
+def write(client: MlflowClient, name: str, version: str, report: GateReport) -> None:
+    client.update_model_version(name, version, report.markdown())
+    for tag, value in report.tags().items():
         client.set_model_version_tag(name, version, tag, value)
 
 

@@ -1,4 +1,4 @@
-"""What MLflow's registry has of a model: versions, aliases, and the history of its champions."""
+"""A model in MLflow's registry: versions, aliases, and the history of its champions."""
 
 from __future__ import annotations
 

@@ -22,15 +22,15 @@ from genlib.config.training import EvaluationConfig
 from genlib.data.config import DataConfig
 from genlib.data.folder import DatasetFolder
 from genlib.data.making.prepare import prepare
-from genlib.evaluation.extractors.panel import build_panel
-from genlib.evaluation.metrics.frechet import Moments, frechet_distance
-from genlib.evaluation.metrics.kernel import kernel_distance
-from genlib.evaluation.metrics.likelihood import likelihood
-from genlib.evaluation.metrics.neighbours import neighbour_metrics
+from genlib.evaluation.scoring.extractors import build_extractors
 from genlib.evaluation.scoring.held_out import HeldOut
 from genlib.evaluation.scoring.processes import Processes
 from genlib.evaluation.scoring.reference import chunks_of
-from genlib.evaluation.scoring.samples import Judge
+from genlib.evaluation.scoring.samples import SampleScorer
+from genlib.evaluation.statistics.frechet import Moments, frechet_distance
+from genlib.evaluation.statistics.kernel import kernel_distance
+from genlib.evaluation.statistics.likelihood import likelihood
+from genlib.evaluation.statistics.neighbours import neighbour_metrics
 from genlib.layers.base import DataSpec
 from genlib.methods.vae.config import VAEConfig
 from genlib.models.base import LatentVariableModel
@@ -128,34 +128,34 @@ def peak_gigabytes() -> float:
     return int(next(line for line in lines if line.startswith("VmHWM")).split()[1]) / 1e6
 
 
-Spoil = Callable[[DatasetFolder, Judge], tuple[Callable[[int], Tensor], int]]
+Spoil = Callable[[DatasetFolder, SampleScorer], tuple[Callable[[int], Tensor], int]]
 
 
-def held_out(dataset: DatasetFolder, judge: Judge) -> tuple[Callable[[int], Tensor], int]:
-    return chunks_of(dataset, "test", judge.held_out.rows), len(judge.held_out.rows)
+def held_out(dataset: DatasetFolder, scorer: SampleScorer) -> tuple[Callable[[int], Tensor], int]:
+    return chunks_of(dataset, "test", scorer.held_out.rows), len(scorer.held_out.rows)
 
 
-def half_of_the_classes(dataset: DatasetFolder, judge: Judge) -> tuple[Callable[[int], Tensor], int]:
+def half_of_the_classes(dataset: DatasetFolder, scorer: SampleScorer) -> tuple[Callable[[int], Tensor], int]:
     """The held-out images of the lower half of the labels."""
-    labels = torch.from_numpy(dataset.labels("test"))[judge.held_out.rows]
-    rows = judge.held_out.rows[labels <= labels.max() // 2]
+    labels = torch.from_numpy(dataset.labels("test"))[scorer.held_out.rows]
+    rows = scorer.held_out.rows[labels <= labels.max() // 2]
     return chunks_of(dataset, "test", rows), len(rows)
 
 
 def noisy(share: float) -> Spoil:
     """Held-out images with Gaussian noise, its standard deviation a share of the range."""
 
-    def spoil(dataset: DatasetFolder, judge: Judge) -> tuple[Callable[[int], Tensor], int]:
-        images = torch.from_numpy(dataset.images("test")[judge.held_out.rows.numpy()]).float()
+    def spoil(dataset: DatasetFolder, scorer: SampleScorer) -> tuple[Callable[[int], Tensor], int]:
+        images = torch.from_numpy(dataset.images("test")[scorer.held_out.rows.numpy()]).float()
         images += share * 255 * torch.randn(images.shape, generator=torch.Generator().manual_seed(0))
         return chunks_of_images(images.round().clamp(0, 255).byte()), len(images)
 
     return spoil
 
 
-def copies(dataset: DatasetFolder, judge: Judge) -> tuple[Callable[[int], Tensor], int]:
-    count = len(judge.held_out.rows)
-    return chunks_of(dataset, "train", judge.train.rows[:count]), count
+def copies(dataset: DatasetFolder, scorer: SampleScorer) -> tuple[Callable[[int], Tensor], int]:
+    count = len(scorer.held_out.rows)
+    return chunks_of(dataset, "train", scorer.train.rows[:count]), count
 
 
 def chunks_of_images(images: Tensor) -> Callable[[int], Tensor]:
@@ -195,12 +195,12 @@ def directions(data: DataConfig) -> tuple[list[str], list[str]]:
     dataset = prepare(data)
     asked = EvaluationConfig(samples=dataset.manifest.counts["test"])
     processes = Processes(CPU)
-    judge = Judge(dataset, build_panel(asked, dataset, CPU, processes), asked, processes)
+    scorer = SampleScorer(dataset, build_extractors(asked, dataset, CPU, processes), asked, processes)
     values = {}
     for name, spoil in SETS.items():
-        chunk, count = spoil(dataset, judge)
-        judged = judge(chunk, count, name, held_out=spoil is held_out)
-        values[name] = {metric: estimate.value for metric, estimate in judged.metrics.items()}
+        chunk, count = spoil(dataset, scorer)
+        scores = scorer(chunk, count, name, held_out=spoil is held_out)
+        values[name] = {metric: estimate.value for metric, estimate in scores.metrics.items()}
         if name in MADE_OF_HELD_OUT:
             values[name].pop("nearer_to_train")  # they are nearest to themselves
     base, wrong, lines = values["held-out images"], [], []

@@ -21,20 +21,20 @@ from genlib.data.making.prepare import prepare
 from genlib.data.parts import HeldOutPart, whole_test_split
 from genlib.errors import UserError
 from genlib.evaluation.evaluate import check_shape
-from genlib.evaluation.extractors.classifier import random_extractor
-from genlib.evaluation.extractors.panel import Panel
-from genlib.evaluation.metrics.captions import (
+from genlib.evaluation.extractors.classifier.network import random_extractor
+from genlib.evaluation.scoring.captions import (
     UNSEEN,
-    CaptionJudge,
+    CaptionScorer,
     bigram_perplexity,
     bits_of,
     pairs_of_words,
     perplexity,
     reading_of,
 )
+from genlib.evaluation.scoring.extractors import Extractors
 from genlib.evaluation.scoring.processes import Processes
 from genlib.evaluation.scoring.reader import cut
-from genlib.evaluation.scoring.samples import Judge
+from genlib.evaluation.scoring.samples import SampleScorer
 from genlib.layers.base import DataSpec
 from genlib.methods.vq_vae.config import CodePriorConfig, VQVAEConfig
 
@@ -49,17 +49,17 @@ def dataset(genlib_home) -> DatasetFolder:
 
 
 @pytest.fixture(scope="module")
-def judge(dataset: DatasetFolder) -> CaptionJudge:
+def scorer(dataset: DatasetFolder) -> CaptionScorer:
     asked = EvaluationConfig(samples=COUNT, features="random")
-    inner = Judge(dataset, Panel(random_extractor(dataset, CPU), (), None), asked, Processes(CPU), thorough=False)
+    inner = SampleScorer(dataset, Extractors(random_extractor(dataset, CPU), ()), asked, Processes(CPU), thorough=False)
     condition = build_condition(CaptionCondition(), (1, 28, 28), dataset.scene_names)
     assert isinstance(condition, Captions)
-    return CaptionJudge(inner, condition, whole_test_split(dataset), binarize=False)
+    return CaptionScorer(inner, condition, whole_test_split(dataset), binarize=False)
 
 
-def test_validation_images_are_judged_by_their_own_captions(dataset: DatasetFolder, judge: CaptionJudge) -> None:
+def test_validation_images_are_scored_by_their_own_captions(dataset: DatasetFolder, scorer: CaptionScorer) -> None:
     part = HeldOutPart(dataset, "validation", torch.arange(5, 2000, 9))
-    found = CaptionJudge(judge.judge, judge.condition, part, binarize=False)
+    found = CaptionScorer(scorer.scorer, scorer.condition, part, binarize=False)
     assert found.count == min(COUNT, len(part.rows)) and found.provenance["split"] == "validation"
     rows = rows_of(part, 0)[: found.count]
     assert set(rows.tolist()) <= set(part.rows.tolist()) and len(set(rows.tolist())) == found.count
@@ -72,37 +72,37 @@ def sampler(draw) -> SimpleNamespace:
     return SimpleNamespace(chunk=lambda index, seed, given: draw(index), module=SimpleNamespace(network=nn.Identity()))
 
 
-def values(judge: CaptionJudge, draw) -> dict[str, float]:
-    return {name: estimate.value for name, estimate in judge(sampler(draw)).metrics.items()}
+def values(scorer: CaptionScorer, draw) -> dict[str, float]:
+    return {name: estimate.value for name, estimate in scorer(sampler(draw)).metrics.items()}
 
 
-def test_the_test_images_are_as_their_captions_say(judge: CaptionJudge) -> None:
-    found = values(judge, judge.truth)
+def test_the_test_images_are_as_their_captions_say(scorer: CaptionScorer) -> None:
+    found = values(scorer, scorer.truth)
     assert found["caption_classes"] > 0.85 and found["caption_places"] > 0.85 and found["caption_looks"] == 1
-    assert found == {name: estimate.value for name, estimate in judge.floor.items()}
-    assert judge.provenance["reader_accuracy"] > 0.95
-    assert judge.provenance["with_places"] == sum(said.has_places for said in judge.said) > COUNT / 3
+    assert found == {name: estimate.value for name, estimate in scorer.floor.items()}
+    assert scorer.provenance["reader_accuracy"] > 0.95
+    assert scorer.provenance["with_places"] == sum(said.has_places for said in scorer.said) > COUNT / 3
 
 
-def test_mirrored_images_have_things_in_the_wrong_place(judge: CaptionJudge) -> None:
+def test_mirrored_images_have_things_in_the_wrong_place(scorer: CaptionScorer) -> None:
     """Whole cells change sides, so that what stands in them is what it was."""
 
     def mirrored(index: int) -> Tensor:
-        found = judge.truth(index)
+        found = scorer.truth(index)
         inner = found[..., :27].unflatten(3, (3, 9)).flip(3).flatten(3)
         return torch.cat([inner, found[..., 27:]], dim=3)
 
-    found, floor = values(judge, mirrored), judge.floor
+    found, floor = values(scorer, mirrored), scorer.floor
     assert found["caption_classes"] == pytest.approx(floor["caption_classes"].value)
     assert found["caption_places"] < floor["caption_places"].value - 0.3
-    upright = [said for said in judge.said if said.relation in ("above", "below") or said.cell in (1, 4, 7)]
-    share = len(upright) / judge.provenance["with_places"]
+    upright = [said for said in scorer.said if said.relation in ("above", "below") or said.cell in (1, 4, 7)]
+    share = len(upright) / scorer.provenance["with_places"]
     assert found["caption_places"] == pytest.approx(share * floor["caption_places"].value, abs=0.08)
 
 
-def test_images_of_other_captions_or_of_nothing_are_wrong(judge: CaptionJudge) -> None:
-    assert values(judge, lambda index: judge.truth(index).roll(1, 0))["caption_classes"] < 0.1
-    black = values(judge, lambda index: torch.zeros_like(judge.truth(index)))
+def test_images_of_other_captions_or_of_nothing_are_wrong(scorer: CaptionScorer) -> None:
+    assert values(scorer, lambda index: scorer.truth(index).roll(1, 0))["caption_classes"] < 0.1
+    black = values(scorer, lambda index: torch.zeros_like(scorer.truth(index)))
     assert black["caption_classes"] == black["caption_places"] == 0 and "caption_looks" not in black
 
 
@@ -112,8 +112,8 @@ def test_a_sampler_of_other_words_is_refused(dataset: DatasetFolder) -> None:
         check_shape(SimpleNamespace(image_shape=(1, 28, 28), condition=pets), dataset)
 
 
-def test_baselines_stand_beside_the_samples(judge: CaptionJudge) -> None:
-    rows = judge(sampler(judge.truth), baselines=True).details["baselines"]
+def test_baselines_stand_beside_the_samples(scorer: CaptionScorer) -> None:
+    rows = scorer(sampler(scorer.truth), baselines=True).details["baselines"]
     assert rows["samples"] == rows["test images"]
     assert rows["images of other captions"]["caption_classes"] < 0.1
     assert 0.1 < rows["training image of the nearest caption"]["caption_classes"] < 1
@@ -161,20 +161,20 @@ def test_cells_are_cut_row_by_row() -> None:
     assert parts.flatten(2).float().std(2).max() == 0
 
 
-def test_perplexity_is_the_exponential_of_the_mean_nats(judge: CaptionJudge) -> None:
+def test_perplexity_is_the_exponential_of_the_mean_nats(scorer: CaptionScorer) -> None:
     torch.manual_seed(0)
     config = VQVAEConfig(width=4, codes=4, code_size=2, prior=CodePriorConfig(width=8, layers=1, heads=2))
-    prior = config.build(DataSpec((1, 28, 28), condition=judge.condition)).model.sampler.network.prior.eval()
-    nats = prior.word_nats(judge.captions)
-    words = (judge.captions > 0).sum() + COUNT  # with an end each
+    prior = config.build(DataSpec((1, 28, 28), condition=scorer.condition)).model.sampler.network.prior.eval()
+    nats = prior.word_nats(scorer.captions)
+    words = (scorer.captions > 0).sum() + COUNT  # with an end each
     expected = math.exp(nats.sum().item() / words)
-    found = perplexity(prior, judge.captions)
+    found = perplexity(prior, scorer.captions)
     assert found.value == pytest.approx(expected, rel=1e-5) and found.count == COUNT
     assert 0 < found.standard_error < found.value
     with torch.no_grad():
         prior.word_head.weight.zero_()
         prior.word_head.bias.zero_()
-    assert perplexity(prior, judge.captions).value == pytest.approx(len(judge.condition.vocabulary.words), rel=1e-5)
+    assert perplexity(prior, scorer.captions).value == pytest.approx(len(scorer.condition.vocabulary.words), rel=1e-5)
 
 
 def test_bigrams_are_counted() -> None:

@@ -14,8 +14,8 @@ import torch
 from genlib.config.training import EvaluationConfig
 from genlib.data.folder import DatasetFolder, open_dataset
 from genlib.errors import UserError
-from genlib.evaluation.extractors import classifier
-from genlib.evaluation.extractors.classifier import (
+from genlib.evaluation.extractors.classifier import network as classifier
+from genlib.evaluation.extractors.classifier.network import (
     FeatureNetwork,
     classifier_extractor,
     classifier_folder,
@@ -24,7 +24,7 @@ from genlib.evaluation.extractors.classifier import (
     random_extractor,
     train_classifier,
 )
-from genlib.evaluation.extractors.panel import build_panel
+from genlib.evaluation.scoring.extractors import build_extractors
 from genlib.evaluation.scoring.processes import Processes
 from genlib.storage.files import read_json, sha256_of_file, write_json
 
@@ -66,7 +66,7 @@ def test_it_is_trained_once_and_gives_the_same_features_when_loaded(
     folder = classifier_folder(dataset, CPU)
     monkeypatch.setattr(classifier, "train_classifier", lambda *_: pytest.fail("trained twice"))
     assert classifier_folder(dataset, CPU) == folder
-    first, second = (classifier_extractor(dataset, folder, CPU)[0] for _ in range(2))
+    first, second = (classifier_extractor(dataset, folder, CPU) for _ in range(2))
     images = torch.from_numpy(dataset.images("test")[:10].copy())
     features = first(images)
     assert features.shape == (10, first.num_features) and features.dtype == torch.float32
@@ -159,9 +159,9 @@ def test_the_random_extractor_is_the_same_every_time(make_dataset: MakeDataset) 
 
 def test_unlabelled_data_falls_back_to_random_features_and_says_so(make_dataset: MakeDataset, alone: Processes) -> None:
     dataset = make_dataset(labelled=False)
-    panel = build_panel(EvaluationConfig(features="classifier"), dataset, CPU, alone)
-    assert panel.main.name == "random" and panel.others == () and panel.classify is None
-    assert "no labels" in panel.warnings[0]
+    extractors = build_extractors(EvaluationConfig(features="classifier"), dataset, CPU, alone)
+    assert extractors.main.name == "random" and extractors.others == () and extractors.classifier is None
+    assert "no labels" in extractors.warnings[0]
     assert not list(dataset.path.glob("extractor-*"))
 
 
@@ -188,18 +188,19 @@ def test_stacked_images_are_features_and_classes_of_each_channel(
     monkeypatch.setitem(classifier.RECIPE, "most_images", 6000)
     dataset = make_stacked(classes=3)
     assert dataset.number_of_classes() == 27
-    panel = build_panel(EvaluationConfig(features="classifier"), dataset, CPU, alone)
-    assert panel.classify is not None
+    extractors = build_extractors(EvaluationConfig(features="classifier"), dataset, CPU, alone)
+    classify = extractors.main.classify
+    assert classify is not None
     facts = read_json(next(dataset.path.glob("extractor-*")) / "extractor.json")
     assert facts["classes"] == 3 and facts["test_accuracy"] > 0.95  # of single channels
     images = torch.from_numpy(dataset.images("test")[:50].copy())
-    features = panel.main(images)
-    assert features.shape == (50, 192) == (50, panel.main.num_features)
-    grey = panel.main.network.network
+    features = extractors.main(images)
+    assert features.shape == (50, 192) == (50, extractors.main.num_features)
+    grey = extractors.main.network.network
     torch.testing.assert_close(features[:, 64:128], grey(images[:, 1:2]), rtol=1e-4, atol=1e-5)
-    of_channels = [panel.classify.head(grey(images[:, channel, None])).argmax(1) for channel in range(3)]
+    of_channels = [classify.head(grey(images[:, channel, None])).argmax(1) for channel in range(3)]
     expected = 9 * of_channels[0] + 3 * of_channels[1] + of_channels[2]
-    assert torch.equal(panel.classify(features), expected)
+    assert torch.equal(classify(features), expected)
     right = (expected == torch.from_numpy(dataset.labels("test")[:50])).double().mean()
     assert right > 0.85  # all three at once
 

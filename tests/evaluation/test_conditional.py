@@ -17,13 +17,13 @@ from genlib.config.training import EvaluationConfig
 from genlib.data.contexts import context_of_test, truth_of_test
 from genlib.data.folder import DatasetFolder
 from genlib.data.parts import HeldOutPart, whole_test_split
-from genlib.evaluation.extractors.classifier import random_extractor
-from genlib.evaluation.extractors.panel import Panel
-from genlib.evaluation.metrics.conditional import ConditionJudge
-from genlib.evaluation.metrics.frechet import Moments, frechet_distance
+from genlib.evaluation.extractors.classifier.network import random_extractor
 from genlib.evaluation.report.table import baselines
+from genlib.evaluation.scoring.extractors import Extractors
+from genlib.evaluation.scoring.pairs import PairScorer
 from genlib.evaluation.scoring.processes import Processes
-from genlib.evaluation.scoring.samples import Judge
+from genlib.evaluation.scoring.samples import SampleScorer
+from genlib.evaluation.statistics.frechet import Moments, frechet_distance
 from genlib.pixels.scale import to_uint8, to_unit
 from genlib.runtime.randomness import generator_for
 from tests.evaluation.guesses import Guesses
@@ -39,32 +39,30 @@ MakeDataset = Callable[..., DatasetFolder]
 
 
 @pytest.fixture(params=CONDITIONS)
-def judge(request: pytest.FixtureRequest, make_dataset: MakeDataset, make_stacked: MakeDataset) -> ConditionJudge:
+def scorer(request: pytest.FixtureRequest, make_dataset: MakeDataset, make_stacked: MakeDataset) -> PairScorer:
     """Of digits, or of three of them as a colour image."""
     name = request.param
     dataset = make_stacked() if name == "greyscale" else make_dataset()
-    return judge_of(dataset, CONDITIONS[name])
+    return scorer_of(dataset, CONDITIONS[name])
 
 
-def judge_of(
-    dataset: DatasetFolder, config: ConditionConfig, samples: int = 3, binarize: bool = False
-) -> ConditionJudge:
+def scorer_of(dataset: DatasetFolder, config: ConditionConfig, samples: int = 3, binarize: bool = False) -> PairScorer:
     asked = EvaluationConfig(samples=COUNT, features="random")
-    inner = Judge(dataset, Panel(random_extractor(dataset, CPU), (), None), asked, Processes(CPU), thorough=False)
+    inner = SampleScorer(dataset, Extractors(random_extractor(dataset, CPU), ()), asked, Processes(CPU), thorough=False)
     condition = build_condition(config, tuple(dataset.manifest.shape))
     assert condition is not None
-    return ConditionJudge(inner, condition, whole_test_split(dataset), binarize, samples=3)
+    return PairScorer(inner, condition, whole_test_split(dataset), binarize, samples=3)
 
 
-def true_and_given(judge: ConditionJudge) -> tuple[Tensor, Tensor]:
+def true_and_given(scorer: PairScorer) -> tuple[Tensor, Tensor]:
     """uint8 (COUNT, C, H, W), and in [-1, 1]."""
-    truth = to_uint8(truth_of_test(judge.dataset, 0, judge.binarize))[:COUNT]
-    return truth, judge.contexts(0)[:COUNT]
+    truth = to_uint8(truth_of_test(scorer.dataset, 0, scorer.binarize))[:COUNT]
+    return truth, scorer.contexts(0)[:COUNT]
 
 
-def test_the_truth_itself_gets_the_best_there_is(judge: ConditionJudge) -> None:
-    perfect = SimpleNamespace(chunk=lambda index, seed, given: judge.true_images(index))
-    found = judge(perfect)
+def test_the_truth_itself_gets_the_best_there_is(scorer: PairScorer) -> None:
+    perfect = SimpleNamespace(chunk=lambda index, seed, given: scorer.true_images(index))
+    found = scorer(perfect)
     values = {name: estimate.value for name, estimate in found.metrics.items()}
     assert values["condition_psnr"] == pytest.approx(58.92, abs=0.01)  # 10 log10(12 * 255^2)
     assert values["condition_ssim"] == pytest.approx(1)
@@ -75,13 +73,13 @@ def test_the_truth_itself_gets_the_best_there_is(judge: ConditionJudge) -> None:
     assert {estimate.count for estimate in found.metrics.values()} == {COUNT}
 
 
-def test_validation_images_are_judged_by_what_is_given_of_them(judge: ConditionJudge) -> None:
-    part = HeldOutPart(judge.dataset, "validation", torch.arange(3, judge.dataset.manifest.counts["train"], 7))
-    found = ConditionJudge(judge.judge, judge.condition, part, judge.binarize, samples=2)
+def test_validation_images_are_scored_by_what_is_given_of_them(scorer: PairScorer) -> None:
+    part = HeldOutPart(scorer.dataset, "validation", torch.arange(3, scorer.dataset.manifest.counts["train"], 7))
+    found = PairScorer(scorer.scorer, scorer.condition, part, scorer.binarize, samples=2)
     assert found.count == min(COUNT, len(part.rows)) and found.provenance["split"] == "validation"
     order = torch.randperm(len(part.rows), generator=generator_for("test contexts' order"))
     rows = part.rows[order[: found.count]].numpy()
-    truth = torch.from_numpy(judge.dataset.images("train")[rows])
+    truth = torch.from_numpy(scorer.dataset.images("train")[rows])
     assert torch.equal(found.true_images(0)[: found.count], truth)
     perfect = SimpleNamespace(chunk=lambda index, seed, given: found.true_images(index))
     of_truth = found(perfect).metrics
@@ -89,11 +87,11 @@ def test_validation_images_are_judged_by_what_is_given_of_them(judge: ConditionJ
     assert of_truth["condition_error"].value <= 0.3  # the contexts are of these images
 
 
-def test_metrics_are_means_over_all_samples_of_each_context(judge: ConditionJudge) -> None:
-    sampler = Guesses(judge.condition)
-    found = judge(sampler, baselines=True)
-    truth, given = true_and_given(judge)
-    whole = judge.contexts(0)
+def test_metrics_are_means_over_all_samples_of_each_context(scorer: PairScorer) -> None:
+    sampler = Guesses(scorer.condition)
+    found = scorer(sampler, baselines=True)
+    truth, given = true_and_given(scorer)
+    whole = scorer.contexts(0)
     samples = torch.stack([sampler.chunk(0, seed, given=whole) for seed in range(3)]).double()
     errors = (samples[:, :COUNT] - truth).square().mean((2, 3, 4))
     decibels = (10 * torch.log10(255**2 / errors)).mean()
@@ -109,21 +107,21 @@ def test_metrics_are_means_over_all_samples_of_each_context(judge: ConditionJudg
     assert rows["samples of any test images"]["condition_diversity"] == pytest.approx(of_all.item(), rel=0.1)
 
 
-def test_pairs_are_features_of_what_is_given_beside_those_of_the_image(judge: ConditionJudge) -> None:
-    sampler = Guesses(judge.condition)
-    found = judge(sampler).metrics["fd_pairs"].value
-    truth, given = true_and_given(judge)
-    look = judge.judge.panel.main
-    shown = look(to_uint8(judge.condition.shown(given))).double()
+def test_pairs_are_features_of_what_is_given_beside_those_of_the_image(scorer: PairScorer) -> None:
+    sampler = Guesses(scorer.condition)
+    found = scorer(sampler).metrics["fd_pairs"].value
+    truth, given = true_and_given(scorer)
+    look = scorer.scorer.extractors.main
+    shown = look(to_uint8(scorer.condition.shown(given))).double()
 
     def moments(images: Tensor) -> Moments:
         pairs = torch.cat([shown, look(images).double()], dim=1)
         return Moments(pairs.mean(0), pairs.T.cov(), len(pairs))
 
-    images = sampler.chunk(0, 0, given=judge.contexts(0))[:COUNT]
+    images = sampler.chunk(0, 0, given=scorer.contexts(0))[:COUNT]
     assert found == pytest.approx(frechet_distance(moments(truth), moments(images)).item(), rel=1e-4)
-    swapped = SimpleNamespace(chunk=lambda index, seed, given: judge.true_images(index).roll(1, 0))
-    assert judge(swapped).metrics["fd_pairs"].value > 10 * frechet_distance(
+    swapped = SimpleNamespace(chunk=lambda index, seed, given: scorer.true_images(index).roll(1, 0))
+    assert scorer(swapped).metrics["fd_pairs"].value > 10 * frechet_distance(
         marginal(look, truth), marginal(look, truth.roll(1, 0))
     )
 
@@ -133,23 +131,23 @@ def marginal(look: Callable[[Tensor], Tensor], images: Tensor) -> Moments:
     return Moments(features.mean(0), features.T.cov(), len(features))
 
 
-def test_the_nearest_training_image_is_that_of_a_search_by_hand(judge: ConditionJudge) -> None:
-    given = judge.contexts(0)[:20]
-    found = judge.nearest_training_images(0)[:20]
-    train = to_unit(torch.from_numpy(judge.dataset.images("train")[:].copy()))
-    told = judge.condition.told(train)
-    hidden = judge.condition.counted(given)
+def test_the_nearest_training_image_is_that_of_a_search_by_hand(scorer: PairScorer) -> None:
+    given = scorer.contexts(0)[:20]
+    found = scorer.nearest_training_images(0)[:20]
+    train = to_unit(torch.from_numpy(scorer.dataset.images("train")[:].copy()))
+    told = scorer.condition.told(train)
+    hidden = scorer.condition.counted(given)
     for row in range(20):
         difference = (told - given[row, : told.shape[1]]).square()
         if hidden is not None:
             difference = difference * (1 - hidden[row])
         best = train[difference.sum((1, 2, 3)).argmin()]
-        torch.testing.assert_close(found[row], judge.condition.keep(best[None], given[row : row + 1])[0])
+        torch.testing.assert_close(found[row], scorer.condition.keep(best[None], given[row : row + 1])[0])
 
 
-def test_baselines_stand_beside_the_samples(judge: ConditionJudge) -> None:
-    rows = judge(Guesses(judge.condition), baselines=True).details["baselines"]
-    name = judge.condition.baseline
+def test_baselines_stand_beside_the_samples(scorer: PairScorer) -> None:
+    rows = scorer(Guesses(scorer.condition), baselines=True).details["baselines"]
+    name = scorer.condition.baseline
     assert list(rows) == [
         "samples",
         "average of 3 samples",
@@ -157,8 +155,8 @@ def test_baselines_stand_beside_the_samples(judge: ConditionJudge) -> None:
         name,
         "nearest training image",
     ]
-    truth, given = true_and_given(judge)
-    guessed = to_uint8(judge.condition.without_a_model(given, judge.mean_image))
+    truth, given = true_and_given(scorer)
+    guessed = to_uint8(scorer.condition.without_a_model(given, scorer.mean_image))
     errors = (guessed.double() - truth.double()).square().mean((1, 2, 3))
     decibels = (10 * torch.log10(255**2 / errors.clamp(min=1 / 12))).mean()
     assert rows[name]["condition_psnr"] == pytest.approx(decibels.item(), rel=1e-5)
@@ -167,9 +165,9 @@ def test_baselines_stand_beside_the_samples(judge: ConditionJudge) -> None:
 
 
 def test_without_a_model_low_resolution_is_made_larger_as_pillow_does_it(make_dataset: MakeDataset) -> None:
-    judge = judge_of(make_dataset(), CONDITIONS["low_resolution"])
-    given = 0.4 * judge.contexts(0)[:5]  # Pillow clips between its two passes, which these grey values need not
-    found = to_uint8(judge.condition.without_a_model(given, judge.mean_image))
+    scorer = scorer_of(make_dataset(), CONDITIONS["low_resolution"])
+    given = 0.4 * scorer.contexts(0)[:5]  # Pillow clips between its two passes, which these grey values need not
+    found = to_uint8(scorer.condition.without_a_model(given, scorer.mean_image))
     for small, large in zip(to_uint8(given), found, strict=True):
         pillows = np.asarray(Image.fromarray(small[0].numpy()).resize((8, 8), Image.Resampling.BICUBIC))
         assert np.abs(pillows.astype(int) - large[0].numpy().astype(int)).max() <= 1
@@ -178,22 +176,22 @@ def test_without_a_model_low_resolution_is_made_larger_as_pillow_does_it(make_da
 def test_without_a_model_a_hole_has_the_training_images_mean_and_grey_stays_grey(
     make_dataset: MakeDataset, make_stacked: MakeDataset
 ) -> None:
-    judge = judge_of(make_dataset(), CONDITIONS["masked"])
-    given = judge.contexts(0)[:5]
-    hidden = judge.condition.counted(given).bool().expand(-1, 1, -1, -1)
-    found = judge.condition.without_a_model(given, judge.mean_image)
-    mean = judge.dataset.images("train").astype(np.float64).mean(0) / 127.5 - 1
+    scorer = scorer_of(make_dataset(), CONDITIONS["masked"])
+    given = scorer.contexts(0)[:5]
+    hidden = scorer.condition.counted(given).bool().expand(-1, 1, -1, -1)
+    found = scorer.condition.without_a_model(given, scorer.mean_image)
+    mean = scorer.dataset.images("train").astype(np.float64).mean(0) / 127.5 - 1
     expected = torch.from_numpy(mean).float().expand(5, -1, -1, -1)
     torch.testing.assert_close(found[hidden], expected[hidden])
     assert torch.equal(found[~hidden], given[:, :1][~hidden])
-    grey = judge_of(make_stacked(), CONDITIONS["greyscale"])
+    grey = scorer_of(make_stacked(), CONDITIONS["greyscale"])
     given = grey.contexts(0)[:5]
     assert torch.equal(grey.condition.without_a_model(given, grey.mean_image), given.expand(-1, 3, -1, -1))
 
 
 def test_the_truth_of_binarized_data_is_black_or_white(make_dataset: MakeDataset) -> None:
-    judge = judge_of(make_dataset(), CONDITIONS["masked"], binarize=True)
-    assert set(judge.true_images(0).unique().tolist()) == {0, 255}
-    given = context_of_test(judge.condition, judge.dataset, 0, binarize=True)
-    hidden = judge.condition.counted(to_unit(given)).bool()
-    assert torch.equal(given[:, :1][~hidden], judge.true_images(0)[~hidden])
+    scorer = scorer_of(make_dataset(), CONDITIONS["masked"], binarize=True)
+    assert set(scorer.true_images(0).unique().tolist()) == {0, 255}
+    given = context_of_test(scorer.condition, scorer.dataset, 0, binarize=True)
+    hidden = scorer.condition.counted(to_unit(given)).bool()
+    assert torch.equal(given[:, :1][~hidden], scorer.true_images(0)[~hidden])

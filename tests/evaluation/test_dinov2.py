@@ -16,10 +16,10 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from genlib.errors import UserError
-from genlib.evaluation.extractors import dinov2_weights
-from genlib.evaluation.extractors.dinov2 import dinov2_extractor, preprocess
-from genlib.evaluation.extractors.dinov2_weights import check_dinov2, dinov2_features
-from genlib.evaluation.extractors.features import Extractor
+from genlib.evaluation.extractors.dinov2 import config as dinov2_weights
+from genlib.evaluation.extractors.dinov2.config import check_dinov2, dinov2_features
+from genlib.evaluation.extractors.dinov2.network import dinov2_extractor, preprocess
+from genlib.evaluation.features import Extractor
 from tests.conftest import PROJECT
 
 transformers = pytest.importorskip("transformers")
@@ -248,7 +248,7 @@ def test_a_damaged_weights_file_is_refused(make_weights: Make) -> None:
 
 def test_the_check_needs_neither_torch_nor_the_package() -> None:
     program = (
-        "import sys; from genlib.evaluation.extractors.dinov2_weights import check_dinov2; "
+        "import sys; from genlib.evaluation.extractors.dinov2.config import check_dinov2; "
         "check_dinov2('facebook/dinov2-large'); assert not {'torch', 'transformers'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", program], check=True, cwd=PROJECT)

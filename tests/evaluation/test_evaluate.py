@@ -18,7 +18,7 @@ from genlib.cli import main
 from genlib.errors import UserError
 from genlib.evaluation.estimates import Estimate, Findings, values_of
 from genlib.evaluation.evaluate import evaluate
-from genlib.evaluation.scoring import jury
+from genlib.evaluation.statistics import likelihood as statistics
 from genlib.runs.folder import RunFolder
 from genlib.storage.files import read_json, write_json
 from tests.conftest import FILES, PROJECT, TINY
@@ -63,7 +63,7 @@ def gan(trained: dict[str, Path], tmp_path: Path) -> RunFolder:
     return RunFolder(shutil.copytree(trained["gan"], tmp_path / "gan"))
 
 
-def test_a_vae_is_judged_by_its_samples_and_its_likelihood_with_provenance(vae: RunFolder) -> None:
+def test_a_vae_is_scored_by_its_samples_and_its_likelihood_with_provenance(vae: RunFolder) -> None:
     torch.manual_seed(0)
     before = torch.get_rng_state()
     write_json(vae.champion_file, {"model": "vae-digits", "version": "7", "metrics": {"fd_random": 0.001}})
@@ -110,20 +110,20 @@ def test_two_processes_evaluate_a_gan_as_one_does(gan: RunFolder) -> None:
 def test_what_is_not_finite_is_left_out_and_named(vae: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
     nan = float("nan")
     made_up = Findings({"elbo": Estimate(nan, 9, nan), "kl": Estimate(1.0, 9, 0.1)}, {"kl_per_dimension": [nan] * 4})
-    monkeypatch.setattr(jury, "likelihood", lambda *_: made_up)
+    monkeypatch.setattr(statistics, "likelihood", lambda *_: made_up)
     evaluation = evaluate(vae)
     assert "elbo" not in values_of(evaluation) and values_of(evaluation)["kl"] == 1
     assert evaluation["details"]["kl_per_dimension"] == [None] * 4
     assert "elbo is nan, and is left out." in evaluation["provenance"]["warnings"]
 
 
-def test_a_best_that_was_left_behind_is_mentioned_where_the_last_is_judged(gan: RunFolder) -> None:
+def test_a_best_that_was_left_behind_is_mentioned_where_the_last_is_scored(gan: RunFolder) -> None:
     gan.write_result(**gan.result(), note="the best fd_random lies far ahead.")
     assert "The best fd_random lies far ahead." in evaluate(gan)["provenance"]["warnings"]
     assert "The best fd_random lies far ahead." in gan.report_file.read_text()
 
 
-def test_images_on_disk_are_judged_as_the_sampler_that_made_them_is(vae: RunFolder, tmp_path: Path) -> None:
+def test_images_on_disk_are_scored_as_the_sampler_that_made_them_is(vae: RunFolder, tmp_path: Path) -> None:
     evaluation = evaluate(vae)
     genlib("sample", str(vae.path), "--count", "600", "--seed", "0", "--output", str(tmp_path / "images.npz"))
     arguments = ("--data", str(vae.config_file), "--set", "evaluation.seeds=1", "--output", str(tmp_path / "report"))
@@ -154,7 +154,7 @@ def test_the_last_word_is_of_the_seeds_that_were_asked_for(gan: RunFolder) -> No
 def test_a_signal_ends_an_evaluation_with_its_own_exit_code_and_nothing_written(
     vae: RunFolder, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(jury, "likelihood", lambda *_: os.kill(os.getpid(), signal.SIGTERM) or time.sleep(60))
+    monkeypatch.setattr(statistics, "likelihood", lambda *_: os.kill(os.getpid(), signal.SIGTERM) or time.sleep(60))
     handler = signal.getsignal(signal.SIGTERM)
     try:
         with pytest.raises(SystemExit, match="143"):

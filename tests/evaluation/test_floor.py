@@ -10,37 +10,37 @@ from genlib.data.folder import DatasetFolder
 from genlib.errors import UserError
 from genlib.evaluation.scoring.floor import floor_file, floor_of
 from genlib.evaluation.scoring.processes import Processes
-from genlib.evaluation.scoring.samples import Judge
+from genlib.evaluation.scoring.samples import SampleScorer
 from genlib.storage.files import write_json
-from tests.evaluation.test_samples import judge_of, of_held_out
+from tests.evaluation.test_samples import of_held_out, scorer_of
 
 MakeDataset = Callable[..., DatasetFolder]
 
 
-def test_it_is_what_held_out_images_get_and_is_not_judged_again(
+def test_it_is_what_held_out_images_get_and_is_not_scored_again(
     make_dataset: MakeDataset, alone: Processes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    judge = judge_of(make_dataset(), alone, 300)
-    floor = floor_of(judge, 300)
-    assert {name: estimate.value for name, estimate in floor.items()} == of_held_out(judge)
-    monkeypatch.setattr(Judge, "see", lambda *_: pytest.fail("judged again"))
-    assert floor_of(judge_of(judge.dataset, alone, 300), 300) == floor
+    scorer = scorer_of(make_dataset(), alone, 300)
+    floor = floor_of(scorer, 300)
+    assert {name: estimate.value for name, estimate in floor.items()} == of_held_out(scorer)
+    monkeypatch.setattr(SampleScorer, "see", lambda *_: pytest.fail("judged again"))
+    assert floor_of(scorer_of(scorer.dataset, alone, 300), 300) == floor
 
 
 @pytest.mark.parametrize("content", [[], {"precision": 3}, {"precision": {"values": 1}}])
 def test_a_floor_that_is_damaged_is_named(content: object, make_dataset: MakeDataset, alone: Processes) -> None:
-    judge = judge_of(make_dataset(), alone, 300)
-    write_json(floor_file(judge, 300), content)
-    with pytest.raises(UserError, match=r"floor-.*json is damaged .* delete it to judge"):
-        floor_of(judge, 300)
+    scorer = scorer_of(make_dataset(), alone, 300)
+    write_json(floor_file(scorer, 300), content)
+    with pytest.raises(UserError, match=r"floor-.*json is damaged .* delete it to scorer"):
+        floor_of(scorer, 300)
 
 
 def test_who_asks_for_something_else_gets_another(make_dataset: MakeDataset, alone: Processes) -> None:
     dataset = make_dataset()
-    judge = judge_of(dataset, alone, 300)
-    wider = judge_of(dataset, alone, 300)
+    scorer = scorer_of(dataset, alone, 300)
+    wider = scorer_of(dataset, alone, 300)
     wider.asked = wider.asked.model_copy(update={"neighbours": 3})
-    others = [judge_of(dataset, alone, 200), judge_of(make_dataset(900, name="other"), alone, 300), wider]
-    files = [floor_file(judge, 300), floor_file(judge, 200), *(floor_file(other, 300) for other in others)]
+    others = [scorer_of(dataset, alone, 200), scorer_of(make_dataset(900, name="other"), alone, 300), wider]
+    files = [floor_file(scorer, 300), floor_file(scorer, 200), *(floor_file(other, 300) for other in others)]
     assert len(set(files)) == len(files)
-    assert floor_of(wider, 300)["coverage"] != floor_of(judge, 300)["coverage"]
+    assert floor_of(wider, 300)["coverage"] != floor_of(scorer, 300)["coverage"]

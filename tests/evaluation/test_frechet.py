@@ -8,7 +8,8 @@ import torch
 from torch import Tensor, nn
 from torchmetrics.image.fid import FrechetInceptionDistance
 
-from genlib.evaluation.metrics.frechet import (
+from genlib.evaluation.preflight import null_bias
+from genlib.evaluation.statistics.frechet import (
     FeatureMoments,
     FrechetDistance,
     Moments,
@@ -16,7 +17,6 @@ from genlib.evaluation.metrics.frechet import (
     by_samples,
     frechet_distance,
 )
-from genlib.evaluation.preflight import null_bias
 
 
 def gaussian(mean: Tensor, covariance: Tensor) -> Moments:

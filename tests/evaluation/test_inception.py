@@ -12,7 +12,13 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from genlib.errors import UserError
-from genlib.evaluation.extractors.inception import Inception, average_pool, inception_extractor, max_pool, resize
+from genlib.evaluation.extractors.inception.network import (
+    Inception,
+    average_pool,
+    inception_extractor,
+    max_pool,
+    resize,
+)
 
 
 @pytest.fixture(scope="module")

@@ -7,8 +7,8 @@ import torch
 from torch import Tensor, nn
 from torchmetrics.image.kid import KernelInceptionDistance
 
-from genlib.evaluation.metrics import kernel
-from genlib.evaluation.metrics.kernel import kernel_distance
+from genlib.evaluation.statistics import kernel
+from genlib.evaluation.statistics.kernel import kernel_distance
 
 
 def points(seed: int, count: int, d: int = 3, shift: float = 0.0) -> Tensor:

@@ -15,9 +15,9 @@ from genlib.data.sources import point_set_of
 from genlib.errors import UserError
 from genlib.evaluation.estimates import values_of
 from genlib.evaluation.evaluate import evaluate, evaluate_images
-from genlib.evaluation.extractors import classifier
+from genlib.evaluation.extractors.classifier import network as classifier
 from genlib.evaluation.interim import make_evaluate
-from genlib.evaluation.preflight import check_counts, dimensions_of
+from genlib.evaluation.preflight import check_counts
 from genlib.pixels.pictures import write_npz
 from genlib.runs.folder import RunFolder
 from genlib.sampling.load import load_sampler
@@ -58,7 +58,7 @@ def evaluated(genlib_home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     return run
 
 
-def test_an_autoencoder_is_judged_by_its_reconstructions_and_known_to_be_no_generative_model(evaluated: Run) -> None:
+def test_an_autoencoder_is_scored_by_its_reconstructions_and_known_to_be_no_generative_model(evaluated: Run) -> None:
     run, evaluation = evaluated("autoencoder_digits")
     assert {"psnr", "ssim", "rfd_classifier"} <= evaluation["metrics"].keys()
     assert not OF_LIKELIHOOD & evaluation["metrics"].keys()
@@ -74,7 +74,7 @@ def test_an_autoencoder_is_judged_by_its_reconstructions_and_known_to_be_no_gene
     assert not any("Nothing ties" in warning for warning in fitted["provenance"]["warnings"])
 
 
-def test_a_conditional_vae_is_judged_by_its_labels_too(evaluated: Run) -> None:
+def test_a_conditional_vae_is_scored_by_its_labels_too(evaluated: Run) -> None:
     run, evaluation = evaluated("cvae_digits")
     accuracy = evaluation["metrics"]["label_accuracy"]
     assert 0 <= accuracy["value"] < accuracy["floor"] > 0.5 and accuracy["count"] == 100
@@ -128,7 +128,7 @@ def test_a_vae_of_points_is_held_to_the_exact_log_likelihood(evaluated: Run, tmp
     assert read_json(tmp_path / "report" / "evaluation.json") == again
 
 
-def test_a_gan_of_a_mixture_is_judged_by_its_modes_at_every_evaluation(evaluated: Run) -> None:
+def test_a_gan_of_a_mixture_is_scored_by_its_modes_at_every_evaluation(evaluated: Run) -> None:
     run, evaluation = evaluated("r3gan_ring8", data={"points": 600})
     of_mixture = {"modes", "high_quality"}  # the divergence is infinite where no sample is good
     assert OF_SAMPLES_IN_THE_PLANE | of_mixture <= evaluation["metrics"].keys()
@@ -142,7 +142,7 @@ def test_a_sampler_of_no_numbers_is_reported_and_has_no_metrics(
     monkeypatch.setattr("genlib.sampling.sampler.to_stored", lambda outputs: outputs.float() * torch.nan)
     run, evaluation = evaluated("r3gan_ring8", data={"points": 600})
     assert evaluation["metrics"] == {}
-    assert "100 samples are not finite: nothing is said of the samples." in evaluation["provenance"]["warnings"]
+    assert "100 samples are NaN or infinite: none of their metrics is reported." in evaluation["provenance"]["warnings"]
     assert "Samples in the plane" in run.report_file.read_text()
     assert not any(name.startswith("evaluation/") for name in run.metrics()[-1])
 
@@ -157,7 +157,7 @@ def test_stacked_images_have_three_times_the_features_and_as_many_classes_as_tri
     assert "class_histogram" not in evaluation["details"]
     config = run.config()
     manifest = prepare(config.data).manifest
-    assert dimensions_of(config.evaluation, manifest) == 192
+    assert config.evaluation.features.dimensions(config.evaluation, manifest) == 192
     few = config.evaluation.model_copy(update={"samples": 192})
     with pytest.raises(UserError, match=r"evaluation.samples \(192\) are too few for the 192 classifier features"):
         check_counts(few, manifest)

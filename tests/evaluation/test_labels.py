@@ -13,15 +13,16 @@ from genlib.config.training import EvaluationConfig
 from genlib.data.folder import DatasetFolder
 from genlib.data.parts import whole_test_split
 from genlib.errors import UserError
-from genlib.evaluation.extractors import classifier
-from genlib.evaluation.extractors.classifier import Decision, random_extractor
-from genlib.evaluation.extractors.panel import Panel, build_panel
-from genlib.evaluation.report import exhibits
-from genlib.evaluation.report.pictures import Exhibits
+from genlib.evaluation.extractors.classifier import network as classifier
+from genlib.evaluation.extractors.classifier.network import ClassOfFeatures, random_extractor
+from genlib.evaluation.report import drawing
+from genlib.evaluation.report.figures import ReportFigures
+from genlib.evaluation.scoring.extractors import Extractors, build_extractors
 from genlib.evaluation.scoring.held_out import held_out_of, parts_of
 from genlib.evaluation.scoring.processes import Processes
 from genlib.evaluation.scoring.reference import chunks_of, labels_of, shuffled_rows
-from genlib.evaluation.scoring.samples import Judge, label_accuracy
+from genlib.evaluation.scoring.samples import SampleScorer
+from genlib.evaluation.statistics.modes import label_accuracy
 from genlib.layers.base import DataSpec
 from genlib.methods.vae.config import VAEConfig
 from genlib.models.base import Batch
@@ -42,7 +43,7 @@ def test_the_accuracy_is_the_share_of_known_labels_that_are_seen() -> None:
     assert found.standard_error == pytest.approx((2 / 3 * 1 / 3 / 2) ** 0.5)
 
 
-class Oracle(Decision):
+class Oracle(ClassOfFeatures):
     """Knows an image's class from the first of its features."""
 
     def __init__(self) -> None:
@@ -60,8 +61,10 @@ def test_samples_are_held_to_the_labels_that_they_were_asked_for(
     extractor.name = "classifier"
     monkeypatch.setattr(extractor, "forward", lambda images: images.flatten(1).float())
     extractor.num_features = 64
-    panel = Panel(extractor, (), Oracle())
-    judge = Judge(dataset, panel, EvaluationConfig(samples=300, features="classifier"), alone)
+    extractor.classify = Oracle()
+    scorer = SampleScorer(
+        dataset, Extractors(extractor, ()), EvaluationConfig(samples=300, features="classifier"), alone
+    )
     asked = torch.randint(0, 10, (512,), generator=torch.Generator().manual_seed(0))
     images = torch.randint(0, 256, (512, 1, 8, 8), dtype=torch.uint8, generator=torch.Generator().manual_seed(1))
     images[:, 0, 0, 0] = asked
@@ -71,32 +74,33 @@ def test_samples_are_held_to_the_labels_that_they_were_asked_for(
     def chunk(of: Tensor) -> Callable[[int], Tensor]:
         return lambda index: of[256 * index : 256 * (index + 1)]
 
-    found = judge(chunk(images), 300, "samples", chunk(asked)).metrics
+    found = scorer(chunk(images), 300, "samples", chunk(asked)).metrics
     assert found["label_accuracy"].value == pytest.approx(260 / 300) and found["label_accuracy"].count == 300
-    assert "label_accuracy" not in judge(chunk(images), 300, "samples").metrics
-    assert "label_accuracy" not in judge(chunk(images), 300, "samples", lambda index: None).metrics
+    assert "label_accuracy" not in scorer(chunk(images), 300, "samples").metrics
+    assert "label_accuracy" not in scorer(chunk(images), 300, "samples", lambda index: None).metrics
 
 
 def test_the_floor_of_stacked_images_is_that_all_three_are_right_and_has_no_bars(
     make_stacked: MakeDataset, alone: Processes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(classifier.RECIPE, "most_images", 6000)
-    monkeypatch.setattr("genlib.evaluation.scoring.samples.MOST_BARS", 26)
+    monkeypatch.setattr("genlib.evaluation.metrics.modes.MOST_BARS", 26)
     dataset = make_stacked(classes=3)
     asked = EvaluationConfig(samples=200)
-    panel = build_panel(asked, dataset, CPU, alone)
-    judge = Judge(dataset, panel, asked, alone)
+    extractors = build_extractors(asked, dataset, CPU, alone)
+    scorer = SampleScorer(dataset, extractors, asked, alone)
     rows = shuffled_rows(dataset, "test")
-    found = judge(chunks_of(dataset, "test", rows), 200, "test", labels_of(dataset, "test", rows), held_out=True)
-    assert panel.classify is not None
-    predicted = panel.classify(panel.main(torch.from_numpy(dataset.images("test").copy())))
+    found = scorer(chunks_of(dataset, "test", rows), 200, "test", labels_of(dataset, "test", rows), held_out=True)
+    classify = extractors.main.classify
+    assert classify is not None
+    predicted = classify(extractors.main(torch.from_numpy(dataset.images("test").copy())))
     right = predicted == torch.from_numpy(dataset.labels("test"))
     assert found.metrics["label_accuracy"].value == pytest.approx(right.double().mean().item())
     assert found.metrics["modes"].value == len(predicted.unique())
     assert "class_histogram" not in found.details
 
 
-def test_images_are_judged_with_the_labels_of_their_rows(make_dataset: MakeDataset) -> None:
+def test_images_are_scored_with_the_labels_of_their_rows(make_dataset: MakeDataset) -> None:
     dataset = make_dataset(test=300)
     test = held_out_of(whole_test_split(dataset), 280)
     first, second = (test.batch(index, CPU) for index in range(2))
@@ -110,7 +114,7 @@ def test_images_are_judged_with_the_labels_of_their_rows(make_dataset: MakeDatas
     assert torch.equal(parts[2].labels, labels[276:])
 
 
-def test_a_conditional_model_is_judged_on_labelled_images_alone(make_dataset: MakeDataset) -> None:
+def test_a_conditional_model_is_scored_on_labelled_images_alone(make_dataset: MakeDataset) -> None:
     dataset = make_dataset(test=300)
     labels = dataset.labels("test")
     labels[::2] = -1
@@ -140,7 +144,7 @@ class Painter(nn.Module):
 def test_pictures_of_a_conditional_sampler_hold_the_label_of_a_walk_and_show_each_label() -> None:
     module = Sampler(Painter(), 3, "identity", classes=12)
     sampler = TrainedSampler(module, (1, 4, 4), label_names=[f"<{label}>" for label in range(12)])
-    shown = exhibits.of_sampler(Exhibits(), sampler, seed=3)
+    shown = drawing.of_sampler(ReportFigures(), sampler, seed=3)
     assert shown.interpolations is not None and shown.by_label is not None
     assert shown.interpolations.shape == (6, 9, 1, 4, 4)
     labels = sampler.labels(0, 3)
@@ -159,7 +163,7 @@ def test_traversals_move_one_latent_of_the_first_image_under_its_label() -> None
     model = config.build(DataSpec((1, 4, 4), 5)).model.eval()
     images = torch.randint(0, 256, (20, 1, 4, 4), dtype=torch.uint8)
     test = held_out(images, labels=torch.arange(20) % 4 + 1)
-    shown = exhibits.of_encoder(Exhibits(), model, test, [0.1, 2.0, 0.5], 256)
+    shown = drawing.of_encoder(ReportFigures(), model, test, [0.1, 2.0, 0.5], 256)
     assert shown.traversed == (1, 2, 0) and shown.traversals.shape == (3, 9, 1, 4, 4)
     assert torch.equal(shown.reconstructions[:, 0], images[:16])
     first = test.batch(0, CPU)
@@ -169,4 +173,4 @@ def test_traversals_move_one_latent_of_the_first_image_under_its_label() -> None
         moved[0, 2] = -3.0
         expected = to_uint8(model.sampler.network(moved, torch.tensor([1])).tanh())
     assert torch.equal(shown.traversals[1, 0], expected[0])
-    assert exhibits.of_encoder(Exhibits(), model, test, None, 256).traversals is None
+    assert drawing.of_encoder(ReportFigures(), model, test, None, 256).traversals is None

@@ -9,9 +9,9 @@ import torch
 from torch.distributions import MultivariateNormal, Normal, kl_divergence
 
 from genlib.evaluation.estimates import Findings
-from genlib.evaluation.metrics import likelihood as module
-from genlib.evaluation.metrics.likelihood import bound, likelihood
 from genlib.evaluation.scoring.processes import Processes
+from genlib.evaluation.statistics import likelihood as module
+from genlib.evaluation.statistics.likelihood import bound, likelihood
 from genlib.layers.base import DataSpec
 from genlib.losses.gaussians import kl_to_standard_normal
 from genlib.methods.hierarchical_vae.config import HierarchicalVAEConfig
@@ -219,7 +219,7 @@ class LabelledBernoulli(LinearGaussian):
         return weights._replace(log_likelihood=log_likelihood, log_ratio=torch.zeros_like(log_likelihood))
 
 
-def test_grey_test_images_are_drawn_black_or_white_and_judged_under_their_own_labels() -> None:
+def test_grey_test_images_are_drawn_black_or_white_and_scored_under_their_own_labels() -> None:
     labels = torch.arange(700) % 2
     model = LabelledBernoulli()
     values = {}

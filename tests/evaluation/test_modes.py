@@ -7,7 +7,7 @@ import math
 import pytest
 import torch
 
-from genlib.evaluation.metrics.modes import mixture_coverage, mode_coverage
+from genlib.evaluation.statistics.modes import mixture_coverage, mode_coverage
 
 
 def test_modes_are_counted_and_their_divergence_is_that_of_the_shares() -> None:

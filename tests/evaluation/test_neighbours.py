@@ -8,8 +8,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from genlib.evaluation.metrics import neighbours
-from genlib.evaluation.metrics.neighbours import copies, nearest, neighbour_metrics, radii_among
+from genlib.evaluation.statistics import neighbours
+from genlib.evaluation.statistics.neighbours import copies, nearest, neighbour_metrics, radii_among
 
 
 def transcription(reals: Tensor, fakes: Tensor, k: int) -> dict[str, float]:

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 import torch
 
+from genlib.evaluation.report.figures import ReportFigures
 from genlib.evaluation.report.page import report_page
-from genlib.evaluation.report.pictures import Exhibits
 
 VOID = {"meta", "img", "br", "path", "use", "circle"}
 
@@ -23,7 +23,7 @@ def pictures(*leading: int) -> torch.Tensor:
     return torch.randint(0, 256, (*leading, 1, 8, 8), dtype=torch.uint8, generator=generator)
 
 
-EXHIBITS = Exhibits(
+EXHIBITS = ReportFigures(
     samples=pictures(16),
     by_label=pictures(2, 3),
     labels=("cat", "dog <i>", "&"),
@@ -108,7 +108,7 @@ def test_every_section_with_data_is_there_in_the_order_of_a_review() -> None:
 
 def test_sections_without_data_are_left_out() -> None:
     metrics = {"metrics": {"fd_random": entry(1.0)}, "details": {}, "provenance": {"warnings": []}}
-    page = report_page("run", metrics, Exhibits(), [], None)
+    page = report_page("run", metrics, ReportFigures(), [], None)
     assert Outline(page).headings == ["Metrics"]
     assert "champion<br>" not in page and "Warnings" not in page
 
@@ -168,5 +168,5 @@ def test_numbers_that_are_not_finite_do_not_break_the_page(bad: float) -> None:
 
 def test_colour_images_and_large_ones_are_shown_too() -> None:
     large = torch.zeros(70, 3, 64, 64, dtype=torch.uint8)
-    page = report_page("run", EVALUATION, Exhibits(samples=large), [], None)
+    page = report_page("run", EVALUATION, ReportFigures(samples=large), [], None)
     assert "Samples" in Outline(page).headings

@@ -10,18 +10,20 @@ import pytest
 import torch
 from torch import Tensor
 
-from genlib.config.metrics import OF_MIXTURES
 from genlib.config.training import EvaluationConfig
 from genlib.data.folder import DatasetFolder
 from genlib.data.sources import point_set_of
-from genlib.evaluation.extractors.panel import build_panel
-from genlib.evaluation.metrics.kernel import energy_distance
-from genlib.evaluation.metrics.points import log_density, point_metrics, points_extractor
+from genlib.evaluation.estimates import over_images
+from genlib.evaluation.extractors.points import points_extractor
+from genlib.evaluation.scoring.extractors import build_extractors
 from genlib.evaluation.scoring.processes import Processes
 from genlib.evaluation.scoring.reference import chunks_of
-from genlib.evaluation.scoring.samples import Judge, Judged, cheap_metrics
+from genlib.evaluation.scoring.samples import SampleScorer, SampleScores
+from genlib.evaluation.statistics.kernel import energy_distance
+from genlib.evaluation.statistics.points import log_density
 
 CPU = torch.device("cpu")
+OF_MIXTURES = ("high_quality", "reverse_kl", "reverse_kl_high_quality")
 MakePoints = Callable[..., DatasetFolder]
 
 
@@ -60,18 +62,18 @@ def test_it_is_unbiased_and_its_error_is_that_of_repetitions() -> None:
     assert errors.mean().item() == pytest.approx(values.std().item(), rel=0.15)
 
 
-def judge_of(dataset: DatasetFolder, alone: Processes, thorough: bool = True) -> Judge:
+def scorer_of(dataset: DatasetFolder, alone: Processes, thorough: bool = True) -> SampleScorer:
     asked = EvaluationConfig(features="points", samples=400)
-    return Judge(dataset, build_panel(asked, dataset, CPU, alone), asked, alone, thorough)
+    return SampleScorer(dataset, build_extractors(asked, dataset, CPU, alone), asked, alone, thorough)
 
 
-def values(judged: Judged) -> dict[str, float]:
-    return {name: estimate.value for name, estimate in judged.metrics.items()}
+def values(scores: SampleScores) -> dict[str, float]:
+    return {name: estimate.value for name, estimate in scores.metrics.items()}
 
 
-def of_test(judge: Judge) -> Judged:
-    chunk = chunks_of(judge.dataset, "test", judge.held_out.rows)
-    return judge(chunk, 400, "test points", held_out=True)
+def of_test(scorer: SampleScorer) -> SampleScores:
+    chunk = chunks_of(scorer.dataset, "test", scorer.held_out.rows)
+    return scorer(chunk, 400, "test points", held_out=True)
 
 
 def test_the_features_of_points_are_their_coordinates_and_nothing_lies_beside_them(
@@ -81,18 +83,20 @@ def test_the_features_of_points_are_their_coordinates_and_nothing_lies_beside_th
     assert torch.equal(points_extractor()(points), points)
     with pytest.raises(TypeError, match="from float32 images, not from torch.uint8"):
         points_extractor()(torch.zeros(3, 2, dtype=torch.uint8))
-    judge = judge_of(make_points(), alone)
-    assert [extractor.name for extractor in judge.panel.all] == ["points"] and judge.panel.classify is None
-    train = torch.from_numpy(judge.dataset.images("train").copy())
-    torch.testing.assert_close(judge.train.moments.covariance, train.double().T.cov())
+    scorer = scorer_of(make_points(), alone)
+    assert [extractor.name for extractor in scorer.extractors.all] == [
+        "points"
+    ] and scorer.extractors.classifier is None
+    train = torch.from_numpy(scorer.dataset.images("train").copy())
+    torch.testing.assert_close(scorer.train.moments.covariance, train.double().T.cov())
 
 
 def test_test_points_are_near_the_data_and_a_single_gaussian_of_a_ring_is_not(
     make_points: MakePoints, alone: Processes
 ) -> None:
-    judge = judge_of(make_points(), alone)
-    reals, one = values(of_test(judge)), torch.tensor([1.0, 0.0]) + 0.01 * normal(400, 0)
-    collapsed = values(judge(lambda index: one[256 * index : 256 * (index + 1)], 400, "one Gaussian"))
+    scorer = scorer_of(make_points(), alone)
+    reals, one = values(of_test(scorer)), torch.tensor([1.0, 0.0]) + 0.01 * normal(400, 0)
+    collapsed = values(scorer(lambda index: one[256 * index : 256 * (index + 1)], 400, "one Gaussian"))
     assert abs(reals["fd_points"]) < 0.02 < 0.5 < collapsed["fd_points"]
     assert abs(reals["energy_distance"]) < 0.02 < 0.5 < collapsed["energy_distance"]
     # Over an eighth of the modes there are samples, of the same density.
@@ -107,12 +111,12 @@ def test_test_points_are_near_the_data_and_a_single_gaussian_of_a_ring_is_not(
 
 
 def test_what_is_no_mixture_has_no_modes_but_a_density(make_points: MakePoints, alone: Processes) -> None:
-    judge = judge_of(make_points("checkerboard"), alone)
-    found = of_test(judge)
+    scorer = scorer_of(make_points("checkerboard"), alone)
+    found = of_test(scorer)
     assert found.metrics["log_density"].value == pytest.approx(-math.log(32))
     assert not {"modes", *OF_MIXTURES} & found.metrics.keys()
-    outside = point_metrics(normal(9, 0) + 9, normal(9, 1), normal(9, 2), point_set_of("checkerboard"))
-    assert outside["log_density"].value == -math.inf
+    outside = log_density(normal(9, 0) + 9, point_set_of("checkerboard"))
+    assert over_images(outside).value == -math.inf
 
 
 def test_the_log_density_is_that_of_the_mixture() -> None:
@@ -127,12 +131,15 @@ def test_the_log_density_is_that_of_the_mixture() -> None:
 
 
 def test_a_quick_look_gives_all_that_a_gate_may_ask_of_points(make_points: MakePoints, alone: Processes) -> None:
-    found = of_test(judge_of(make_points(), alone, thorough=False)).metrics
-    assert found.keys() == cheap_metrics("points") | {"log_density"}
+    found = of_test(scorer_of(make_points(), alone, thorough=False)).metrics
+    assert found.keys() == {
+        *("fd_points", "kd_points", "precision", "recall", "density", "coverage"),
+        *("energy_distance", "log_density", "modes", *OF_MIXTURES),
+    }
 
 
 def test_of_samples_that_are_not_finite_nothing_is_said(make_points: MakePoints, alone: Processes) -> None:
     samples = normal(400, 0)
     samples[7, 1], samples[300] = math.nan, math.inf
-    judged = judge_of(make_points(), alone)(lambda index: samples[256 * index : 256 * (index + 1)], 400, "samples")
-    assert judged.metrics == {} and judged.details == {"not_finite": 2}
+    scores = scorer_of(make_points(), alone)(lambda index: samples[256 * index : 256 * (index + 1)], 400, "samples")
+    assert scores.metrics == {} and scores.details == {"not_finite": 2}

@@ -11,12 +11,12 @@ import pyarrow.parquet as pq
 import pytest
 from pydantic import ValidationError
 
-from genlib.config.metrics import METRICS
+from genlib.config.metrics import gate_metrics
 from genlib.config.run import RunConfig
 from genlib.data.making.prepare import prepare
 from genlib.errors import UserError
 from genlib.evaluation.evaluate import evaluate
-from genlib.evaluation.extractors import classifier
+from genlib.evaluation.extractors.classifier import network as classifier
 from genlib.evaluation.preflight import check_metric
 from genlib.runs.folder import RunFolder
 from genlib.storage.files import read_json
@@ -69,7 +69,7 @@ def sorted_out(name: str, data: dict, features: str, run: Path) -> tuple[set[str
     The latter are those that an evaluation must find; it is made here.
     """
     refused, accepted = set(), {}
-    for metric in METRICS:
+    for metric in gate_metrics():
         try:
             config = config_of(name, data, metric, features)
         except ValidationError:

@@ -7,13 +7,13 @@ import pytest
 import torch
 from scipy.ndimage import gaussian_filter
 
-from genlib.evaluation.metrics.reconstruction import (
+from genlib.evaluation.scoring.processes import Processes
+from genlib.evaluation.statistics.reconstruction import (
     reconstructed,
     reconstruction_metrics,
     reconstructions_of,
     similarity,
 )
-from genlib.evaluation.scoring.processes import Processes
 from genlib.models.base import Batch
 from genlib.pixels.scale import to_uint8, to_unit
 from tests.evaluation.linear_gaussian import LinearGaussian, held_out

@@ -9,6 +9,7 @@ from torch.testing import assert_close
 from genlib.config.load import load_config
 from genlib.layers.base import DataSpec
 from genlib.layers.likelihood import Likelihood
+from genlib.layers.outputs import Output
 from genlib.losses.divergences.beta_tc.config import BetaTCConfig
 from genlib.losses.divergences.beta_tc.module import BetaTC
 from genlib.losses.divergences.kl.config import KLConfig
@@ -49,19 +50,19 @@ class Linear(nn.Module):
         return self.layers(inputs)
 
 
-def fixed_vae(likelihood: Likelihood) -> VAE:
+def fixed_vae(likelihood: Likelihood, output: Output) -> VAE:
     """A linear VAE whose decoder ignores the latent's noise: its log-variance is tiny."""
     encoder = nn.Linear(4, 4)
     with torch.no_grad():
         encoder.weight[2:] = 0
         encoder.bias[2:] = -30.0
     decoder = Linear(nn.Linear(2, 4), nn.Unflatten(1, (1, 2, 2)))
-    model = VariationalModel(Linear(nn.Flatten(), encoder), Sampler(decoder, 2, likelihood.output), likelihood, 2)
+    model = VariationalModel(Linear(nn.Flatten(), encoder), Sampler(decoder, 2, output), likelihood, 2)
     return VAE(model, KL(), OptimizerConfig())
 
 
 def test_the_loss_is_the_negative_elbo_of_torch_distributions():
-    vae, images = fixed_vae(Gaussian(0.5, "tanh")), torch.rand(6, 1, 2, 2) * 2 - 1
+    vae, images = fixed_vae(Gaussian(0.5, "tanh"), "tanh"), torch.rand(6, 1, 2, 2) * 2 - 1
     mean, log_variance = vae.model.encoder(images).chunk(2, 1)
     likelihood = Normal(torch.tanh(vae.model.sampler.network(mean)), 0.5).log_prob(images).flatten(1).sum(1)
     divergence = kl_divergence(Normal(mean, (0.5 * log_variance).exp()), Normal(0.0, 1.0)).sum(1)
@@ -72,7 +73,7 @@ def test_the_loss_is_the_negative_elbo_of_torch_distributions():
 
 
 def test_the_bernoulli_decoder_reads_pixels_between_zero_and_one():
-    vae = fixed_vae(Bernoulli())
+    vae = fixed_vae(Bernoulli(), "sigmoid")
     black, white = -torch.ones(1, 1, 2, 2), torch.ones(1, 1, 2, 2)
     with torch.no_grad():
         vae.model.sampler.network.layers[0].weight.zero_()
@@ -95,7 +96,7 @@ def test_posterior_samples_are_reparameterized_with_the_posteriors_moments():
 def test_the_bound_is_below_the_exact_likelihood_of_a_linear_gaussian_model():
     """p(x) = N(b, W W^T + sigma^2 I) for a linear decoder; near 0 tanh is linear."""
     torch.manual_seed(0)
-    vae = fixed_vae(Gaussian(0.5, "tanh"))
+    vae = fixed_vae(Gaussian(0.5, "tanh"), "tanh")
     with torch.no_grad():
         layer = vae.model.sampler.network.layers[0]
         layer.weight.mul_(0.02)

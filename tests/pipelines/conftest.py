@@ -218,15 +218,15 @@ def add(
     ) -> registry.Registered:
         """`again` is what the champion gets where it is judged as the candidate, or why it cannot be."""
 
-        def judge_again(version: ModelVersion) -> Scores:
+        def evaluate_again(version: ModelVersion) -> Scores:
             if isinstance(again, str):
-                raise registry.NotJudged(again)
+                raise registry.NotComparable(again)
             return scores_of(evaluation_of(again, **evaluated))
 
         monkeypatch.setattr(registry, "log_sampler", log_sampler if log_anew else log_once)
         run_id = run_id or client.create_run(experiment).info.run_id
         evaluation = evaluation_of(value, **evaluated)
-        return registry.register(config.registry, run_id, sampler_folder, evaluation, TAGS, judge_again, remarks)
+        return registry.register(config.registry, run_id, sampler_folder, evaluation, TAGS, evaluate_again, remarks)
 
     return add
 

@@ -5,8 +5,8 @@ import pytest
 from scipy.stats import ttest_ind
 
 from pipelines.registry.comparison import cell
-from pipelines.registry.decision import Decision
-from pipelines.registry.gate import Scores, judge, spread_of_seeds
+from pipelines.registry.gate import Scores, compare_at_gate, spread_of_seeds
+from pipelines.registry.gate_report import GateReport
 from pipelines.registry.scores import as_tags, from_tags, is_current, scores_of
 
 BASIS = {
@@ -48,9 +48,9 @@ def scores(basis: dict[str, str] = BASIS, std: float | None = None, **metrics: f
 def test_a_version_becomes_champion_only_if_finite_and_better_by_more_than_the_margin(
     metric: str, margin: float, candidate: Scores, champion: Scores | None, promoted: bool, reason: str
 ) -> None:
-    verdict = judge(metric, margin, candidate, champion)
-    assert verdict.champion is promoted
-    assert reason in verdict.reason
+    result = compare_at_gate(metric, margin, candidate, champion)
+    assert result.passes is promoted
+    assert reason in result.reason
 
 
 def test_the_spread_is_what_welchs_test_of_both_sets_of_seeds_takes_for_chance() -> None:
@@ -67,13 +67,15 @@ def test_the_spread_is_what_welchs_test_of_both_sets_of_seeds_takes_for_chance()
 
 def test_a_difference_within_the_spread_over_seeds_makes_no_champion() -> None:
     champion = scores(std=0.2, fd_classifier=4.0)
-    within = judge("fd_classifier", 0.1, scores(std=0.2, fd_classifier=3.7), champion)
-    assert not within.champion
+    within = compare_at_gate("fd_classifier", 0.1, scores(std=0.2, fd_classifier=3.7), champion)
+    assert not within.passes
     assert within.reason.endswith("by 0.3, but it takes more than 0.3481 (the spread over sampling seeds)")
-    beyond = judge("fd_classifier", 0.1, scores(std=0.2, fd_classifier=3.6), champion)
-    assert beyond.champion and beyond.spread == pytest.approx(2.1318 * 0.2 * (2 / 3) ** 0.5, rel=1e-4)
-    steady = judge("fd_classifier", 0.1, scores(std=0.02, fd_classifier=3.7), scores(std=0.02, fd_classifier=4.0))
-    assert steady.champion and steady.spread < 0.1
+    beyond = compare_at_gate("fd_classifier", 0.1, scores(std=0.2, fd_classifier=3.6), champion)
+    assert beyond.passes and beyond.spread == pytest.approx(2.1318 * 0.2 * (2 / 3) ** 0.5, rel=1e-4)
+    steady = compare_at_gate(
+        "fd_classifier", 0.1, scores(std=0.02, fd_classifier=3.7), scores(std=0.02, fd_classifier=4.0)
+    )
+    assert steady.passes and steady.spread < 0.1
 
 
 @pytest.mark.parametrize(
@@ -102,9 +104,9 @@ def test_one_set_of_seeds_without_spread_leaves_the_others() -> None:
 @pytest.mark.parametrize("name", ["extractor", "dataset", "set of seeds"])
 def test_values_measured_in_different_ways_are_not_compared_and_the_reason_says_which(name: str) -> None:
     champion = scores(BASIS | {name: "other"}, fd_classifier=1.0)
-    verdict = judge("fd_classifier", 0.0, scores(fd_classifier=0.1), champion)
-    assert not verdict.champion
-    assert verdict.reason == f"not comparable: the champion was evaluated with another {name}"
+    result = compare_at_gate("fd_classifier", 0.0, scores(fd_classifier=0.1), champion)
+    assert not result.passes
+    assert result.reason == f"not comparable: the champion was evaluated with another {name}"
 
 
 @pytest.mark.parametrize("metric", ["psnr", "authpct", "fd_classifier"])
@@ -112,12 +114,14 @@ def test_values_under_another_definition_are_not_compared_and_other_metrics_are(
     """An evaluation from before a definition changed says nothing of definitions."""
     former, now = BASIS, BASIS | {"definition of psnr": "2", "definition of authpct": "2"}
     for ours, theirs in ((now, former), (former, now)):
-        verdict = judge(metric, 0.0, scores(ours, **{metric: 0.5}), scores(theirs, **{metric: 0.4}))
+        result = compare_at_gate(metric, 0.0, scores(ours, **{metric: 0.5}), scores(theirs, **{metric: 0.4}))
         if metric == "fd_classifier":
-            assert "not comparable" not in verdict.reason
+            assert "not comparable" not in result.reason
         else:
-            assert verdict.reason.endswith(f"the champion was evaluated with another definition of {metric}")
-    assert judge(metric, 0.0, scores(now, **{metric: 0.5}), scores(now, **{metric: 0.4})).improvement is not None
+            assert result.reason.endswith(f"the champion was evaluated with another definition of {metric}")
+    assert (
+        compare_at_gate(metric, 0.0, scores(now, **{metric: 0.5}), scores(now, **{metric: 0.4})).improvement is not None
+    )
 
 
 def test_an_evaluation_names_the_definitions_of_its_metrics_and_tags_keep_them() -> None:
@@ -141,7 +145,11 @@ def test_tables_leave_out_or_mark_what_was_computed_under_an_earlier_definition(
     former, now = scores(BASIS, psnr=30.0, elbo=-9.0), scores(BASIS | {"definition of psnr": "2"}, psnr=20.0, elbo=-8.0)
     assert cell(former, "psnr") == "30 (earlier definition)" and cell(now, "psnr") == "20"
     assert cell(former, "elbo") == "-9"
-    rows = Decision("elbo", 0.0, judge("elbo", 0.0, now, former), now, former, "1", "champion").markdown().splitlines()
+    rows = (
+        GateReport("elbo", 0.0, compare_at_gate("elbo", 0.0, now, former), now, former, "1", "champion")
+        .markdown()
+        .splitlines()
+    )
     assert [row for row in rows if row.startswith("| psnr")] == ["| psnr | 20 |  |  |  |  |"]
     assert [row for row in rows if row.startswith("| elbo")] == ["| elbo | -8 |  | -9 |  |  |"]
 
@@ -163,11 +171,11 @@ def test_tables_leave_out_or_mark_what_was_computed_under_an_earlier_definition(
 def test_only_what_a_metric_depends_on_must_be_the_same(metric: str, other: str, comparable: bool) -> None:
     champion = Scores({metric: 1.0}, BASIS | {other: "another"})
     better = Scores({metric: 0.5 if metric == "fd_classifier" else 2.0}, BASIS)
-    assert judge(metric, 0.0, better, champion).champion is comparable
+    assert compare_at_gate(metric, 0.0, better, champion).passes is comparable
 
 
 def test_reconstructions_are_compared_over_as_many_test_images_whatever_judged_the_samples() -> None:
     old = scores(psnr=19.0)
-    assert judge("psnr", 0.0, scores(BASIS | {"extractor": "new"}, psnr=20.0), old).champion
-    verdict = judge("psnr", 0.0, scores(BASIS | {"number of test images": "100"}, psnr=20.0), old)
-    assert not verdict.champion and "another number of test images" in verdict.reason
+    assert compare_at_gate("psnr", 0.0, scores(BASIS | {"extractor": "new"}, psnr=20.0), old).passes
+    result = compare_at_gate("psnr", 0.0, scores(BASIS | {"number of test images": "100"}, psnr=20.0), old)
+    assert not result.passes and "another number of test images" in result.reason

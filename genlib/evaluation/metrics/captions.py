@@ -1,221 +1,54 @@
-"""Images drawn for captions: whether they show what the captions say, as a classifier reads them; and how well the
-model knows captions themselves.
-"""
+"""Images drawn for captions, as a classifier reads them; computed by `genlib.evaluation.scoring.captions`."""
 
 from __future__ import annotations
 
-import math
-from collections import Counter
-from collections.abc import Callable
-from functools import cached_property
-from itertools import permutations
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING
 
-import numpy as np
-import torch
-from torch import Tensor
+from genlib.config.metrics import Metric
 
-from genlib.conditions.captions import Captions
-from genlib.conditions.words import SIDE, Said, places_agree
-from genlib.data.contexts import context_of, rows_of, truth_of
-from genlib.data.making.scenes import EMPTY, looks_of
-from genlib.data.parts import HeldOutPart
-from genlib.evaluation.estimates import Estimate, Findings, over_images
-from genlib.evaluation.scoring.reader import Reader, cut
-from genlib.evaluation.scoring.samples import Judge
-from genlib.methods.vq_vae.sampler import CodeDecoder
-from genlib.methods.vq_vae.transformer import CodeTransformer, real_words
-from genlib.pixels.scale import to_uint8
-from genlib.sampling.draw import CHUNK
-from genlib.sampling.sampler import TrainedSampler
-
-Drawn = Callable[[int], Tensor]  # i => images of the captions 256 * i .., uint8 (256, C, H, W)
-BLOCK = 4096  # train captions compared at a time
-UNSEEN = 0.1  # added to the counts of the bigram baseline
+if TYPE_CHECKING:
+    from genlib.config.run import RunConfig
 
 
-class Reading(NamedTuple):
-    """How an image agrees with its caption."""
-
-    classes: bool  # it shows the things that are named, and no others
-    places: bool | None  # where the caption says; None where it says nothing of places
-    looks: tuple[bool, ...]  # of each word for how a thing looks, where the things are there
-
-
-class CaptionJudge:
-    """Judges samplers that draw for captions, on those of a part, as many as samples are asked for.
-
-    Every process must make it, and call it; all get the same.
-    """
-
-    def __init__(self, judge: Judge, condition: Captions, part: HeldOutPart, binarize: bool) -> None:
-        self.judge, self.condition, self.part, self.binarize = judge, condition, part, binarize
-        self.dataset, self.processes, self.seed = judge.dataset, judge.processes, judge.asked.seed
-        self.count = min(judge.asked.samples, len(part.rows))
-        self.reader = Reader(self.dataset, judge.panel.main.place.device, self.processes)
-        rows = torch.cat([rows_of(part, index) for index in range(math.ceil(self.count / CHUNK))])
-        self.captions = torch.from_numpy(self.dataset.captions(part.split))[rows[: self.count]]
-        self.said = [condition.vocabulary.read(text) for text in condition.decode(self.captions)]
-        assert self.dataset.manifest.scenes
-        self.looks = self.dataset.manifest.scenes["looks"]
-
-    @property
-    def provenance(self) -> dict[str, Any]:
-        return {
-            "condition": self.condition.name,
-            "split": self.part.name,
-            "count": self.count,
-            "with_places": sum(said is not None and said.has_places for said in self.said),
-            "seeds": [self.seed],
-            "reader_accuracy": self.reader.facts["test_accuracy"],
-        }
-
-    def __call__(self, sampler: TrainedSampler, baselines: bool = False) -> Findings:
-        """The metrics of samples, and the floor that images of the test split give; with `baselines` the details have
-        these and others beside them.
-        """
-
-        def samples(index: int) -> Tensor:
-            given = context_of(self.condition, self.part, index, binarize=self.binarize)
-            return sampler.chunk(index, self.seed, given=given)
-
-        metrics = self.metrics(self.readings(samples))
-        if isinstance(sampler.module.network, CodeDecoder):
-            metrics["caption_perplexity"] = perplexity(sampler.module.network.prior, self.captions)
-        if not baselines:
-            return Findings(metrics, floor=self.floor)
-        rows = {
-            "samples": values(metrics),
-            f"{self.part.name} images": values(self.floor),
-            "images of other captions": values(self.metrics(self.readings(lambda index: self.truth(index).roll(1, 0)))),
-            "training image of the nearest caption": values(self.metrics(self.readings(self.of_nearest_caption))),
-            "bigrams": {"caption_perplexity": bigram_perplexity(self.train_captions, self.captions)},
-        }
-        return Findings(metrics, {"baselines": rows}, self.floor)
-
-    @cached_property
-    def floor(self) -> dict[str, Estimate]:
-        return self.metrics(self.readings(self.truth))
-
-    def truth(self, index: int) -> Tensor:
-        return to_uint8(truth_of(self.part, index, self.binarize))
-
-    @cached_property
-    def train_captions(self) -> Tensor:
-        return torch.from_numpy(self.dataset.captions("train"))
-
-    @cached_property
-    def nearest(self) -> Tensor:
-        """The train caption that shares most pairs of adjacent words with each, int64 (count,)."""
-        size = len(self.condition.vocabulary.words)
-        ours = pairs_of_words(self.captions, size).T
-        most, best = torch.full((self.count,), -1.0), torch.zeros(self.count, dtype=torch.int64)
-        for start in range(0, len(self.train_captions), BLOCK):
-            shared, rows = (pairs_of_words(self.train_captions[start : start + BLOCK], size) @ ours).max(0)
-            best = torch.where(shared > most, start + rows, best)
-            most = torch.maximum(most, shared)
-        return best
-
-    def of_nearest_caption(self, index: int) -> Tensor:
-        rows = self.nearest[index * CHUNK : (index + 1) * CHUNK]
-        return torch.from_numpy(self.dataset.images("train")[rows.numpy()])
-
-    def readings(self, drawn: Drawn) -> list[Reading]:
-        """Shared out over the processes."""
-        found: dict[int, Tensor] = {}
-
-        def look(index: int) -> None:
-            images = drawn(index)[: self.count - index * CHUNK]
-            cells = self.reader(images)
-            found[index] = torch.cat([cells, self.looks_in(images, cells)], dim=1)
-
-        self.processes.share(self.count, look)
-        table = self.processes.gather(found, self.count, 2 * SIDE**2, torch.int64).cpu()
-        return [
-            reading_of(said, cells, looks)
-            for said, cells, looks in zip(self.said, *(part.tolist() for part in table.chunk(2, dim=1)), strict=True)
-            if said is not None
-        ]
-
-    def looks_in(self, images: Tensor, cells: Tensor) -> Tensor:
-        """Which words fit what stands in a cell, a bit for each, int64 (N, 9)."""
-        parts = cut(images)[cells != EMPTY]
-        words = looks_of(parts.numpy(), self.looks)
-        found = torch.zeros_like(cells)
-        found[cells != EMPTY] = torch.tensor([bits_of(of_one) for of_one in words], dtype=torch.int64)
-        return found
-
-    def metrics(self, readings: list[Reading]) -> dict[str, Estimate]:
-        """A metric of something that no caption says is left out."""
-        parts = {
-            "caption_classes": [reading.classes for reading in readings],
-            "caption_places": [reading.places for reading in readings if reading.places is not None],
-            "caption_looks": [right for reading in readings for right in reading.looks],
-        }
-        return {name: over_images(torch.tensor(part).double()) for name, part in parts.items() if len(part) > 1}
+def with_captions(metric: Metric, run: RunConfig) -> str | None:
+    """A condition that is a caption."""
+    if run.condition.name == "caption":
+        return None
+    return (
+        f"registry.metric ({metric.name}) is of images drawn for captions, and condition is {run.condition.name}; use "
+        f"{run.evaluation.features.frechet}."
+    )
 
 
-LOOK_WORDS = ("thin", "thick", "upright", "slanted")
-
-
-def bits_of(words: list[str]) -> int:
-    return sum(1 << LOOK_WORDS.index(word) for word in words)
-
-
-def reading_of(said: Said, cells: list[int], looks: list[int]) -> Reading:
-    """Of the labels and looks in the cells; where things are alike, the way round that agrees best counts."""
-    wanted = [thing.label for thing in said.things]
-    there = [cell for cell, label in enumerate(cells) if label != EMPTY]
-    if Counter(wanted) != Counter(cells[cell] for cell in there):
-        return Reading(False, False if said.has_places else None, ())
-    ways = [way for way in permutations(there) if [cells[cell] for cell in way] == wanted]
-    right_looks = [
-        tuple(
-            bool(looks[cell] & bits_of([word]))
-            for thing, cell in zip(said.things, way, strict=True)
-            for word in thing.looks
-        )
-        for way in ways
-    ]
-    agree = [places_agree(said, way) for way in ways]
-    best = max(range(len(ways)), key=lambda number: (agree[number], sum(right_looks[number])))
-    return Reading(True, agree[best] if said.has_places else None, right_looks[best])
-
-
-@torch.no_grad()
-def perplexity(prior: CodeTransformer, captions: Tensor) -> Estimate:
-    """exp of the mean nats of a word, the end counting as one, and its error to first order."""
-    device = prior.position.device
-    nats = torch.cat([prior.word_nats(part.to(device)).sum(1).double().cpu() for part in captions.split(CHUNK)])
-    words = real_words(captions).sum(1).double()
-    mean = (nats.sum() / words.sum()).item()
-    error = over_images((nats - mean * words) / words.mean()).standard_error
-    assert error is not None
-    return Estimate(math.exp(mean), len(captions), math.exp(mean) * error)
-
-
-def bigram_perplexity(train: Tensor, test: Tensor) -> float:
-    """Of p(word | word before it), counted on train captions with UNSEEN more of each pair."""
-    size = int(max(train.max(), test.max())) + 1
-    counts = np.full((size + 1, size), UNSEEN)  # the last row is the start's
-
-    def pairs(captions: Tensor) -> tuple[np.ndarray, np.ndarray]:
-        before = torch.cat([torch.full((len(captions), 1), size), captions[:, :-1]], dim=1)
-        real = real_words(captions)
-        return before[real].numpy(), captions[real].numpy()
-
-    np.add.at(counts, pairs(train), 1)
-    shares = counts / counts.sum(1, keepdims=True)
-    return float(np.exp(-np.log(shares[pairs(test)]).mean()))
-
-
-def pairs_of_words(captions: Tensor, size: int) -> Tensor:
-    """Which pairs of adjacent words each has, of length 1, float (N, size * size)."""
-    pairs = captions[:, :-1] * size + captions[:, 1:]
-    found = torch.zeros(len(captions), size * size).scatter_(1, pairs, 1.0)
-    found[:, 0] = 0  # two ends
-    return found / found.norm(dim=1, keepdim=True).clamp_min(1)
-
-
-def values(metrics: dict[str, Estimate]) -> dict[str, float]:
-    return {name: estimate.value for name, estimate in metrics.items()}
+CAPTION_CLASSES = Metric(
+    "caption_classes",
+    "higher",
+    "share of images drawn for captions that show what these name, and nothing else",
+    over="conditions",
+    needs=(with_captions,),
+    place=80,
+)
+CAPTION_PLACES = Metric(
+    "caption_places",
+    "higher",
+    "share of them where all stands as the caption says, of captions that say where",
+    over="conditions",
+    needs=(with_captions,),
+    place=81,
+)
+CAPTION_LOOKS = Metric(
+    "caption_looks",
+    "higher",
+    "share of the captions' words for looks that hold, where what is named is there",
+    over="conditions",
+    needs=(with_captions,),
+    place=82,
+)
+CAPTION_PERPLEXITY = Metric(
+    "caption_perplexity",
+    "lower",
+    "of a word of held-out captions, given those before it",
+    over="conditions",
+    needs=(with_captions,),
+    place=83,
+)

@@ -1,4 +1,4 @@
-"""One page of pictures of several runs: what each was given, what it made of it, and how good that is."""
+"""One page of pictures of several runs: conditions, samples for them, and the metric of each."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from genlib.config.run import RunConfig
 from genlib.data.contexts import give_test_contexts
 from genlib.data.folder import open_dataset
 from genlib.data.making.prepare import prepare
-from genlib.evaluation.report.exhibits import GRID, of_contexts, of_sampler
+from genlib.evaluation.report.drawing import GRID, of_contexts, of_sampler
+from genlib.evaluation.report.figures import ReportFigures, image_sections
 from genlib.evaluation.report.page import POLICY, STYLE, baselines_table, meaning
-from genlib.evaluation.report.pictures import Exhibits, image_sections
 from genlib.evaluation.report.plots import number
 from genlib.runs.folder import RunFolder
 from genlib.sampling.load import load_sampler
@@ -39,7 +39,7 @@ def gallery(pieces: list[Piece]) -> str:
             f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">',
             '<meta name="viewport" content="width=device-width, initial-scale=1">',
             f"<title>Gallery</title><style>{STYLE}</style></head><body>",
-            "<header><h1>Gallery</h1><p>Drawn at random, not chosen; what is given is of images that no model was "
+            "<header><h1>Gallery</h1><p>Drawn at random, not chosen; conditions are taken of images that no model was "
             "trained on.</p></header>",
             body,
             "</body></html>\n",
@@ -69,15 +69,15 @@ def facts_of(config: RunConfig, evaluation: dict[str, Any]) -> str:
     )
 
 
-def shown_of(run: RunFolder) -> Exhibits:
-    """Samples of what is given where anything is, of each label where there are labels, or some."""
+def shown_of(run: RunFolder) -> ReportFigures:
+    """Samples for conditions where the model takes any, of each label where there are labels, or some."""
     config = run.config()
     sampler, dataset = load_sampler(run.sampler), open_dataset(prepare(config.data, progress=False).path)
     binarize, seed = config.data.binarize == "draw", config.evaluation.seed
     give_test_contexts(sampler, dataset, binarize)
     if sampler.condition:
-        return of_contexts(Exhibits(), sampler, seed, dataset, binarize)
+        return of_contexts(ReportFigures(), sampler, seed, dataset, binarize)
     if sampler.classes:
-        return replace(of_sampler(Exhibits(), sampler, seed), interpolations=None)
+        return replace(of_sampler(ReportFigures(), sampler, seed), interpolations=None)
     with torch.inference_mode():
-        return Exhibits(samples=sampler.images(GRID, seed))
+        return ReportFigures(samples=sampler.images(GRID, seed))

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
-from genlib.config.metrics import METRICS
-from genlib.evaluation.report.pictures import Exhibits, image_sections, section
+from genlib.config.metrics import direction_of, metrics
+from genlib.evaluation.report.figures import ReportFigures, image_sections, section
 from genlib.evaluation.report.plots import Plot, detail_plots, number, scatter, training_curves
 
 STYLE = """
@@ -65,48 +65,12 @@ section > dl { gap: 0.45rem 1.4rem; font-size: 0.92rem; }
 POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 
 MARKS = {"better": "▲ better", "worse": "▼ worse", "equal": "= equal", "": ""}
-MEANINGS = {
-    "precision": "share of samples that lie among the real images",
-    "recall": "share of real images that lie among the samples",
-    "density": "how densely real images surround the samples; 1 as among themselves",
-    "coverage": "share of real images with a sample nearby",
-    "authpct": "% of samples that are no copies of training images, as far as features tell",
-    "nn_distance_train": "mean distance to the nearest training image",
-    "nn_distance_held_out": "mean distance to the nearest held-out image",
-    "nearer_to_train": "share of samples nearer to training than to as many held-out images; 0.5 copies nothing",
-    "class_kl": "KL(samples || data), nats: the samples' classes by the evaluation's classifier, the data's by the "
-    "labels of the train split",
-    "modes": "classes, or Gaussians of a mixture, that the samples reach",
-    "label_accuracy": "share of samples whose class, by the classifier, is the label that was asked for",
-    "energy_distance": "distance of the samples' distribution to the data's; unbiased, so it may fall below 0",
-    "log_density": "the samples' mean log density under the data, nats; below the floor they lie where the data do not",
-    "high_quality": "share of samples within three standard deviations of a Gaussian's centre",
-    "reverse_kl": "KL(samples || data) over the Gaussians, nats; every sample counts at its nearest one",
-    "reverse_kl_high_quality": "the same of the samples within three standard deviations alone",
-    "elbo": "lower bound on the log-likelihood, nats per image",
-    "log_likelihood": "importance-weighted bound, nats per image",
-    "bits_per_dim": "bits per channel of a pixel",
-    "reconstruction": "expected negative log-likelihood of the pixels, nats per image",
-    "kl": "from posterior to prior, nats per image",
-    "active_units": "latent dimensions in use",
-    "psnr": "of reconstructions, decibels, mean over images; an equal image has 58.9, the ratio of rounding to uint8",
-    "ssim": "structural similarity of reconstructions, up to 1, over windows inside the image",
-    "condition_psnr": "of samples to the image that was given in part, decibels; at most 58.9",
-    "condition_ssim": "structural similarity of samples to the image that was given in part, up to 1",
-    "condition_error": "how far samples are from what was given, grey levels of 255",
-    "condition_diversity": "standard deviation of a pixel among samples of the same, grey levels of 255",
-    "caption_classes": "share of images drawn for captions that show what these name, and nothing else",
-    "caption_places": "share of them where all stands as the caption says, of captions that say where",
-    "caption_looks": "share of the captions' words for looks that hold, where what is named is there",
-    "caption_perplexity": "of a word of held-out captions, given those before it",
-    "fd_pairs": "Fréchet distance of features of what was given beside the sample's, to those with the true image",
-}
 
 
 def report_page(
     title: str,
     evaluation: dict[str, Any],
-    exhibits: Exhibits,
+    figures: ReportFigures,
     log: list[dict[str, float]],
     champion: dict[str, Any] | None,
 ) -> str:
@@ -115,16 +79,16 @@ def report_page(
     `evaluation` is evaluation.json's content, `log` the lines of metrics.jsonl, `champion` its model, version and
     metrics. A section without data is left out.
     """
-    metrics, details = evaluation.get("metrics", {}), evaluation.get("details", {})
+    values, details = evaluation.get("metrics", {}), evaluation.get("details", {})
     provenance = dict(evaluation.get("provenance", {}))
     warnings = provenance.pop("warnings", None) or []
     sections = [
-        metrics_table(metrics, champion),
+        metrics_table(values, champion),
         baselines_table(details.get("baselines") or {}),
-        *image_sections(exhibits, details.get("kl_per_dimension") or []),
-        points_section(exhibits),
+        *image_sections(figures, details.get("kl_per_dimension") or []),
+        points_section(figures),
         curves_section(training_curves(log)),
-        *[plot_section(plot) for plot in detail_plots(details, metrics)],
+        *[plot_section(plot) for plot in detail_plots(details, values)],
         section("Provenance", facts(provenance)),
     ]
     return "\n".join(
@@ -134,7 +98,7 @@ def report_page(
             f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">',
             '<meta name="viewport" content="width=device-width, initial-scale=1">',
             f"<title>{escape(title)}</title><style>{STYLE}</style></head><body>",
-            f"<header><h1>{escape(title)}</h1><p>{escape(summary(metrics, log, champion))}</p></header>",
+            f"<header><h1>{escape(title)}</h1><p>{escape(summary(values, log, champion))}</p></header>",
             warning_box(warnings),
             *filter(None, sections),
             "</body></html>\n",
@@ -148,7 +112,7 @@ def warning_box(warnings: Sequence[str]) -> str:
 
 
 def summary(
-    metrics: Mapping[str, Mapping[str, Any]], log: list[dict[str, float]], champion: dict[str, Any] | None
+    values: Mapping[str, Mapping[str, Any]], log: list[dict[str, float]], champion: dict[str, Any] | None
 ) -> str:
     """One line: how long it was trained, and how it stands to the champion."""
     parts = []
@@ -159,7 +123,7 @@ def summary(
             parts.append(f"trained in {duration(last['seconds'])}")
     if champion:
         against = champion["metrics"]
-        marks = [verdict(name, entry["value"], against[name]) for name, entry in metrics.items() if name in against]
+        marks = [standing(name, entry["value"], against[name]) for name, entry in values.items() if name in against]
         known = [mark for mark in marks if mark]
         parts.append(
             f"better than champion version {champion['version']} in {known.count('better')} of {len(known)} metrics"
@@ -176,9 +140,9 @@ def duration(seconds: float) -> str:
     return f"{seconds:.1f} s"
 
 
-def verdict(name: str, value: float | None, other: float | None) -> str:
-    """How a value of this metric stands to another: better, worse or equal; "" where that is not known."""
-    direction = METRICS.get(name)
+def standing(name: str, value: float | None, other: float | None) -> str:
+    """Whether a value of this metric is better or worse than another, or equal; "" where that is not known."""
+    direction = direction_of(name)
     if direction is None or value is None or other is None or not (math.isfinite(value) and math.isfinite(other)):
         return ""
     if value == other:
@@ -187,32 +151,19 @@ def verdict(name: str, value: float | None, other: float | None) -> str:
 
 
 def meaning(name: str) -> str:
-    if name in MEANINGS:
-        return MEANINGS[name]
-    if name.startswith("rf"):
-        return f"Fréchet distance of reconstructions to their originals, {features_of(name[1:])} features"
-    base = name.removesuffix("_infinity")
-    if base.startswith("fd_") or base == "fid":
-        endless = ", extrapolated to endless samples" if base != name else ""
-        return f"Fréchet distance of {features_of(base)} features{endless}"
-    if base.startswith("kd_") or base == "kid":
-        return f"kernel distance of {features_of(base)} features; unbiased, so it may fall below 0"
-    return ""
+    """The metric's line in the report; "" for one of a plugin that is not installed."""
+    return metrics()[name].meaning if name in metrics() else ""
 
 
-def features_of(distance: str) -> str:
-    return "Inception" if distance in ("fid", "kid") else distance[3:]
-
-
-def metrics_table(metrics: Mapping[str, Mapping[str, Any]], champion: dict[str, Any] | None) -> str:
-    if not metrics:
+def metrics_table(values: Mapping[str, Mapping[str, Any]], champion: dict[str, Any] | None) -> str:
+    if not values:
         return ""
     rival, against = "", None
     if champion:
         rival = f'<th colspan="2">champion<br>{escape(str(champion["model"]))} {escape(str(champion["version"]))}</th>'
         against = champion["metrics"]
     head = f"<th>metric</th><th>value</th><th>real-data floor</th>{rival}<th>images</th><th>better</th>"
-    rows = "".join(metric_row(name, entry, against) for name, entry in metrics.items())
+    rows = "".join(metric_row(name, entry, against) for name, entry in values.items())
     caption = (
         "± is the standard deviation over sampling seeds, [±] the standard error of one seed's value. The floor is "
         "what held-out images score in the samples' place: with as many samples a perfect model reaches it."
@@ -226,7 +177,7 @@ def metrics_table(metrics: Mapping[str, Mapping[str, Any]], champion: dict[str, 
 
 
 def baselines_table(rows: Mapping[str, Mapping[str, float]]) -> str:
-    """What was measured of samples, of their averages and of images that need no model, side by side."""
+    """Metrics of samples, of their averages and of images that need no model, side by side."""
     names = list(dict.fromkeys(name for row in rows.values() for name in row))
     head = "<th>images</th>" + "".join(f"<th><code>{escape(name)}</code></th>" for name in names)
     body = "".join(
@@ -236,7 +187,7 @@ def baselines_table(rows: Mapping[str, Mapping[str, float]]) -> str:
     table = (
         f'<div class="wide"><table class="metrics"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
     )
-    caption = "What the model draws of what is given, and what is there without it, judged alike."
+    caption = "Samples of the model for conditions, and images that need no model, scored alike."
     return section("Beside baselines", table, caption) if rows else ""
 
 
@@ -246,20 +197,20 @@ def metric_row(name: str, entry: Mapping[str, Any], against: Mapping[str, float]
     errors += f" [± {number(error, 2)}]" if error is not None else ""
     rival = ""
     if against is not None:
-        mark = verdict(name, entry["value"], against.get(name))
+        mark = standing(name, entry["value"], against.get(name))
         rival = f'<td>{number(against.get(name))}</td><td class="mark {mark}">{MARKS[mark]}</td>'
     return (
         f"<tr><th><code>{escape(name)}</code><small>{escape(meaning(name))}</small></th>"
         f'<td>{number(entry["value"])}<span class="error">{errors}</span></td><td>{number(entry.get("floor"))}</td>'
-        f'{rival}<td>{number(entry.get("count"))}</td><td class="way">{METRICS.get(name, "–")}</td></tr>'
+        f'{rival}<td>{number(entry.get("count"))}</td><td class="way">{direction_of(name) or "–"}</td></tr>'
     )
 
 
-def points_section(exhibits: Exhibits) -> str:
-    if exhibits.points is None:
+def points_section(figures: ReportFigures) -> str:
+    if figures.points is None:
         return ""
-    real = exhibits.real_points
-    return plot_section(scatter(exhibits.points.double().numpy(), None if real is None else real.double().numpy()))
+    real = figures.real_points
+    return plot_section(scatter(figures.points.double().numpy(), None if real is None else real.double().numpy()))
 
 
 def plot_section(plot: Plot) -> str:

@@ -69,7 +69,7 @@ class Plot(NamedTuple):
 
 
 def drawn(name: str, alt: str, size: tuple[float, float], draw: Callable[[Axes], None]) -> str:
-    """What `draw` puts on its axes, as an `<svg>` element; `name` is unique in the page and begins every id."""
+    """The drawing of `draw` as an `<svg>` element; `name` is unique in the page and begins every id."""
     buffer = io.StringIO()
     with rc_context({**STYLE, "svg.hashsalt": name}):
         figure = Figure(figsize=size, layout="constrained")
@@ -89,7 +89,7 @@ def drawn(name: str, alt: str, size: tuple[float, float], draw: Callable[[Axes],
 
 
 def number(value: float | None, digits: int = 4) -> str:
-    """With so many significant digits; what is no finite number in words."""
+    """The value with so many significant digits; NaN and infinity in words."""
     if value is None or math.isnan(value):
         return "–" if value is None else "not a number"
     if math.isinf(value):
@@ -156,7 +156,7 @@ def wants_log_scale(values: Array) -> bool:
 
 
 def running_mean(values: Array, window: int) -> Array:
-    """Of `window` values around each, of fewer at the ends."""
+    """Mean of `window` values around each, of fewer at the ends."""
     weights = np.ones(window)
     return np.convolve(values, weights, "same") / np.convolve(np.ones(len(values)), weights, "same")
 
@@ -284,7 +284,7 @@ def scatter(points: Array, real_points: Array | None) -> Plot:
 
 
 def in_a_line(images: Tensor) -> int:
-    """How many images (N, C, H, W) go into one line, so that the lines are equal if that costs little."""
+    """Number of images (N, C, H, W) in one line, so that the lines are equal if that costs little."""
     count, _, height, width = images.shape
     fitting = max(1, PAGE_WIDTH // (width * max(1, -(-TILE // max(height, width))) + 2))
     equal = max(columns for columns in range(1, min(fitting, count) + 1) if count % columns == 0)

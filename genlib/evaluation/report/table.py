@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from genlib.config.metrics import METRICS
+from genlib.config.metrics import direction_of
 from genlib.runtime.text import text_table
 
 
@@ -13,7 +13,7 @@ def table(evaluation: dict[str, Any]) -> str:
     rows = [("metric", "value", "real-data floor", "images", "better")]
     for name, entry in evaluation["metrics"].items():
         floor = "-" if entry["floor"] is None else f"{entry['floor']:.4f}"
-        rows.append((name, with_error(entry), floor, str(entry["count"]), METRICS.get(name, "")))
+        rows.append((name, with_error(entry), floor, str(entry["count"]), direction_of(name) or ""))
     provenance = evaluation["provenance"]
     warnings = [f"Warning: {warning}" for warning in provenance["warnings"]]
     beside = baselines(evaluation["details"].get("baselines", {}))
@@ -21,7 +21,7 @@ def table(evaluation: dict[str, Any]) -> str:
 
 
 def baselines(found: dict[str, dict[str, float]]) -> list[str]:
-    """Samples of what is given beside what needs no model; nothing without a condition."""
+    """Samples for conditions beside images that need no model; nothing without a condition."""
     if not found:
         return []
     names = list(dict.fromkeys(name for row in found.values() for name in row))
@@ -36,7 +36,7 @@ def with_error(entry: dict[str, Any]) -> str:
 
 
 def footnotes(provenance: dict[str, Any]) -> list[str]:
-    """Which images, which features."""
+    """Counts and names of images and features."""
     extractor, neighbours, floor = provenance["extractor"], provenance["neighbours"], provenance["floor"]
     samples, likelihood = provenance["samples"], provenance["likelihood"]
     accuracy = provenance["extractor_facts"].get("test_accuracy")

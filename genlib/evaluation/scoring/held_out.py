@@ -1,7 +1,8 @@
-"""Images of the test split, or of the validation part, that a model is judged on, as it takes them."""
+"""Images of the test split, or of the validation part, that a model is measured on, as it takes them."""
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -11,12 +12,18 @@ from genlib.conditions.base import Condition
 from genlib.conditions.build import build_condition
 from genlib.conditions.captions import Captions
 from genlib.conditions.images import PartOfImage
+from genlib.config.metrics import Metric, computations
 from genlib.config.run import RunConfig
+from genlib.config.training import EvaluationConfig
+from genlib.data.folder import DatasetFolder
 from genlib.data.parts import HeldOutPart
 from genlib.errors import UserError
-from genlib.evaluation.extractors.features import Chunk, Labels
+from genlib.evaluation.estimates import Findings
+from genlib.evaluation.features import Chunk, Labels
+from genlib.evaluation.scoring.processes import Processes
 from genlib.evaluation.scoring.reference import chunks_of, labels_of
-from genlib.models.base import Batch
+from genlib.evaluation.scoring.samples import SampleScorer
+from genlib.models.base import Batch, EncoderModel
 from genlib.pixels.scale import binarized, to_unit
 from genlib.runtime.randomness import generator_for
 from genlib.sampling.draw import CHUNK
@@ -36,8 +43,12 @@ class HeldOut:
     binarize_seed: int | None = None
     condition: Condition | None = None
 
+    @property
+    def chunks(self) -> int:
+        return math.ceil(self.count / CHUNK)
+
     def batch(self, index: int, device: torch.device) -> Batch:
-        """A chunk in [-1, 1], with its labels and what is given of it."""
+        """A chunk in [-1, 1], with its labels and its condition."""
         images, labels = to_unit(self.chunk(index)), self.labels(index)
         if self.binarize_seed is not None:
             images = binarized(images, generator_for("test images binarized", self.binarize_seed, index))
@@ -46,6 +57,37 @@ class HeldOut:
             context = self.condition.context(images, generator_for("held-out contexts", index))
         rows = self.count - index * CHUNK
         return Batch(images, labels, context).map(lambda part: part[:rows].to(device))
+
+
+@dataclass(frozen=True)
+class HeldOutModel:
+    """A model and the images that it is measured on: all that a metric of test images is computed from."""
+
+    model: EncoderModel
+    images: HeldOut
+    importance_samples: int  # of each image
+    scorer: SampleScorer
+
+    @property
+    def dataset(self) -> DatasetFolder:
+        return self.scorer.dataset
+
+    @property
+    def asked(self) -> EvaluationConfig:
+        return self.scorer.asked
+
+    @property
+    def processes(self) -> Processes:
+        return self.scorer.processes
+
+    def measured(self, during_training: bool = False, wanted: Metric | None = None) -> Findings:
+        """The metrics of held-out images; with `during_training` the cheap ones and the one that is `wanted`. Every
+        process must ask.
+        """
+        found = Findings()
+        for compute in computations(["test images", "reconstructions"], during_training, wanted):
+            found |= compute(self)
+        return found
 
 
 def held_out_of(

@@ -41,7 +41,7 @@ def joined(cpu: bool) -> Iterator[tuple[Processes, torch.device]]:
 
 
 def exact_device(device: torch.device) -> torch.device:
-    """Where float64 numbers live, which Apple's GPUs lack."""
+    """The device of float64 numbers, which Apple's GPUs lack."""
     return device if device.type == "cuda" else torch.device("cpu")
 
 

@@ -1,4 +1,4 @@
-"""What stands where in images of scenes, as a classifier of their cells reads it."""
+"""A reader of scenes: a classifier that tells what stands in each of their cells."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from genlib.conditions.words import SIDE
 from genlib.data.folder import MANIFEST, PARTS, DatasetFolder, Part, images_file, labels_file, open_dataset
 from genlib.data.making.scenes import EMPTY
-from genlib.evaluation.extractors.classifier import classifier_extractor, classifier_folder
+from genlib.evaluation.extractors.classifier.network import classifier_extractor, classifier_folder
 from genlib.evaluation.scoring.processes import Processes
 from genlib.pixels.sizes import scene_cell
 from genlib.runtime.randomness import generator_for
@@ -27,18 +27,19 @@ class Reader(nn.Module):
     """uint8 (N, C, H, W) => labels of the cells, int64 (N, 9), EMPTY where nothing stands."""
 
     def __init__(self, dataset: DatasetFolder, device: torch.device, processes: Processes) -> None:
-        """Trains the classifier, once for a dataset; every process must call it."""
+        """Train the classifier, once for a dataset; every process must call it."""
         super().__init__()
         cells = open_dataset(processes.first(lambda: cells_of(dataset)))
         folder = processes.first(lambda: classifier_folder(cells, device))
-        self.extractor, self.decision = classifier_extractor(cells, folder, device)
+        self.extractor = classifier_extractor(cells, folder, device)
         self.nothing = len(cells.manifest.label_names or ()) - 1
         self.facts = self.extractor.facts
 
     @torch.no_grad()
     def forward(self, images: Tensor) -> Tensor:
         parts = cut(images).flatten(0, 1).to(self.extractor.place.device)
-        found = self.decision(self.extractor(parts)).unflatten(0, (len(images), -1))
+        assert self.extractor.classify is not None
+        found = self.extractor.classify(self.extractor(parts)).unflatten(0, (len(images), -1))
         return torch.where(found == self.nothing, EMPTY, found).cpu()
 
 

@@ -11,9 +11,9 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from genlib.data.folder import DatasetFolder, Part
-from genlib.evaluation.extractors.features import Chunk, Extractor, Labels, chunk_features
-from genlib.evaluation.metrics.frechet import FeatureMoments, Moments
+from genlib.evaluation.features import Chunk, Extractor, Labels, chunk_features
 from genlib.evaluation.scoring.processes import Processes
+from genlib.evaluation.statistics.frechet import FeatureMoments, Moments
 from genlib.runtime.randomness import generator_for
 from genlib.sampling.draw import CHUNK
 from genlib.storage.files import rename_into_place, sha256_of_json
@@ -68,7 +68,7 @@ def reference_of(
 
 
 def kept_of(rows: int, num_features: int) -> int:
-    """Of how many images of a split of `rows` the features are kept."""
+    """Number of images, of a split of `rows`, whose features are kept."""
     return min(rows, MOST_NUMBERS // num_features)
 
 

@@ -1,84 +1,79 @@
-"""The metrics of a set of images, made by a model or real, against the data."""
+"""The metrics of a set of images or points, made by a model or real, against the data."""
 
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
-from genlib.config.metrics import DISTANCES, KERNEL_DISTANCES, OF_POINTS
+from genlib.choices.discovery import choices_of_kind
+from genlib.config.extractors import ExtractorConfig
+from genlib.config.metrics import computations
 from genlib.config.training import EvaluationConfig
 from genlib.data.folder import PARTS, DatasetFolder
-from genlib.evaluation.estimates import Estimate, over_images
-from genlib.evaluation.extractors.features import Chunk, Labels, features_of
-from genlib.evaluation.extractors.panel import Panel
-from genlib.evaluation.metrics.frechet import FeatureMoments, Moments, at_infinity, by_samples, frechet_distance
-from genlib.evaluation.metrics.kernel import kernel_distance
-from genlib.evaluation.metrics.modes import mode_coverage
-from genlib.evaluation.metrics.neighbours import copies, neighbour_metrics, radii_among
-from genlib.evaluation.metrics.points import point_metrics, point_set_of
-from genlib.evaluation.preflight import ENOUGH
+from genlib.evaluation.estimates import Estimate, Findings
+from genlib.evaluation.features import Chunk, Extractor, Labels, features_of
+from genlib.evaluation.scoring.extractors import Extractors
 from genlib.evaluation.scoring.processes import Processes
 from genlib.evaluation.scoring.reference import Reference, kept_of, reference_of
+from genlib.evaluation.statistics.frechet import FeatureMoments, Moments
+from genlib.evaluation.statistics.neighbours import radii_among
 from genlib.runtime.randomness import generator_for
 from genlib.sampling.draw import CHUNK
 
 
-def cheap_metrics(extractor: str) -> set[str]:
-    """What a judge that is not thorough gives."""
-    distances = {DISTANCES[extractor], KERNEL_DISTANCES[extractor]}
-    of_points = {*OF_POINTS, "modes"} if extractor == "points" else set()
-    return distances | {"precision", "recall", "density", "coverage"} | of_points
-
-
-MOST_BARS = 100  # classes whose histogram is kept
-
-
-class Judged(NamedTuple):
+class SampleScores(NamedTuple):
     metrics: dict[str, Estimate]
-    details: dict[str, Any]  # what is more than a number, JSON
+    details: dict[str, Any]  # JSON: whatever is more than a number
     features: Tensor  # of the main extractor, float32 (count, d), in the images' order
 
 
 class Seen(NamedTuple):
-    """A set of images, as all processes together saw it."""
+    """A set of images as all processes together saw it."""
 
     features: Tensor  # of the main extractor, (count, d)
     moments: dict[str, Moments]  # by extractor
     classes: Tensor | None  # by the classifier, int64 (count,)
-    labels: Tensor | None  # what they should be, -1 where that is not known, int64 (count,)
+    labels: Tensor | None  # that the images should have, -1 where that is not known, int64 (count,)
 
 
-class Judge:
-    """Judges sets of images: all of a set by the Fréchet distances to the whole train split, `neighbour_count` of them
+class SampleScorer:
+    """Scores sets of images: all of a set by the Fréchet distances to the whole train split, `neighbour_count` of them
     by kernel distance and neighbours against as many images of the data.
 
-    `thorough` adds what is not needed to follow a training: the extrapolated distance, the other extractors, copies of
-    training images, classes.
+    `thorough` adds what is not needed to follow a training: the other extractors, and the metrics that are not measured
+    during training, such as the extrapolated distance, copies of training images and classes.
     """
 
     def __init__(
-        self, dataset: DatasetFolder, panel: Panel, asked: EvaluationConfig, processes: Processes, thorough: bool = True
+        self,
+        dataset: DatasetFolder,
+        extractors: Extractors,
+        asked: EvaluationConfig,
+        processes: Processes,
+        thorough: bool = True,
     ) -> None:
-        self.dataset, self.panel, self.asked, self.processes, self.thorough = dataset, panel, asked, processes, thorough
-        self.extractors = panel.all if thorough else (panel.main,)
+        self.dataset, self.extractors, self.asked = dataset, extractors, asked
+        self.processes, self.thorough = processes, thorough
+        self.looking = extractors.all if thorough else (extractors.main,)
         self.references = {
             extractor.name: reference_of(dataset, "train", extractor, asked.batch_size, processes)
-            for extractor in self.extractors
-            if extractor is panel.main or extractor.name == "random"  # the classifier beside these is for classes only
+            for extractor in self.looking
+            if extractor is extractors.main or is_compared_beside(extractor)
         }
-        self.train = self.references[panel.main.name]
+        self.train = self.references[extractors.main.name]
         self._real_radii: dict[int, Tensor] = {}  # of the first so many, by their number
-        images = dataset.manifest.counts
-        self.neighbour_count = min(asked.samples, *(kept_of(images[part], panel.main.num_features) for part in PARTS))
+        images, size = dataset.manifest.counts, extractors.main.num_features
+        self.neighbour_count = min(asked.samples, *(kept_of(images[part], size) for part in PARTS))
         if thorough:
             _ = self.held_out  # all processes compute it together, before the first alone needs it
         labels = dataset.labels("train")
         self.data_shares: Tensor | None = None
-        if thorough and panel.classify is not None and labels is not None:
+        if thorough and extractors.classifier is not None and labels is not None:
             known = torch.from_numpy(labels[labels >= 0])
             counts = torch.bincount(known, minlength=dataset.number_of_classes()).double()
             self.data_shares = counts / counts.sum()
@@ -86,25 +81,39 @@ class Judge:
     @cached_property
     def held_out(self) -> Reference:
         """The test split; to follow a training it is not looked at. Every process must ask for it first."""
-        return reference_of(self.dataset, "test", self.panel.main, self.asked.batch_size, self.processes)
+        return reference_of(self.dataset, "test", self.extractors.main, self.asked.batch_size, self.processes)
+
+    def real_radii(self, count: int) -> Tensor:
+        """Squared distances of the first `count` real images to their k-th nearest neighbour among themselves."""
+        if count not in self._real_radii:
+            self._real_radii[count] = radii_among(self.train.features[:count], self.asked.neighbours)
+        return self._real_radii[count]
 
     def __call__(
         self, chunk: Chunk, count: int, what: str, labels: Labels | None = None, held_out: bool = False
-    ) -> Judged:
-        """The metrics of `count` images or points, the same on every process; none if some are not finite.
+    ) -> SampleScores:
+        """The metrics of `count` images or points, the same on every process; none if features are NaN or infinite.
 
         `labels` are what the images should be. `held_out`: they are the test split's, in the order of its reference.
         """
         seen = self.see(chunk, count, what, labels)
         lost = int((~torch.isfinite(seen.features)).any(1).sum())
         if lost:
-            return Judged({}, {"not_finite": lost}, seen.features)
-        metrics, details = self.processes.first(lambda: self.metrics(seen, held_out))
-        return Judged(metrics, details, seen.features)
+            return SampleScores({}, {"not_finite": lost}, seen.features)
+        samples = SampleSet(self, seen, held_out)
+        found = self.processes.first(lambda: self.measured(samples))
+        return SampleScores(found.metrics, found.details, seen.features)
+
+    def measured(self, samples: SampleSet) -> Findings:
+        """On one process alone."""
+        found = Findings()
+        for compute in computations(["samples"], during_training=not self.thorough):
+            found |= compute(samples)
+        return found
 
     def see(self, chunk: Chunk, count: int, what: str, labels: Labels | None = None) -> Seen:
-        """Every extractor's look at `count` images, shared out over the processes."""
-        main = self.panel.main
+        """Every extractor's features of `count` images, shared out over the processes."""
+        main = self.extractors.main
         moments = {
             name: FeatureMoments(of.moments.mean).to(of.moments.mean.device) for name, of in self.references.items()
         }
@@ -115,14 +124,14 @@ class Judge:
 
         def look(index: int) -> None:
             images = chunk(index)[: count - index * CHUNK]
-            for extractor in self.extractors:
+            for extractor in self.looking:
                 found = features_of(extractor, images, index * CHUNK, self.asked.batch_size)
                 if extractor.name in moments:
                     moments[extractor.name].update(found)
                 if extractor is main:
                     features[index] = found
-                if extractor.name == "classifier" and self.data_shares is not None and self.panel.classify is not None:
-                    classes[index] = self.panel.classify(found)[:, None]
+                if extractor.classify is not None and self.data_shares is not None:
+                    classes[index] = extractor.classify(found)[:, None]
 
         self.processes.share(count, look, f"features of {what}" if self.thorough else None)
         asked = [labels(index) for index in range(math.ceil(count / CHUNK))] if labels else []
@@ -134,45 +143,103 @@ class Judge:
             torch.cat(known)[:count] if known else None,
         )
 
-    def metrics(self, seen: Seen, held_out: bool) -> tuple[dict[str, Estimate], dict[str, Any]]:
-        """On one process alone."""
-        features, count, name = seen.features, len(seen.features), self.panel.main.name
-        distance = DISTANCES[name]
-        found: dict[str, Estimate] = {}
-        details: dict[str, Any] = {}
-        for other, reference in self.references.items():
-            value = frechet_distance(reference.moments, seen.moments[other]).item()
-            found[DISTANCES[other]] = Estimate(value, count)
-        few = min(self.neighbour_count, count)
-        # Images on disk may come class by class; the test split comes in the order of its reference, and keeps it.
-        order = torch.arange(count) if held_out else torch.randperm(count, generator=generator_for("images judged"))
-        fakes, reals = features[order[:few]], self.train.features[:few]
-        found[KERNEL_DISTANCES[name]] = kernel_distance(reals, fakes)
-        if few not in self._real_radii:
-            self._real_radii[few] = radii_among(reals, self.asked.neighbours)
-        of_neighbours = neighbour_metrics(reals, fakes, self.asked.neighbours, self._real_radii[few])
-        found |= {metric: Estimate(value, few) for metric, value in of_neighbours.items()}
-        if self.dataset.is_points:
-            found |= point_metrics(features, fakes, reals, point_set_of(self.dataset))
-        if self.thorough:
-            if count >= ENOUGH * features.shape[1]:
-                distances = by_samples(self.train.moments, features, order)
-                found[f"{distance}_infinity"] = Estimate(at_infinity(distances), count)
-                details["frechet_by_samples"] = [{"samples": size, "value": value} for size, value in distances]
-            of_copies = copies(self.train.features, self.held_out.features, fakes, held_out)
-            found |= {metric: Estimate(value, few) for metric, value in of_copies.items()}
-        if seen.classes is not None and self.data_shares is not None:
-            covered = mode_coverage(seen.classes, self.data_shares)
-            found["modes"], found["class_kl"] = Estimate(covered.modes, count), Estimate(covered.kl, count)
-            if len(self.data_shares) <= MOST_BARS:
-                names = self.dataset.manifest.label_names or [str(label) for label in range(len(self.data_shares))]
-                shares = {"samples": covered.shares.tolist(), "data": self.data_shares.tolist()}
-                details["class_histogram"] = {"names": list(names), **shares}
-            if seen.labels is not None and (seen.labels >= 0).any():
-                found["label_accuracy"] = label_accuracy(seen.classes, seen.labels)
-        return found, details
+
+def is_compared_beside(extractor: Extractor) -> bool:
+    return choices_of_kind(ExtractorConfig)[extractor.name].is_compared_beside
 
 
-def label_accuracy(classes: Tensor, labels: Tensor) -> Estimate:
-    """Share of the images whose class, (N,), is their label, of those whose label is known (not -1)."""
-    return over_images((classes == labels)[labels >= 0].double())
+@dataclass(frozen=True)
+class SampleSet:
+    """A set of images or points, and the data that it is compared with: all that a metric of samples is computed from.
+
+    Tensors are on the metrics' device, but for classes and labels.
+    """
+
+    scorer: SampleScorer
+    seen: Seen
+    are_held_out: bool = False  # whether these are the test split's images, in the order of its reference
+
+    @property
+    def dataset(self) -> DatasetFolder:
+        return self.scorer.dataset
+
+    @property
+    def count(self) -> int:
+        return len(self.seen.features)
+
+    @property
+    def extractor(self) -> str:
+        """The name of the main extractor."""
+        return self.scorer.extractors.main.name
+
+    @property
+    def features(self) -> Tensor:
+        """Features of all by the main extractor, float32 (count, d); points are their own."""
+        return self.seen.features
+
+    @property
+    def moments(self) -> dict[str, Moments]:
+        """Mean and covariance of the features of all, by extractor."""
+        return self.seen.moments
+
+    @property
+    def references(self) -> dict[str, Reference]:
+        """The train split as the extractors see it whose Fréchet distances are measured."""
+        return self.scorer.references
+
+    @property
+    def train(self) -> Reference:
+        """The train split as the main extractor sees it."""
+        return self.scorer.train
+
+    @property
+    def held_out(self) -> Reference:
+        """The test split as the main extractor sees it; for metrics that are not measured during training alone."""
+        return self.scorer.held_out
+
+    @property
+    def neighbours(self) -> int:
+        """k of the metrics of neighbours."""
+        return self.scorer.asked.neighbours
+
+    @property
+    def classes(self) -> Tensor | None:
+        """The class of each by the evaluation's classifier, int64 (count,); None without one."""
+        return self.seen.classes
+
+    @property
+    def labels(self) -> Tensor | None:
+        """The label that each should have, int64 (count,), -1 where that is not known; None without labels."""
+        return self.seen.labels
+
+    @property
+    def data_shares(self) -> Tensor | None:
+        """Shares of the classes in the train split, float64 (K,); None without a classifier."""
+        return self.scorer.data_shares
+
+    @cached_property
+    def order(self) -> Tensor:
+        """All rows in random order, int64 (count,): images on disk may come class by class."""
+        if self.are_held_out:  # the test split comes in the order of its reference, and keeps it
+            return torch.arange(self.count)
+        return torch.randperm(self.count, generator=generator_for("images judged"))
+
+    @cached_property
+    def few(self) -> int:
+        """Number of samples that are compared one by one with as many real images."""
+        return min(self.scorer.neighbour_count, self.count)
+
+    @cached_property
+    def fakes(self) -> Tensor:
+        """Features of the few, (few, d)."""
+        return self.features[self.order[: self.few]]
+
+    @property
+    def reals(self) -> Tensor:
+        """Features of as many training images, (few, d)."""
+        return self.train.features[: self.few]
+
+    @property
+    def real_radii(self) -> Tensor:
+        """Squared distances of these to their k-th nearest neighbour among themselves, float64 (few,)."""
+        return self.scorer.real_radii(self.few)
