@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 
 class Likelihood(nn.Module, ABC):
-    """p(x | z) of images in [-1, 1], given a decoder's raw values."""
+    """p(x | z) of images in [-1, 1] under a decoder's raw values."""
 
     pixels: ClassVar[Literal["density", "probability", "cross-entropy"]]
 

@@ -20,9 +20,9 @@ class KLConfig(DivergenceConfig):
 
     name: Literal["kl"] = "kl"
     beta: float = Field(1.0, ge=0, le=LARGEST_WEIGHT, description="Weight of the KL")
-    warm_up_steps: int = Field(0, ge=0, le=MOST_STEPS, description="Over which beta rises from 0")
+    warm_up_steps: int = Field(0, ge=0, le=MOST_STEPS, description="Steps over which beta rises from 0")
     capacity: float | None = Field(None, ge=0, le=1e6, description="Nats that the KL is held to; null: none")
-    capacity_steps: int = Field(0, ge=0, le=MOST_STEPS, description="Over which the capacity rises from 0")
+    capacity_steps: int = Field(0, ge=0, le=MOST_STEPS, description="Steps over which the capacity rises from 0")
     free_bits: float = Field(0.0, ge=0, le=1e6, description="Nats of each latent dimension that cost nothing")
 
     def build(self, rows: int) -> Divergence:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 class GaussianConfig(LikelihoodConfig):
-    """N(x; mean, sigma^2 I), sigma given."""
+    """N(x; mean, sigma^2 I), sigma a setting."""
 
     takes_points: ClassVar[bool] = True
 

@@ -21,7 +21,7 @@ def gaussian_negative_log_likelihood(
 
 
 class Gaussian(Likelihood):
-    """N(x; mean, sigma^2 I), sigma given."""
+    """N(x; mean, sigma^2 I), sigma a setting."""
 
     pixels = "density"
 
