@@ -58,14 +58,14 @@ BAD = {
     "augmentations_leave_conditions": [
         ("inpainting_gan_digits", ["method.augmentation={name: diffaugment}"], "use method.augmentation.name=none"),
     ],
-    "points_take_gaussian_likelihoods": [
+    "points_have_a_likelihood": [
         ("vae_pinwheel", ["method.likelihood=bernoulli"], "is one of pixels, and data.source pinwheel is points"),
     ],
     "only_images_are_stacked_or_binarized": [
         ("vae_pinwheel", ["data.binarize=fixed"], "leave out data.stacked and data.binarize"),
         ("dcgan_digits", ["data.stacked=100"], "makes images of 3 channels, data.channels is 1; use 3"),
     ],
-    "densities_are_not_of_binary_pixels": [
+    "binary_pixels_have_a_probability": [
         ("vae_digits", ["data.binarize=draw"], "method.likelihood (gaussian) is no probability of; use bernoulli"),
     ],
     "labels_need_a_place": [
