@@ -17,6 +17,7 @@ signal.signal(signal.SIGHUP, signal.SIG_DFL)  # else trainings under a suite tha
 
 PROJECT = Path(__file__).parents[1]
 CONFIGS = PROJECT / "configs"
+FIXTURES = PROJECT / "tests" / "fixtures"
 
 # Overrides that make a shipped configuration train in about a second.
 TINY = {

@@ -64,7 +64,7 @@ BAD = {
     "empty source": (['data.source=""'], "data.source is ''; name a path"),
     "unknown method": (["method.name=vea"], "method.name 'vea' is unknown, did you mean 'vae'?; known: auto"),
     "unknown network": (["method.network.name=vnet"], "method.network.name 'vnet' is unknown"),
-    "unnamed network": (["method.network={width: 4}"], "method.network.name is missing; known: mlp, dcgan"),
+    "unnamed network": (["method.network={width: 4}"], "method.network.name is missing; known: dcgan, mlp"),
     "size that strides cannot make": (
         ["method.network={name: dcgan}", "data.image_size=30"],
         "data.image_size (30) cannot be made by dcgan's strides, which double 4 to 7 pixels; use 28 or 32.",
@@ -90,8 +90,8 @@ BAD = {
     "inception without its file": (["evaluation.features=inception", "registry.metric=fid"], "inception_weights"),
     "section that is a value": (["data=4"], "data is 4, but it must be a section; write its keys, or leave it out"),
     "choice that is a value": (
-        ["method.network=dcgan"],
-        "'dcgan', but it must be a section; write one such as {name: m",
+        ["method.network=3"],
+        "method.network is 3, but it must be a section; write one such as {name: d",
     ),
     "override without a value": (["training.steps"], "must look like key=value"),
     "override below a value": (["training.steps=1", "training.steps.x=2"], "training.steps is a value, not a section"),

@@ -37,7 +37,7 @@ BAD = {
         (
             "inpainting_gan_digits",
             ["method.network.discriminator_layers=4"],
-            "method.network.discriminator_layers (4) cannot halve data.image_size (8) so often; use 3 or fewer",
+            "method.network.discriminator_layers (4) cannot halve data.image_size (8) so often; use 3",
         ),
         (
             "inpainting_gan_digits",
@@ -45,9 +45,18 @@ BAD = {
             "method.discriminator_network.discriminator_layers (7) cannot halve data.image_size (8) so often; use 3",
         ),
     ],
-    "points_take_networks_for_vectors": [
-        ("r3gan_ring8", ["method.network={name: dcgan}"], "is made of convolutions; use method.network={name: mlp}"),
-        ("r3gan_ring8", ["method.augmentation.name=ada"], "alters pixels, and data.source ring8 has none"),
+    "points_are_vectors": [
+        (
+            "r3gan_ring8",
+            ["method.network={name: dcgan}"],
+            "and dcgan needs images; use method.network with the name mlp",
+        ),
+    ],
+    "augmentations_alter_pixels": [
+        ("r3gan_ring8", ["method.augmentation.name=diffaugment"], "alters pixels, and data.source ring8 has none"),
+    ],
+    "augmentations_leave_conditions": [
+        ("inpainting_gan_digits", ["method.augmentation={name: diffaugment}"], "use method.augmentation.name=none"),
     ],
     "points_take_gaussian_likelihoods": [
         ("vae_pinwheel", ["method.likelihood=bernoulli"], "is one of pixels, and data.source pinwheel is points"),
@@ -73,7 +82,7 @@ BAD = {
     "labels_need_a_kl": [
         ("cvae_digits", ["method.divergence={name: mmd}"], "set method.divergence.kl_weight"),
     ],
-    "adaptive_augmentation_reads_signs": [
+    "scores_have_the_signs_that_are_read": [
         ("ada_dcgan_cifar10", ["method.loss=relativistic"], "sees only differences of scores"),
     ],
     "projection_needs_labels": [
@@ -91,19 +100,21 @@ BAD = {
     "spectral_norms_need_weights": [
         ("r3gan_cifar10", ["method.spectral_norm=true"], "r3gan's residual branches begin at 0; use a penalty"),
     ],
-    "clipping_is_not_rescaled": [
+    "clipped_weights_are_not_rescaled": [
         (
             "wgan_gp_cifar10",
             ["method.spectral_norm=true", "method.penalty={name: weight_clipping}"],
             "limits nothing; use one of the two",
         ),
     ],
-    "wasserstein_needs_a_limit": [
+    "slopes_are_limited": [
         ("dcgan_digits", ["method.loss=wasserstein"], "grows without end unless its slope is limited"),
         ("dcgan_digits", ["method.loss=wasserstein", "method.spectral_norm=true"], "batch norm undoes what"),
     ],
     "decompositions_need_company": [
         ("beta_tc_vae_digits", ["training.batch_size=4", "training.micro_batches=4"], "of a micro-batch, which has 1"),
+    ],
+    "batch_norms_have_company": [
         (
             "vae_digits",
             ["method.network.norm=batch", "training.batch_size=2", "training.micro_batches=2"],
@@ -161,14 +172,16 @@ BAD = {
         ("vae_pinwheel", ["condition.name=low_resolution"], "is points in the plane; use condition.name=none"),
         ("vq_vae_digits", ["condition.name=masked"], "which vq_vae does not take; use method.name gan, iwae or vae"),
     ],
-    "images_are_given_to_some_networks": [
-        ("dcgan_digits", ["condition.name=masked"], "dcgan takes no image; use method.network={name: unet}, or mlp"),
-        ("dcgan_digits", ["method.network={name: unet}"], "and none is; set condition, or use dcgan"),
+    "condition_images_are_there": [
+        ("dcgan_digits", ["method.network={name: unet}"], "and there is none; set condition, or use dcgan"),
         ("dcgan_digits", ["method.discriminator_network={name: unet}"], "method.discriminator_network is unet"),
+    ],
+    "condition_images_are_taken": [
+        ("dcgan_digits", ["condition.name=masked"], "this dcgan takes no condition that is an image"),
         (
             "super_resolution_vae_digits",
             ["method.network={name: mlp, norm: batch}"],
-            "generated one by one; use method.network.norm=none",
+            "use method.network={name: unet}, or an mlp without batch norm",
         ),
     ],
     "conditions_fit_the_images": [
@@ -197,9 +210,6 @@ BAD = {
     ],
     "packs_have_no_condition_image": [
         ("inpainting_gan_digits", ["method.pack=2"], "condition is masked; use 1"),
-    ],
-    "images_given_are_judged_as_they_are": [
-        ("inpainting_gan_digits", ["method.augmentation={name: diffaugment}"], "use method.augmentation.name=none"),
     ],
     "hidden_pixels_have_no_bits": [
         ("inpainting_vae_digits", ["registry.metric=bits_per_dim"], "use log_likelihood"),

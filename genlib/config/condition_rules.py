@@ -12,7 +12,6 @@ from genlib.config.conditions import (
     LowResolutionCondition,
 )
 from genlib.methods import families_where
-from genlib.methods.gan.config import GANConfig
 from genlib.pixels.sizes import SCENE_SIDE, SMALLEST_THING, scene_thing
 
 if TYPE_CHECKING:
@@ -52,27 +51,6 @@ def images_are_given_to_some_methods(config: RunConfig) -> str | None:
     return None
 
 
-def images_are_given_to_some_networks(config: RunConfig) -> str | None:
-    """unet needs low_resolution, masked or greyscale, which go with unet, or with mlp without batch norm."""
-    networks, given = config.method.networks, image_given(config)
-    if not given:
-        for key, network in networks.items():
-            if network.name == "unet":
-                return (
-                    f"method.{key} is unet, which goes from an image that is given to another, and none is; set "
-                    "condition, or use dcgan."
-                )
-        return None
-    if not config.method.takes_condition_image:
-        return None
-    network = networks["network"]
-    if network.name not in ("unet", "mlp"):
-        return f"condition is {given}, and {network.name} takes no image; use method.network={{name: unet}}, or mlp."
-    if network.name == "mlp" and network.norm == "batch":
-        return f"condition is {given}, whose images are generated one by one; use method.network.norm=none."
-    return None
-
-
 def conditions_fit_the_images(config: RunConfig) -> str | None:
     """condition.factor divides data.image_size, and greyscale is of data.channels: 3."""
     condition, size = config.condition, config.data.image_size
@@ -82,17 +60,6 @@ def conditions_fit_the_images(config: RunConfig) -> str | None:
         return f"condition.factor ({condition.factor}) must divide data.image_size ({size}); use {nearest}."
     if isinstance(condition, GreyscaleCondition) and config.data.channels != 3:
         return f"condition is greyscale, and data.channels is {config.data.channels}; use 3, or another condition."
-    return None
-
-
-def images_given_are_judged_as_they_are(config: RunConfig) -> str | None:
-    """A gan with a condition that is an image takes no augmentation."""
-    method, given = config.method, image_given(config)
-    if given and isinstance(method, GANConfig) and method.augmentation.name != "none":
-        return (
-            f"method.augmentation ({method.augmentation.name}) moves images away from what is given of them "
-            f"(condition {given}); use method.augmentation.name=none."
-        )
     return None
 
 
@@ -133,9 +100,7 @@ def scenes_have_room(config: RunConfig) -> str | None:
 CONDITION_RULES = (
     labels_are_taken_somehow,
     images_are_given_to_some_methods,
-    images_are_given_to_some_networks,
     conditions_fit_the_images,
-    images_given_are_judged_as_they_are,
     captions_are_taken_by_code_priors,
     scenes_have_room,
 )

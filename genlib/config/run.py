@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Self
 
-from pydantic import model_validator
+from pydantic import Field, model_validator
 
 from genlib.choices.choice import Chosen
 from genlib.choices.section import Section
@@ -12,7 +12,7 @@ from genlib.config.conditions import (
     ConditionConfig,
     NoCondition,
 )
-from genlib.config.launcher import LauncherConfig, ProcessLauncher
+from genlib.config.launcher import Launcher
 from genlib.config.metrics import metrics
 from genlib.config.rules import problems_of
 from genlib.config.training import EvaluationConfig, RegistryConfig, TrainingConfig
@@ -29,7 +29,7 @@ class RunConfig(Section):
     training: TrainingConfig = TrainingConfig()
     evaluation: EvaluationConfig = EvaluationConfig()
     registry: RegistryConfig
-    launcher: LauncherConfig = ProcessLauncher()
+    launcher: Chosen[Launcher] = Field("process", validate_default=True)
 
     @model_validator(mode="after")
     def makes_sense(self) -> Self:

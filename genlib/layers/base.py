@@ -1,8 +1,7 @@
-"""What all networks share: the shapes of data, and how labels come in."""
+"""Modules that all networks share: backbone, encoder, and the condition beside an input."""
 
 from __future__ import annotations
 
-from math import prod
 from typing import NamedTuple
 
 import torch
@@ -11,12 +10,11 @@ from torch import Tensor, nn
 
 from genlib.conditions.base import Condition
 from genlib.conditions.images import enlarged
-
-ImageShape = tuple[int, ...]  # (C, H, W) of images, (2,) of points
+from genlib.layers.shapes import UNCONDITIONAL, ConditionSpec, ImageShape
 
 
 class DataSpec(NamedTuple):
-    """What a model must know of its data."""
+    """The properties of a dataset that a model depends on."""
 
     shape: ImageShape
     classes: int = 0  # 0: no labels
@@ -37,71 +35,51 @@ class Backbone(nn.Module):
         return self.layers(images).flatten(1)
 
 
-class Given(NamedTuple):
-    """What a conditional network takes beside its input: one of `classes` labels, or an image of a shape (K, h, w)."""
-
-    classes: int = 0
-    shape: ImageShape | None = None
-
-    @property
-    def channels(self) -> int:
-        """Beside those of a map."""
-        return self.shape[0] if self.shape else self.classes
-
-    @property
-    def numbers(self) -> int:
-        """Beside those of a vector."""
-        return prod(self.shape) if self.shape else self.classes
-
-    def __bool__(self) -> bool:
-        return self.channels > 0
+def required(condition: Tensor | None) -> Tensor:
+    """The condition; ValueError where a conditional network gets none."""
+    if condition is None:
+        raise ValueError("a conditional network needs labels or a context, and got none; pass one for each input.")
+    return condition
 
 
-NOTHING = Given()
+def with_condition(inputs: Tensor, condition: Tensor | None, spec: ConditionSpec) -> Tensor:
+    """Inputs (B, F) or (B, F, H, W) and the condition as further values or channels (Mirza & Osindero 2014).
 
-
-def known(given: Tensor | None) -> Tensor:
-    """ValueError for a conditional network that gets nothing."""
-    if given is None:
-        raise ValueError("a conditional network needs labels, or what else it was trained on; give one for each input.")
-    return given
-
-
-def beside(inputs: Tensor, given: Tensor | None, what: Given) -> Tensor:
-    """Inputs (B, F) or (B, F, H, W) with what is given as further numbers or channels.
-
-    Labels are one-hot, beside channels as constant planes; of images every value becomes a square of pixels.
+    Labels int64 (B,) become one-hot, and constant planes beside channels; of a context (B, K, h, w) every value becomes
+    a square of pixels. ValueError without a condition.
     """
-    given = known(given)
-    if not what.shape:
-        hot = F.one_hot(given, what.classes).to(inputs.dtype)
+    condition = required(condition)
+    if not spec.shape:
+        hot = F.one_hot(condition, spec.classes).to(inputs.dtype)
         planes = hot.reshape(*hot.shape, *[1] * (inputs.dim() - 2)).expand(-1, -1, *inputs.shape[2:])
         return torch.cat([inputs, planes], dim=1)
-    given = given.to(inputs.dtype)
-    added = given.flatten(1) if inputs.dim() == 2 else enlarged(given, inputs.shape[1:])
+    condition = condition.to(inputs.dtype)
+    added = condition.flatten(1) if inputs.dim() == 2 else enlarged(condition, inputs.shape[1:])
     return torch.cat([inputs, added], dim=1)
 
 
 class Encoder(nn.Module):
-    """(B, ...) => (B, outputs); what is given comes beside the input (Sohn et al. 2015)."""
+    """Images (B, *shape) and their condition => (B, outputs); the condition enters beside the images (Sohn et al.
+    2015).
+    """
 
-    def __init__(self, backbone: Backbone, head: nn.Module, given: Given = NOTHING) -> None:
+    def __init__(self, backbone: Backbone, head: nn.Module, condition: ConditionSpec = UNCONDITIONAL) -> None:
         super().__init__()
-        self.backbone, self.head, self.given = backbone, head, given
+        self.backbone, self.head, self.condition = backbone, head, condition
 
-    def forward(self, images: Tensor, given: Tensor | None = None) -> Tensor:
+    def forward(self, images: Tensor, condition: Tensor | None = None) -> Tensor:
         inputs = images.flatten(1) if self.backbone.takes_vectors else images
-        if self.given:
-            inputs = beside(inputs, given, self.given)
+        if self.condition:
+            inputs = with_condition(inputs, condition, self.condition)
         return self.head(self.backbone(inputs))
 
 
 class Enlarged(nn.Module):
-    """What is given, (B, K, h, w), at an image's size (C, H, W): every value a square of pixels."""
+    """A context (B, K, h, w) at an image's size: every value becomes a square of pixels, (B, K, H, W)."""
 
     def __init__(self, image_shape: ImageShape) -> None:
         super().__init__()
         self.image_shape = image_shape
 
-    def forward(self, given: Tensor) -> Tensor:
-        return enlarged(given, self.image_shape)
+    def forward(self, context: Tensor) -> Tensor:
+        return enlarged(context, self.image_shape)

@@ -1,4 +1,4 @@
-"""Generators that take labels."""
+"""Generators and layers that take a condition."""
 
 from __future__ import annotations
 
@@ -7,17 +7,18 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from genlib.layers.base import NOTHING, Given, beside, known
+from genlib.layers.base import required, with_condition
+from genlib.layers.shapes import UNCONDITIONAL, ConditionSpec
 
 GeneratorConditioning = Literal["none", "concat", "batch_norm"]
 
 
 class LabelAware(nn.Module):
-    """A layer that takes labels too: forward(inputs, labels)."""
+    """A layer whose forward takes labels too: (inputs, labels)."""
 
 
 class LabelSequential(nn.Sequential):
-    """Layers one after another, the labels given to those that take them."""
+    """Layers one after another; those that are LabelAware get the labels."""
 
     def forward(self, inputs: Tensor, labels: Tensor | None = None) -> Tensor:
         for layer in self:
@@ -26,7 +27,7 @@ class LabelSequential(nn.Sequential):
 
 
 class ConditionalBatchNorm(LabelAware):
-    """Batch norm whose gain and bias are the label's (Dumoulin et al. 2017; de Vries et al. 2017)."""
+    """Batch norm with a gain and bias for each label (Dumoulin et al. 2017; de Vries et al. 2017)."""
 
     def __init__(self, norm: nn.BatchNorm1d | nn.BatchNorm2d, classes: int) -> None:
         super().__init__()
@@ -37,35 +38,41 @@ class ConditionalBatchNorm(LabelAware):
         nn.init.zeros_(self.bias.weight)
 
     def forward(self, inputs: Tensor, labels: Tensor | None = None) -> Tensor:
-        chosen = known(labels)
+        chosen = required(labels)
         shape = (-1, inputs.shape[1], *[1] * (inputs.dim() - 2))
         return torch.addcmul(self.bias(chosen).view(shape), self.norm(inputs), self.gain(chosen).view(shape))
 
 
 def batch_norm_2d(features: int, classes: int = 0) -> nn.Module:
-    """Plain, or with `classes` conditional."""
+    """Batch norm, conditional on a label where there are `classes`."""
     norm = nn.BatchNorm2d(features, affine=not classes)
     return ConditionalBatchNorm(norm, classes) if classes else norm
 
 
 def batch_norm_1d(features: int, classes: int = 0) -> nn.Module:
-    """Plain, or with `classes` conditional."""
+    """Batch norm, conditional on a label where there are `classes`."""
     norm = nn.BatchNorm1d(features, affine=not classes)
     return ConditionalBatchNorm(norm, classes) if classes else norm
 
 
 class Generator(nn.Module):
-    """Latents (B, d) and what is given => raw pixels (B, C, H, W) or points (B, 2).
+    """Latents (B, d) and a condition => raw pixels (B, C, H, W) or points (B, 2).
 
-    `concat`: labels one-hot, or an image's numbers, beside the latents (Mirza & Osindero 2014); `batch_norm`: the
-    layers take labels.
+    `concat`: the condition enters beside the latents (Mirza & Osindero 2014); `batch_norm`: the layers take labels.
     """
 
-    def __init__(self, layers: nn.Module, given: Given = NOTHING, conditioning: GeneratorConditioning = "none") -> None:
+    def __init__(
+        self,
+        layers: nn.Module,
+        condition: ConditionSpec = UNCONDITIONAL,
+        conditioning: GeneratorConditioning = "none",
+    ) -> None:
         super().__init__()
-        self.layers, self.given, self.conditioning = layers, given, conditioning
+        self.layers, self.condition, self.conditioning = layers, condition, conditioning
 
-    def forward(self, latents: Tensor, given: Tensor | None = None) -> Tensor:
+    def forward(self, latents: Tensor, condition: Tensor | None = None) -> Tensor:
+        if self.conditioning == "batch_norm":
+            return self.layers(latents, condition)
         if self.conditioning == "concat":
-            latents = beside(latents, given, self.given)
-        return self.layers(latents, given)
+            latents = with_condition(latents, condition, self.condition)
+        return self.layers(latents)

@@ -1,4 +1,4 @@
-"""Discriminators: a backbone, labels, packs and scores."""
+"""Discriminators: a backbone, the condition, packs and scores."""
 
 from __future__ import annotations
 
@@ -6,52 +6,55 @@ from typing import Literal
 
 from torch import Tensor, nn
 
-from genlib.layers.base import NOTHING, Backbone, Given, beside, known
+from genlib.layers.base import Backbone, required, with_condition
+from genlib.layers.shapes import UNCONDITIONAL, ConditionSpec
 
 DiscriminatorConditioning = Literal["none", "concat", "projection"]
 
 
 class Discriminator(nn.Module):
-    """Images (B, ...) and what is given => scores (B / pack,).
+    """Images (B, *shape) and their condition => scores (B / pack,).
 
-    `concat`: labels, or an image, beside the images' channels (Mirza & Osindero 2014); `projection`: the label's
-    embedding times the features is added to the score (Miyato & Koyama 2018, eq. 5). `pack` images one after another
-    are judged as one of so many times the channels (Lin et al. 2018, section 2).
+    `concat`: the condition enters beside the images' channels (Mirza & Osindero 2014); `projection`: the label's
+    embedding times the features is added to the score (Miyato & Koyama 2018, eq. 5). `pack` images in a row get one
+    score, stacked along their channels (Lin et al. 2018, section 2).
     """
 
     def __init__(
         self,
         backbone: Backbone,
         head: nn.Linear,
-        given: Given = NOTHING,
+        condition: ConditionSpec = UNCONDITIONAL,
         conditioning: DiscriminatorConditioning = "none",
         pack: int = 1,
     ) -> None:
         super().__init__()
         if pack > 1 and conditioning == "projection":
-            raise ValueError("a projection is onto one label, a pack has several; use concat, or a pack of 1.")
+            raise ValueError("a projection takes one label, and a pack has several; use concat, or a pack of 1.")
         self.backbone, self.head = backbone, head
-        self.given, self.conditioning, self.pack = given, conditioning, pack
-        self.embedding = nn.Embedding(given.classes, backbone.num_features) if conditioning == "projection" else None
+        self.condition, self.conditioning, self.pack = condition, conditioning, pack
+        self.embedding = (
+            nn.Embedding(condition.classes, backbone.num_features) if conditioning == "projection" else None
+        )
         if self.embedding is not None:
             nn.init.xavier_uniform_(self.embedding.weight)
 
-    def features(self, images: Tensor, given: Tensor | None = None) -> Tensor:
-        """What the scores are linear in, (B / pack, F)."""
+    def features(self, images: Tensor, condition: Tensor | None = None) -> Tensor:
+        """The backbone's features, which the scores are linear in, (B / pack, F)."""
         inputs = images.flatten(1) if self.backbone.takes_vectors else images
         if self.conditioning == "concat":
-            inputs = beside(inputs, given, self.given)
+            inputs = with_condition(inputs, condition, self.condition)
         return self.backbone(self.packed(inputs))
 
-    def forward(self, images: Tensor, given: Tensor | None = None) -> Tensor:
-        features = self.features(images, given)
+    def forward(self, images: Tensor, condition: Tensor | None = None) -> Tensor:
+        features = self.features(images, condition)
         scores = self.head(features)[:, 0]
         if self.embedding is not None:
-            scores = scores + (self.embedding(known(given)) * features).sum(1)
+            scores = scores + (self.embedding(required(condition)) * features).sum(1)
         return scores
 
     def packed(self, inputs: Tensor) -> Tensor:
-        """(B, C, ...) => (B / pack, pack * C, ...); ValueError where packs are not whole."""
+        """(B, C, ...) => (B / pack, pack * C, ...); ValueError unless the pack divides B."""
         if self.pack == 1:
             return inputs
         if len(inputs) % self.pack:

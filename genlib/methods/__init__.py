@@ -11,7 +11,8 @@ from genlib.networks import Network
 
 if TYPE_CHECKING:
     from genlib.config.run import RunConfig
-    from genlib.layers.base import DataSpec, Given
+    from genlib.layers.base import DataSpec
+    from genlib.layers.shapes import ConditionSpec
     from genlib.models.base import Method
     from genlib.models.sampler import Sampler
 
@@ -21,6 +22,7 @@ class MethodConfig(Choice):
 
     folder: ClassVar[str] = "genlib.methods"
     kind: ClassVar[str] = "method"
+    training_only: ClassVar[tuple[str, ...]] = ("build",)
     has_encoder: ClassVar[bool] = False
     has_likelihood: ClassVar[bool] = False  # so that images have a bound on their log-likelihood
     is_adversarial: ClassVar[bool] = False
@@ -68,13 +70,13 @@ class MethodConfig(Choice):
         """The same without spectral norms, whose numbers torch's meta device has not."""
         return self
 
-    def given_of(self, data: DataSpec) -> Given:
+    def given_of(self, data: DataSpec) -> ConditionSpec:
         """The condition that the networks take beside their input.
 
         ValueError where the family does not take it, and for labels that the data has not.
         """
         from genlib.conditions.images import PartOfImage
-        from genlib.layers.base import Given
+        from genlib.layers.shapes import ConditionSpec
 
         if self.takes_labels and not data.classes:
             raise ValueError("method.conditioning needs labels, which the data has not; set it to none.")
@@ -85,7 +87,7 @@ class MethodConfig(Choice):
             )
         if data.condition and not is_image and not self.takes_captions:
             raise ValueError(f"{self.name} takes no captions; use {families_where('takes_captions')}.")
-        return Given(
+        return ConditionSpec(
             data.classes if self.takes_labels else 0, data.condition.shape if data.condition and is_image else None
         )
 

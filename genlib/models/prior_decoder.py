@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from genlib.layers.base import NOTHING, Enlarged, ImageShape, known
+from genlib.layers.base import Enlarged, required
+from genlib.layers.shapes import UNCONDITIONAL, ImageShape
 from genlib.models.posterior import Posterior
 from genlib.networks import Network
 
@@ -20,7 +21,7 @@ class PriorDecoder(nn.Module):
         self.prior, self.decoder = prior, decoder
 
     def forward(self, noise: Tensor, given: Tensor | None = None) -> Tensor:
-        return self.decoder(self.of(known(given)).at(noise), given)
+        return self.decoder(self.of(required(given)).at(noise), given)
 
     def of(self, given: Tensor) -> Posterior:
         """p(z | c)."""
@@ -29,4 +30,4 @@ class PriorDecoder(nn.Module):
 
 def prior_network(network: Network, given: ImageShape, shape: ImageShape, latent_size: int) -> nn.Module:
     """A condition (B, K, h, w) of shape `given`, enlarged to images of `shape` => mean and log variance (B, 2 d)."""
-    return nn.Sequential(Enlarged(shape), network.encoder((given[0], *shape[1:]), 2 * latent_size, NOTHING))
+    return nn.Sequential(Enlarged(shape), network.encoder((given[0], *shape[1:]), 2 * latent_size, UNCONDITIONAL))

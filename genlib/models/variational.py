@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from genlib.conditions.images import PartOfImage
-from genlib.layers.base import known
+from genlib.layers.base import required
 from genlib.models.base import Batch, LatentVariableModel, Weights
 from genlib.models.likelihoods import Likelihood
 from genlib.models.posterior import Posterior
@@ -35,14 +35,14 @@ class VariationalModel(LatentVariableModel):
         found = Posterior(*self.encoder(batch.images, batch.given).float().chunk(2, dim=1))
         if not isinstance(self.sampler.network, PriorDecoder):
             return found
-        prior = self.sampler.network.of(known(batch.given))
+        prior = self.sampler.network.of(required(batch.given))
         mean = (found.mean - prior.mean) * torch.exp(-0.5 * prior.log_variance)
         return Posterior(mean, found.log_variance - prior.log_variance)
 
     def log_likelihood(self, batch: Batch, latents: Tensor) -> Tensor:
         """log p(x | z) in nats of (B, ...) and (B, d), (B,); of the pixels that are not given."""
         condition, raw = self.sampler.condition, self.sampler.network(latents, batch.given).float()
-        counted = condition.counted(known(batch.context)) if isinstance(condition, PartOfImage) else None
+        counted = condition.counted(required(batch.context)) if isinstance(condition, PartOfImage) else None
         return self.likelihood(batch.images, raw, counted)
 
     def weigh(self, batch: Batch, posterior: Posterior, noise: Tensor) -> Weights:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from genlib.errors import UserError, did_you_mean
-from genlib.layers.base import ImageShape
+from genlib.layers.shapes import ImageShape
 from genlib.methods.vq_vae.sampler import CodeDecoder
 from genlib.models.sampler import Sampler
 from genlib.pixels.scale import to_stored, to_uint8

@@ -27,7 +27,7 @@ from genlib.runtime.provenance import git_state
 from genlib.storage.files import sha256_of_file
 from genlib.storage.home import runs_folder
 from genlib.storage.tensors import load_tensors
-from pipelines import launchers
+from pipelines.launching import job
 from pipelines.launching.devices import devices_for
 from pipelines.registry.versions import existing_model, existing_version
 from pipelines.serving.packaging import fetch_sampler
@@ -58,7 +58,7 @@ def reproduce(name: str, number: str, run_dir: Path | None, say: Callable[[str],
         for difference in differences(version):
             say(f"warning: {difference}")
         with devices_for(config) as devices:
-            ended = launchers.train(config, folder.path, devices, say)
+            ended = job.train(config, folder.path, devices, say)
         status = folder.result().get("status", "failed")
         if ended.code != 0 or status != "finished":
             last = ended.blamed or (ended.tail or [""])[-1]

@@ -20,8 +20,8 @@ from genlib.errors import UserError
 from genlib.evaluation.preflight import check_counts, check_metric, check_weights
 from genlib.runs.folder import RunFolder
 from genlib.storage.files import write_json
-from pipelines import launchers
 from pipelines.flows.sync import register_run
+from pipelines.launching import job
 from pipelines.launching.launch import Ended, evaluate_command, run_process
 from pipelines.registry import register as registry
 from pipelines.servers.environment import reason_of
@@ -88,7 +88,7 @@ def train(config: RunConfig, folder: RunFolder, mirror: Mirror, devices: dict[st
     with mirror.following():
         for restarts in range(training.max_restarts + 1):
             folder.result_file.unlink(missing_ok=True)
-            ended = launchers.train(config, folder.path, devices, passed_on(log))
+            ended = job.train(config, folder.path, devices, passed_on(log))
             result = folder.result()
             status = result.get("status", "failed")
             if status != "failed" or ended.blamed or restarts == training.max_restarts:

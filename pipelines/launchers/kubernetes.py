@@ -1,217 +1,55 @@
-"""Training as a TrainJob of Kubeflow Trainer v2, by the official client: created, followed by its conditions and the
-first pod's log, and cancelled by deleting it.
-"""
+"""Training as a TrainJob of Kubeflow Trainer v2."""
 
 from __future__ import annotations
 
-import json
-import time
-from collections.abc import Callable, Iterator
-from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, ClassVar, Literal
 
-from genlib.config.launcher import KubernetesLauncher
-from genlib.errors import UserError
-from genlib.storage.home import home
-from pipelines.launching import remote
-from pipelines.launching.job import ELASTIC, Job
-from pipelines.launching.launch import Ended, Say
-from pipelines.launching.remote import Away, Standing, attended
+from pydantic import Field
 
-GROUP, VERSION, PLURAL = "trainer.kubeflow.org", "v1alpha1", "trainjobs"
-NODE = "node"  # what the runtime calls the job, and the container, that trains
-PORT = 29500
-PATIENCE = 180.0  # seconds for a TrainJob's pods to be deleted
-RECENT = 300  # seconds of a log that are asked for again, lest a line be missed
+from genlib.config.launcher import Launcher
+from pipelines.launching.settings import GPUS, MOST_GPUS, MOST_NODES, MOST_RESTARTS, NODES, RESTARTS
+
+if TYPE_CHECKING:
+    from pipelines.launching.job import Job
+    from pipelines.launching.launch import Ended, Say
+
+NAME = r"^[a-z0-9][a-z0-9.-]*$"
+QUANTITY = r"^\d+(\.\d+)?(m|k|M|G|T|Ki|Mi|Gi|Ti)?$"
 
 
-def train(job: Job, say: Say) -> Ended:
-    check_mounted(job)
-    return attended(TrainJob(job), say)
+class KubernetesLauncher(Launcher):
+    """A TrainJob of Kubeflow Trainer v2; the run folder lies on a volume that its pods and the flow share."""
 
+    trains_elsewhere: ClassVar[bool] = True
 
-def check_mounted(job: Job) -> None:
-    """UserError where pods would not find the run folder or the data."""
-    launcher = launcher_of(job)
-    for what, path in (("GENLIB_HOME", home()), ("the run folder", job.run_dir)):
-        if not path.is_relative_to(launcher.mount_path):
-            raise UserError(
-                f"{what} ({path}) does not lie under launcher.mount_path ({launcher.mount_path}), where the pods have "
-                f"the claim {launcher.claim}; mount it here at the same path, and set GENLIB_HOME to a folder of it."
-            )
+    name: Literal["kubernetes"] = "kubernetes"
+    nodes: int = Field(1, ge=1, le=MOST_NODES, description=NODES)
+    restarts: int = Field(3, ge=0, le=MOST_RESTARTS, description=RESTARTS)
+    gpus: int = Field(0, ge=0, le=MOST_GPUS, description=GPUS)
+    image: str = Field(pattern=r"^\S+$", description="Image with genlib installed, as infra/Dockerfile makes it")
+    claim: str = Field(pattern=NAME, description="PersistentVolumeClaim that holds GENLIB_HOME")
+    mount_path: str = Field(
+        "/genlib", pattern=r"^/\S*$", description="Folder where the claim is mounted, the same as for the flow"
+    )
+    namespace: str = Field("default", pattern=r"^[a-z0-9][a-z0-9-]*$", description="Namespace of the TrainJob")
+    runtime: str = Field("torch-distributed", pattern=NAME, description="ClusterTrainingRuntime")
+    queue: str | None = Field(None, pattern=NAME, description="LocalQueue of Kueue")
+    node_selector: dict[str, str] = Field({}, description="Labels that a machine must have")
+    cpu: str | None = Field(None, pattern=QUANTITY, description="Limit of a machine's pod")
+    memory: str | None = Field(None, pattern=QUANTITY, description="Limit of a machine's pod")
+    shared_memory: str = Field("8Gi", pattern=QUANTITY, description="Size of /dev/shm")
 
+    @property
+    def machines(self) -> int:
+        return self.nodes
 
-def launcher_of(job: Job) -> KubernetesLauncher:
-    assert isinstance(job.config.launcher, KubernetesLauncher)
-    return job.config.launcher
+    @property
+    def gpus_of_a_machine(self) -> int:
+        return self.gpus
 
+    def train(self, job: Job, say: Say) -> Ended:
+        from pipelines.launching.kubernetes import TrainJob, check_mounted
+        from pipelines.launching.remote import attended
 
-def rendered(job: Job) -> dict[str, Any]:
-    """The TrainJob; its nodes meet at the first."""
-    launcher = launcher_of(job)
-    limits = {"nvidia.com/gpu": launcher.gpus or None, "cpu": launcher.cpu, "memory": launcher.memory}
-    limits = {name: str(value) for name, value in limits.items() if value is not None}
-    environment = {"GENLIB_HOME": str(home()), "PYTHONUNBUFFERED": "1"} | ELASTIC
-    pod = {
-        "nodeSelector": launcher.node_selector,
-        "volumes": [
-            {"name": "genlib", "persistentVolumeClaim": {"claimName": launcher.claim}},
-            {"name": "shared-memory", "emptyDir": {"medium": "Memory", "sizeLimit": launcher.shared_memory}},
-        ],
-        "containers": [
-            {
-                "name": NODE,
-                "volumeMounts": [
-                    {"name": "genlib", "mountPath": launcher.mount_path},
-                    {"name": "shared-memory", "mountPath": "/dev/shm"},  # noqa: S108 - the pod's own
-                ],
-            }
-        ],
-    }
-    job_template = {"spec": {"template": {"spec": pod}}}
-    job_set = {"spec": {"replicatedJobs": [{"name": NODE, "template": job_template}]}}
-    return {
-        "apiVersion": f"{GROUP}/{VERSION}",
-        "kind": "TrainJob",
-        "metadata": {
-            "name": job.name,
-            "namespace": launcher.namespace,
-            "labels": {
-                "app.kubernetes.io/managed-by": "genlib",
-                **({"kueue.x-k8s.io/queue-name": launcher.queue} if launcher.queue else {}),
-            },
-        },
-        "spec": {
-            "runtimeRef": {"apiGroup": GROUP, "kind": "ClusterTrainingRuntime", "name": launcher.runtime},
-            "trainer": {
-                "image": launcher.image,
-                "command": ["python"],
-                "args": job.node(f"{job.name}-{NODE}-0-0.{job.name}:{PORT}", launcher.restarts),
-                "env": [{"name": name, "value": value} for name, value in environment.items()],
-                "numNodes": launcher.nodes,
-                "numProcPerNode": job.processes_per_node,
-                "resourcesPerNode": {"limits": limits, "requests": limits},
-            },
-            "runtimePatches": [{"manager": "genlib.pipelines/launcher", "trainingRuntimeSpec": {"template": job_set}}],
-        },
-    }
-
-
-class TrainJob:
-    def __init__(self, job: Job) -> None:
-        try:
-            from kubernetes import client, config
-            from kubernetes.config import ConfigException
-        except ImportError as error:
-            raise UserError(
-                "launcher.name is kubernetes, whose client is not installed; pip install 'genlib[kubernetes]'."
-            ) from error
-        try:
-            config.load_config()  # a pod's own rights, or else KUBECONFIG
-        except ConfigException as error:
-            raise UserError(
-                f"launcher.name is kubernetes, but no cluster is known here ({error}); set KUBECONFIG."
-            ) from error
-        self.job, self.namespace = job, launcher_of(job).namespace
-        self.error = client.ApiException
-        self.objects: Any = client.CustomObjectsApi()
-        self.pods: Any = client.CoreV1Api()
-        self.seen = ""  # the newest time stamp in the log
-        self.of_kind = {"group": GROUP, "version": VERSION, "namespace": self.namespace, "plural": PLURAL}
-
-    def submit(self) -> str:
-        """A TrainJob of that name which goes on is one that a flow which was killed left behind: ours to follow."""
-        try:
-            there = self._standing()
-            if there is not None and there.code is not None:
-                self.cancel()
-                self._wait_until_gone()
-            if there is None or there.code is not None:
-                self._create()
-        except Away as error:
-            raise UserError(f"Kubernetes did not take the TrainJob {self.job.name}: {error}.") from error
-        return f"TrainJob {self.namespace}/{self.job.name}"
-
-    def _wait_until_gone(self) -> None:
-        """Deleting takes as long as its pods do."""
-        until = time.monotonic() + PATIENCE
-        while self._standing() is not None:
-            if time.monotonic() > until:
-                raise Away(f"it has been deleting the former one for {PATIENCE:.0f} s")
-            time.sleep(remote.INTERVAL)
-
-    def _create(self) -> None:
-        content = rendered(self.job)
-        self.job.config_file.with_name("trainjob.json").write_text(json.dumps(content, indent=2))
-        self._asked(lambda: self.objects.create_namespaced_custom_object(**self.of_kind, body=content))
-
-    def standing(self) -> Standing:
-        return self._standing() or Standing("gone", 143)
-
-    def _standing(self) -> Standing | None:
-        found: dict[str, Any] | None = self._asked(
-            lambda: self.objects.get_namespaced_custom_object(**self.of_kind, name=self.job.name)
-        )
-        if found is None:
-            return None
-        status = found.get("status", {})
-        holds = {entry["type"]: entry for entry in status.get("conditions", []) if entry["status"] == "True"}
-        if "Complete" in holds:
-            return Standing("complete", 0)
-        if "Failed" in holds:
-            return Standing(f"failed ({holds['Failed'].get('message', 'no reason given')})", 1)
-        active = sum(entry.get("active", 0) for entry in status.get("jobsStatus", []))
-        return Standing("suspended" if "Suspended" in holds else "running" if active else "waiting for its pods")
-
-    def lines(self) -> Iterator[str]:
-        for pod in self._first_pods():
-            log: str | None = self._asked(
-                partial(
-                    self.pods.read_namespaced_pod_log,
-                    *(pod, self.namespace),
-                    container=NODE,
-                    timestamps=True,
-                    since_seconds=RECENT,
-                )
-            )
-            for line in (log or "").splitlines():
-                when, _, said = line.partition(" ")
-                if when > self.seen:
-                    self.seen = when
-                    yield said
-
-    def _first_pods(self) -> list[str]:
-        """Those of the first node that have begun; several where one was evicted."""
-        chosen = f"jobset.sigs.k8s.io/jobset-name={self.job.name},batch.kubernetes.io/job-completion-index=0"
-        found = self._asked(lambda: self.pods.list_namespaced_pod(self.namespace, label_selector=chosen))
-        begun = [pod for pod in (found.items if found else []) if pod.status.phase != "Pending"]
-        return [pod.metadata.name for pod in sorted(begun, key=lambda pod: pod.metadata.creation_timestamp)]
-
-    def cancel(self) -> None:
-        """Pods are asked to end, and have 30 s for it."""
-        self._asked(
-            lambda: self.objects.delete_namespaced_custom_object(
-                **self.of_kind, name=self.job.name, propagation_policy="Foreground"
-            )
-        )
-
-    def _asked(self, ask: Callable[[], Any]) -> Any:
-        """None where there is no such thing."""
-        from urllib3.exceptions import HTTPError
-
-        try:
-            return ask()
-        except self.error as error:
-            if error.status == 404:
-                return None
-            raise Away(reason_of(error)) from error
-        except HTTPError as error:
-            raise Away(str(error)) from error
-
-
-def reason_of(error: Any) -> str:
-    """The server's own sentence."""
-    try:
-        return str(json.loads(error.body)["message"])
-    except (TypeError, ValueError, KeyError):
-        return f"{error.status} {error.reason}"
+        check_mounted(self, job)
+        return attended(TrainJob(self, job), say)

@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-import os
-import sys
+from typing import TYPE_CHECKING, Literal
 
-from genlib.runtime.capacity import cores
-from pipelines.launching.job import ELASTIC, Job, passed_on
-from pipelines.launching.launch import Ended, Say, run_process
+from genlib.config.launcher import Launcher
 
-
-def train(job: Job, say: Say) -> Ended:
-    environment = job.devices | (elastic_environment(job.processes) if job.processes > 1 else {})
-    return run_process(train_command(job), say, environment)
+if TYPE_CHECKING:
+    from pipelines.launching.job import Job
+    from pipelines.launching.launch import Ended, Say
 
 
-def train_command(job: Job) -> list[str]:
-    torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(job.processes)]
-    torchrun += ["--signals-to-handle", passed_on()]
-    return [sys.executable, *(torchrun if job.processes > 1 else []), *job.engine()]
+class ProcessLauncher(Launcher):
+    """Processes of this machine, as children of the flow."""
 
+    name: Literal["process"] = "process"
 
-def elastic_environment(processes: int) -> dict[str, str]:
-    """For torchrun: its own grace within ours, and the cores shared out over its processes."""
-    return ELASTIC | {"OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", str(max(1, cores() // processes)))}
+    def train(self, job: Job, say: Say) -> Ended:
+        from pipelines.launching.job import elastic_environment, train_command
+        from pipelines.launching.launch import run_process
+
+        environment = job.devices | (elastic_environment(job.processes) if job.processes > 1 else {})
+        return run_process(train_command(job), say, environment)

@@ -2,113 +2,50 @@
 
 from __future__ import annotations
 
-import math
-import re
-import shlex
-import subprocess
-import sys
-from collections.abc import Iterator
-from pathlib import Path
-from string import Template
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
-from genlib.config.launcher import SlurmLauncher
-from genlib.errors import UserError
-from genlib.storage.files import write_bytes
-from pipelines.launching.job import ELASTIC, Job
-from pipelines.launching.launch import Ended, Say
-from pipelines.launching.remote import Away, LogFile, Standing, attended
+from pydantic import Field
 
-TEMPLATE = Template(Path(__file__).with_name("slurm.sh").read_text())
-ENDPOINT = '"$head:$port"'  # known to the script alone
-ENDED = {"COMPLETED": 0, "FAILED": 1, "CANCELLED": 143, "TIMEOUT": 1, "OUT_OF_MEMORY": 137, "DEADLINE": 1}
-ENDED |= {"BOOT_FAIL": 1, "NODE_FAIL": 1, "PREEMPTED": 143}
+from genlib.config.launcher import Launcher
+from pipelines.launching.settings import GPUS, MOST_GPUS, MOST_NODES, MOST_RESTARTS, NODES, RESTARTS
+
+if TYPE_CHECKING:
+    from pipelines.launching.job import Job
+    from pipelines.launching.launch import Ended, Say
+
+WORD = r"^[\w.,:@+-]+$"
 
 
-def train(job: Job, say: Say) -> Ended:
-    return attended(SlurmJob(job), say)
+class SlurmLauncher(Launcher):
+    """A job of Slurm, which saves a checkpoint before its time is over and queues again."""
 
+    trains_elsewhere: ClassVar[bool] = True
 
-class SlurmJob:
-    def __init__(self, job: Job) -> None:
-        self.job = job
-        self.number = ""
-        self.script = job.config_file.with_name("job.sh")
-
-    def submit(self) -> str:
-        self.number = self._queued() or self._submitted()
-        self.log = LogFile(self.script.with_name(f"slurm-{self.number}.log"))
-        return f"Slurm's job {self.number}"
-
-    def _queued(self) -> str:
-        """One that a flow which was killed left behind: it is ours to follow."""
-        return slurm("squeue", "--me", "--noheader", "--name", self.job.name, "--format", "%i").partition("\n")[0]
-
-    def _submitted(self) -> str:
-        write_bytes(self.script, rendered(self.job).encode())
-        try:
-            return slurm("sbatch", "--parsable", str(self.script)).partition(";")[0]
-        except Away as error:
-            raise UserError(f"Slurm did not take the job: {error}; mend the section launcher.") from error
-
-    def standing(self) -> Standing:
-        """From the controller, or minutes after the end from the accounts."""
-        try:
-            told = slurm("scontrol", "show", "job", "--oneliner", self.number)
-            found = re.search(r"JobState=(\w+) Reason=(\S+)", told)
-            code = re.search(r" ExitCode=(\d+):", told)
-        except Away as error:
-            if "Invalid job id" not in str(error):
-                raise
-            told = slurm("sacct", "-nPX", "--format", "State,Reason,ExitCode", "-j", self.number)
-            found = re.search(r"(\w+)[^|]*\|([^|]*)", told)
-            code = re.search(r"\|(\d+):", told)
-        if found is None or code is None:
-            raise Away(f"it says {told!r} of job {self.number}")
-        state, reason = found.groups()
-        if state not in ENDED:
-            return Standing(f"{state} ({reason})" if state == "PENDING" else state)
-        return Standing(state, int(code[1]) or ENDED[state])
-
-    def lines(self) -> Iterator[str]:
-        return self.log.lines()
-
-    def cancel(self) -> None:
-        slurm("scancel", "--me", "--name", self.job.name)
-
-
-def rendered(job: Job) -> str:
-    """The script for sbatch."""
-    launcher = job.config.launcher
-    assert isinstance(launcher, SlurmLauncher)
-    options = {
-        "job-name": job.name,
-        "nodes": launcher.nodes,
-        "partition": launcher.partition,
-        "account": launcher.account,
-        "time": launcher.hours and math.ceil(launcher.hours * 60),
-        "gpus-per-node": launcher.gpus or None,
-        "output": shlex.quote(str(job.config_file.with_name("slurm-%j.log"))),
-    }
-    given = [f"--{name}={value}" for name, value in options.items() if value is not None]
-    words = [launcher.python or sys.executable, *job.node("ENDPOINT", launcher.restarts)]
-    return TEMPLATE.substitute(
-        options="\n".join(f"#SBATCH {option}" for option in [*given, *launcher.options]),
-        setup="\n".join(launcher.setup),
-        environment=" ".join(f"{name}={value}" for name, value in ELASTIC.items()),
-        command=shlex.join(words).replace(" ENDPOINT ", f" {ENDPOINT} "),
+    name: Literal["slurm"] = "slurm"
+    nodes: int = Field(1, ge=1, le=MOST_NODES, description=NODES)
+    restarts: int = Field(3, ge=0, le=MOST_RESTARTS, description=RESTARTS)
+    gpus: int = Field(0, ge=0, le=MOST_GPUS, description=GPUS)
+    partition: str | None = Field(None, pattern=WORD, description="Slurm partition; null: its default")
+    account: str | None = Field(None, pattern=WORD, description="Slurm account that the time is charged to")
+    hours: float | None = Field(
+        None, ge=0.2, le=8784, description="Hours of one turn in the queue; null: the partition's limit"
     )
+    options: list[Annotated[str, Field(pattern=r"^--\S[^\n]*$")]] = Field(
+        [], description="Further options of sbatch, each --a=b"
+    )
+    setup: list[Annotated[str, Field(pattern=r"^[^\n]+$")]] = Field([], description="Shell lines before the training")
+    python: str | None = Field(None, description="Interpreter on the machines; null: that of the flow")
 
+    @property
+    def machines(self) -> int:
+        return self.nodes
 
-def slurm(*words: str) -> str:
-    """The output of one of Slurm's commands; Away with what it said where it fails."""
-    try:
-        done = subprocess.run(words, capture_output=True, text=True, timeout=60)
-    except FileNotFoundError as error:
-        raise UserError(
-            f"launcher.name is slurm, but {words[0]} is not installed here; install Slurm's client."
-        ) from error
-    except subprocess.TimeoutExpired as error:
-        raise Away(f"{words[0]} took longer than {error.timeout:.0f} s") from error
-    if done.returncode != 0:
-        raise Away(" ".join(done.stderr.split()) or f"{words[0]} ended with {done.returncode}")
-    return done.stdout.strip()
+    @property
+    def gpus_of_a_machine(self) -> int:
+        return self.gpus
+
+    def train(self, job: Job, say: Say) -> Ended:
+        from pipelines.launching.remote import attended
+        from pipelines.launching.slurm import SlurmJob
+
+        return attended(SlurmJob(self, job), say)

@@ -8,21 +8,37 @@ from __future__ import annotations
 
 import shlex
 import sys
+from typing import TYPE_CHECKING, Literal
 
-from genlib.config.launcher import TorchrunLauncher
-from pipelines.launchers.process import elastic_environment
-from pipelines.launching.job import ELASTIC, Job
-from pipelines.launching.launch import Ended, Say, run_process
+from pydantic import Field
+
+from genlib.config.launcher import Launcher
+from pipelines.launching.settings import MOST_NODES, MOST_RESTARTS, NODES, RESTARTS
+
+if TYPE_CHECKING:
+    from pipelines.launching.job import Job
+    from pipelines.launching.launch import Ended, Say
 
 
-def train(job: Job, say: Say) -> Ended:
-    launcher = job.config.launcher
-    assert isinstance(launcher, TorchrunLauncher)
-    if launcher.nodes > 1:
-        settings = [f"{name}={value}" for name, value in ELASTIC.items()]
-        others = shlex.join(
-            ["env", *settings, "python", *job.node(launcher.endpoint, launcher.restarts, is_host=False)]
-        )
-        say(f"on each of the {launcher.nodes - 1} other machines, from the project's folder: {others}")
-    command = [sys.executable, *job.node(launcher.endpoint, launcher.restarts, is_host=True)]
-    return run_process(command, say, job.devices | elastic_environment(job.processes_per_node))
+class TorchrunLauncher(Launcher):
+    """This machine as one of several; on each of the others, the command that the log shows is run by hand."""
+
+    name: Literal["torchrun"] = "torchrun"
+    nodes: int = Field(2, ge=1, le=MOST_NODES, description=NODES)
+    endpoint: str = Field(pattern=r"^[\w.-]+:\d+$", description="HOST:PORT of this machine, where the others find it")
+    restarts: int = Field(3, ge=0, le=MOST_RESTARTS, description=RESTARTS)
+
+    @property
+    def machines(self) -> int:
+        return self.nodes
+
+    def train(self, job: Job, say: Say) -> Ended:
+        from pipelines.launching.job import ELASTIC, elastic_environment
+        from pipelines.launching.launch import run_process
+
+        if self.nodes > 1:
+            settings = [f"{name}={value}" for name, value in ELASTIC.items()]
+            others = shlex.join(["env", *settings, "python", *job.node(self.endpoint, self.restarts, is_host=False)])
+            say(f"on each of the {self.nodes - 1} other machines: {others}")
+        command = [sys.executable, *job.node(self.endpoint, self.restarts, is_host=True)]
+        return run_process(command, say, job.devices | elastic_environment(job.processes_per_node))

@@ -1,4 +1,4 @@
-"""What a launcher is given, and what launchers have in common."""
+"""The training that a launcher starts, as one job; and how many processes it has."""
 
 from __future__ import annotations
 
@@ -6,16 +6,22 @@ import hashlib
 import os
 import signal
 import subprocess
+import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
 import torch
 
-from genlib.config.launcher import KubernetesLauncher, SlurmLauncher
+from genlib.config.load import to_yaml
 from genlib.config.run import RunConfig
 from genlib.config.training import check_divisible
 from genlib.errors import UserError
+from genlib.runs.folder import RunFolder
+from genlib.runtime.capacity import cores
 from genlib.runtime.interruption import stop_signals
+from genlib.storage.files import write_bytes
+from pipelines.launching.launch import Ended, Say
 from pipelines.text import slug
 
 ELASTIC = {  # environment of torchrun
@@ -45,7 +51,7 @@ class Job(NamedTuple):
 
     @property
     def processes_per_node(self) -> int:
-        return self.processes // self.config.launcher.nodes
+        return self.processes // self.config.launcher.machines
 
     def engine(self) -> list[str]:
         """For an interpreter, or for torchrun."""
@@ -61,7 +67,7 @@ class Job(NamedTuple):
         address = ["--local-addr", endpoint.rpartition(":")[0]] if is_host else []
         return [
             *("-m", "torch.distributed.run"),
-            *("--nnodes", str(self.config.launcher.nodes), "--nproc-per-node", str(self.processes_per_node)),
+            *("--nnodes", str(self.config.launcher.machines), "--nproc-per-node", str(self.processes_per_node)),
             *("--rdzv-backend", "c10d", "--rdzv-endpoint", endpoint, "--rdzv-id", self.name, *address),
             *("--rdzv-conf", waiting if is_host is None else f"{waiting},is_host={is_host:d}"),
             *("--max-restarts", str(restarts), "--signals-to-handle", passed_on()),
@@ -69,16 +75,43 @@ class Job(NamedTuple):
         ]
 
 
+def train(config: RunConfig, run_dir: Path, devices: Mapping[str, str], say: Say) -> Ended:
+    """Train, or go on, in `run_dir` where the configuration's launcher says; each line is passed to `say`.
+
+    All machines that take part must see `run_dir` under the same path. `devices` is the environment in which processes
+    of this machine see the devices that are theirs. UserError where the launcher cannot start the training.
+    """
+    folder = RunFolder(run_dir)
+    folder.launch.mkdir(parents=True, exist_ok=True)
+    config_file = folder.launch / "config.yaml"
+    write_bytes(config_file, to_yaml(config).encode())
+    job = Job(config, config_file, folder.path, processes_of(config), dict(devices))
+    ended: Ended = config.launcher.train(job, say)
+    return ended
+
+
+def train_command(job: Job) -> list[str]:
+    """The engine's command on this machine alone, by torchrun for several processes."""
+    torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(job.processes)]
+    torchrun += ["--signals-to-handle", passed_on()]
+    return [sys.executable, *(torchrun if job.processes > 1 else []), *job.engine()]
+
+
+def elastic_environment(processes: int) -> dict[str, str]:
+    """Environment of torchrun: its own grace period within ours, and the cores divided among its processes."""
+    return ELASTIC | {"OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", str(max(1, cores() // processes)))}
+
+
 def processes_of(config: RunConfig) -> int:
     """training.processes as a number; auto is one for each GPU of every node, or for each node where there is none."""
     asked, launcher = config.training.processes, config.launcher
     if asked != "auto":
         return asked
-    if isinstance(launcher, SlurmLauncher | KubernetesLauncher):
-        gpus = launcher.gpus if config.training.device == "auto" else 0
+    if launcher.trains_elsewhere:
+        gpus = launcher.gpus_of_a_machine if config.training.device == "auto" else 0
     else:
         gpus = len(gpus_for(config))
-    processes = launcher.nodes * max(1, gpus)
+    processes = launcher.machines * max(1, gpus)
     try:
         check_divisible(config.training.batch_size, config.training.micro_batches or processes, processes)
     except ValueError as error:
@@ -88,9 +121,9 @@ def processes_of(config: RunConfig) -> int:
 
 def processes_here(config: RunConfig) -> int:
     """How many processes work on this machine's devices; where training is elsewhere, evaluation does."""
-    if isinstance(config.launcher, SlurmLauncher | KubernetesLauncher):
+    if config.launcher.trains_elsewhere:
         return 1
-    return processes_of(config) // config.launcher.nodes
+    return processes_of(config) // config.launcher.machines
 
 
 def gpus_for(config: RunConfig) -> list[str]:

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.testing import assert_close
 
-from genlib.augmentation.ada import (
+from genlib.augmentation.ada.module import (
     AdaptiveAugment,
     chosen,
     hue_rotation,
@@ -107,7 +107,7 @@ def only(monkeypatch: pytest.MonkeyPatch, index: int) -> None:
         calls[0] += 1
         return chosen(values, probability if calls[0] == index else torch.zeros(()))
 
-    monkeypatch.setattr("genlib.augmentation.ada.chosen", choose)
+    monkeypatch.setattr("genlib.augmentation.ada.module.chosen", choose)
 
 
 def shares(results: Tensor, candidates: list[Tensor]) -> list[float]:
@@ -153,7 +153,8 @@ def scripted(monkeypatch: pytest.MonkeyPatch, values: dict[int, Tensor]) -> None
     """Choose these values at these places of the code, counted from 1, and nothing elsewhere."""
     calls = iter(range(1, 10))
     monkeypatch.setattr(
-        "genlib.augmentation.ada.chosen", lambda drawn, probability: values.get(next(calls), torch.zeros_like(drawn))
+        "genlib.augmentation.ada.module.chosen",
+        lambda drawn, probability: values.get(next(calls), torch.zeros_like(drawn)),
     )
 
 
@@ -203,7 +204,7 @@ def test_draws_have_the_papers_distributions(monkeypatch: pytest.MonkeyPatch) ->
         drawn.append(values.flatten().float())
         return chosen(values, probability)
 
-    monkeypatch.setattr("genlib.augmentation.ada.chosen", choose)
+    monkeypatch.setattr("genlib.augmentation.ada.module.chosen", choose)
     torch.manual_seed(0)
     images = images_of(1, 3, 2).expand(10_000, -1, -1, -1)
     moved(images, torch.zeros(()))
@@ -229,7 +230,7 @@ def test_one_of_two_rotations_happens_with_the_probability(monkeypatch: pytest.M
         happened.append(result != 0)
         return result
 
-    monkeypatch.setattr("genlib.augmentation.ada.chosen", choose)
+    monkeypatch.setattr("genlib.augmentation.ada.module.chosen", choose)
     torch.manual_seed(0)
     moved(images_of(1, 1, 4).expand(20_000, -1, -1, -1), torch.tensor(0.6))
     scale, before, after, uneven = happened[3:7]

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.testing import assert_close
 
-from genlib.augmentation.diffaugment import DiffAugment
+from genlib.augmentation.diffaugment.module import DiffAugment
 
 SIZE = 16
 

@@ -17,10 +17,8 @@ from torch.utils.data import DataLoader, TensorDataset
 from genlib.config.run import RunConfig
 from genlib.layers.base import DataSpec
 from genlib.layers.spectral_norm import update_spectral_norms
-from genlib.losses.adversarial import load_loss
 from genlib.losses.divergences import kl_to_standard_normal
 from genlib.losses.likelihoods import gaussian_negative_log_likelihood
-from genlib.methods.gan.config import GradientPenaltySection
 from genlib.models.base import Batch, Method
 from genlib.training.phases import build_optimizer
 from tests.benchmarks.families import config_of, images_of
@@ -72,14 +70,14 @@ class BareLoop:
 
     def gan(self) -> None:
         config, generator, discriminator = self.config.method, self.method.model.sampler, self.method.discriminator
-        adversarial = load_loss(config.loss)
+        adversarial = config.loss
         for _ in range(config.discriminator_steps):
             reals = self.batch()
             with torch.no_grad():
                 fakes = generator(torch.randn(self.batch_size, generator.latent_size))
             loss = adversarial.discriminator(discriminator(reals), discriminator(fakes)).mean()
-            if isinstance(config.penalty, GradientPenaltySection):
-                loss = loss + config.penalty.weight * penalty(config.penalty.name, discriminator, reals, fakes)
+            if config.penalty.strength:
+                loss = loss + config.penalty.strength * penalty(config.penalty.name, discriminator, reals, fakes)
             self.update("discriminator", loss)
             update_spectral_norms(discriminator)
         discriminator.requires_grad_(False)

@@ -19,10 +19,10 @@ TRAIN = """
 import signal, sys
 from pathlib import Path
 from genlib.config import load_config
-from pipelines import launchers
+from pipelines.launching import job
 signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
 config, run_dir = load_config(sys.argv[1], sys.argv[3:]), Path(sys.argv[2])
-ended = launchers.train(config, run_dir, {}, lambda line: print(line, flush=True))
+ended = job.train(config, run_dir, {}, lambda line: print(line, flush=True))
 sys.exit(ended.code)
 """
 

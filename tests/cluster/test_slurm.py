@@ -13,8 +13,8 @@ import pytest
 
 from genlib.config.load import load_config
 from genlib.runs.folder import RunFolder
-from pipelines.launchers.slurm import rendered
 from pipelines.launching.job import Job
+from pipelines.launching.slurm import rendered
 from tests.cluster.nodes import TRAIN, wait_until
 from tests.cluster.slurm import cluster, reason_without, told
 from tests.cluster.test_nodes import last_step, weights
@@ -57,7 +57,7 @@ def test_slurm_takes_the_script_with_every_option(slurm: dict[str, str], tmp_pat
     launcher = "launcher={name: slurm, hours: 0.5, partition: test, options: ['--comment=night', --exclusive]}"
     config = load_config(FILES["gan"], [*SETTINGS, launcher])
     script = tmp_path / "job.sh"
-    script.write_text(rendered(Job(config, tmp_path / "config.yaml", tmp_path, 1, {})))
+    script.write_text(rendered(config.launcher, Job(config, tmp_path / "config.yaml", tmp_path, 1, {})))
     done = subprocess.run(
         ["sbatch", "--test-only", str(script)], env=os.environ | slurm, capture_output=True, text=True, check=False
     )

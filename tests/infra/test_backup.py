@@ -24,7 +24,7 @@ REGISTER = """
 import sys
 from pathlib import Path
 import mlflow
-from pipelines.packaging import log_sampler
+from pipelines.serving.packaging import log_sampler
 mlflow.set_experiment("kept")
 with mlflow.start_run() as run:
     mlflow.log_metric("fd_classifier", 4.5)

@@ -10,7 +10,16 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.testing import assert_close
 
-from genlib.losses.penalties import PENALTIES, clip_weights_, gradient_penalty, r1, r1_r2, r2
+from genlib.choices.discovery import choices_of_kind
+from genlib.losses.penalties import GradientPenalty, Penalty
+from genlib.losses.penalties.gradient_penalty import WGANGP
+from genlib.losses.penalties.r1 import R1
+from genlib.losses.penalties.r1_r2 import R1R2
+from genlib.losses.penalties.r2 import R2
+from genlib.losses.penalties.weight_clipping import WeightClipping
+
+PENALTIES = {name: kind() for name, kind in choices_of_kind(Penalty).items() if issubclass(kind, GradientPenalty)}
+r1, r2, r1_r2, gradient_penalty = R1().of, R2().of, R1R2().of, WGANGP().of
 
 REALS, FAKES = torch.tensor([[1.0, 2.0], [-1.0, 0.5], [3.0, 0.0]]), torch.tensor([[0.0, 1.0], [2.0, 2.0], [-1.0, -2.0]])
 
@@ -72,7 +81,7 @@ def test_the_gradient_of_every_penalty_is_that_of_finite_differences(name: str) 
 
     def value() -> Tensor:
         torch.manual_seed(1)  # so that the points between are the same
-        return PENALTIES[name](critic, reals, fakes).mean()
+        return PENALTIES[name].of(critic, reals, fakes).mean()
 
     (gradient,) = torch.autograd.grad(value(), weight)
     direction, step = F.normalize(torch.randn_like(weight).flatten(), dim=0).view_as(weight), 1e-2
@@ -88,7 +97,7 @@ def test_the_gradient_of_every_penalty_is_that_of_finite_differences(name: str) 
 def test_only_the_critic_gets_gradients(name: str) -> None:
     critic = small_critic()
     reals, fakes = (torch.randn(3, 1, 4, 4).requires_grad_() for _ in range(2))
-    PENALTIES[name](critic, reals, fakes).mean().backward()
+    PENALTIES[name].of(critic, reals, fakes).mean().backward()
     assert reals.grad is None and fakes.grad is None
     assert all(
         (weight.grad != 0).any() for weight in critic.parameters() if weight.dim() > 1 and weight.grad is not None
@@ -192,7 +201,7 @@ def test_clipping_holds_every_parameter_within_the_limit_and_moves_no_other() ->
     with torch.no_grad():
         module.weight.copy_(torch.tensor([[0.5, -0.5], [0.005, -0.01]]))
         module.bias.copy_(torch.tensor([0.02, 0.0]))
-    clip_weights_(module, 0.01)
+    WeightClipping(limit=0.01).after_update(module)
     assert_close(module.weight.detach(), torch.tensor([[0.01, -0.01], [0.005, -0.01]]))
     assert_close(module.bias.detach(), torch.tensor([0.01, 0.0]))
     assert module.weight.requires_grad

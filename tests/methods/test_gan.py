@@ -1,25 +1,24 @@
 import math
-from pathlib import Path
 
 import pytest
 import torch
 from torch.testing import assert_close
 
+from genlib.augmentation.ada.config import ADAConfig
+from genlib.augmentation.diffaugment.config import DiffAugmentConfig
+from genlib.choices.discovery import choices_of_kind
+from genlib.layers.augment import Augment
 from genlib.layers.base import DataSpec
-from genlib.losses import adversarial
-from genlib.methods.gan.config import (
-    ADAConfig,
-    DiffAugmentConfig,
-    GANConfig,
-    GradientPenaltyConfig,
-    R1Config,
-    WeightClippingConfig,
-)
+from genlib.losses.adversarial import AdversarialLoss
+from genlib.losses.penalties.gradient_penalty import WGANGP
+from genlib.losses.penalties.r1 import R1
+from genlib.losses.penalties.weight_clipping import WeightClipping
+from genlib.methods.gan.config import GANConfig
 from genlib.models.base import Batch, draws_of
 from genlib.networks.dcgan.config import DCGANConfig
 from genlib.networks.mlp.config import MLPConfig
 
-LOSSES = sorted(file.stem for file in Path(adversarial.__file__).parent.glob("[!_]*.py"))
+LOSSES = list(choices_of_kind(AdversarialLoss))
 DIGITS = DataSpec((1, 8, 8), classes=3)
 
 
@@ -100,7 +99,7 @@ def penalized(gan, step: int, batch: Batch):
 
 def test_a_penalty_is_added_with_its_weight():
     options = {"network": MLPConfig(hidden_sizes=[8])}
-    plain, with_penalty = tiny_gan(**options), tiny_gan(penalty=R1Config(weight=3.0), **options)
+    plain, with_penalty = tiny_gan(**options), tiny_gan(penalty=R1(weight=3.0), **options)
     batch = images()
     found = penalized(with_penalty, 0, batch)
     inputs = batch.images.clone().requires_grad_()
@@ -109,7 +108,7 @@ def test_a_penalty_is_added_with_its_weight():
     assert_close(found["total"], penalized(plain, 0, batch)["total"] + 3 * found["penalty"])
 
 
-class Darkened(torch.nn.Module):
+class Darkened(Augment):
     """An augmentation with a known slope: mirrored, three times as strong, the upper half black."""
 
     def forward(self, images):
@@ -119,7 +118,7 @@ class Darkened(torch.nn.Module):
 
 def test_a_penalty_is_on_the_slope_at_the_images_before_their_augmentation():
     """As in StyleGAN2-ADA: half |J' grad D|^2 for an augmentation with the Jacobian J."""
-    gan = tiny_gan(penalty=R1Config(weight=3.0), network=MLPConfig(hidden_sizes=[8]))
+    gan = tiny_gan(penalty=R1(weight=3.0), network=MLPConfig(hidden_sizes=[8]))
     gan.augmentation = Darkened()
     batch = images()
     seen = gan.augmentation(batch.images).requires_grad_()
@@ -130,7 +129,7 @@ def test_a_penalty_is_on_the_slope_at_the_images_before_their_augmentation():
 
 @pytest.mark.parametrize("augmentation", [DiffAugmentConfig(), ADAConfig()])
 def test_a_penalty_through_an_augmentation_has_the_gradient_of_finite_differences(augmentation):
-    gan = tiny_gan(penalty=R1Config(weight=3.0), augmentation=augmentation, network=MLPConfig(hidden_sizes=[8]))
+    gan = tiny_gan(penalty=R1(weight=3.0), augmentation=augmentation, network=MLPConfig(hidden_sizes=[8]))
     if isinstance(augmentation, ADAConfig):
         gan.augmentation.probability.fill_(1.0)
     batch = images()
@@ -151,7 +150,7 @@ def test_a_penalty_through_an_augmentation_has_the_gradient_of_finite_difference
 
 
 def test_a_pack_of_reals_is_mixed_with_a_pack_of_fakes_by_one_number():
-    gan = tiny_gan(penalty=GradientPenaltyConfig(), pack=3, network=MLPConfig(hidden_sizes=[8]))
+    gan = tiny_gan(penalty=WGANGP(), pack=3, network=MLPConfig(hidden_sizes=[8]))
     torch.nn.init.zeros_(gan.model.sampler.network.layers[-2].weight)
     torch.nn.init.constant_(gan.model.sampler.network.layers[-2].bias, 100.0)  # fakes are white
     seen = []
@@ -178,9 +177,7 @@ def test_reals_and_fakes_are_augmented_in_float32_under_autocast_too(augmentatio
 
 def test_a_lazy_penalty_is_as_strong_over_its_interval_as_one_at_every_step():
     options = {"network": MLPConfig(hidden_sizes=[8])}
-    every, lazy = (
-        tiny_gan(penalty=GradientPenaltyConfig(weight=2.0, every=interval), **options) for interval in (1, 4)
-    )
+    every, lazy = (tiny_gan(penalty=WGANGP(weight=2.0, every=interval), **options) for interval in (1, 4))
     batch, plain = images(), tiny_gan(**options)
     without = penalized(plain, 0, batch)["total"]
     steady = sum(penalized(every, step, batch)["total"] - without for step in range(8))
@@ -190,7 +187,7 @@ def test_a_lazy_penalty_is_as_strong_over_its_interval_as_one_at_every_step():
 
 
 def test_weights_are_clipped_after_the_discriminators_update_alone():
-    gan = tiny_gan(loss="wasserstein", penalty=WeightClippingConfig(limit=0.01), network=MLPConfig(hidden_sizes=[8]))
+    gan = tiny_gan(loss="wasserstein", penalty=WeightClipping(limit=0.01), network=MLPConfig(hidden_sizes=[8]))
     before = [parameter.clone() for parameter in gan.discriminator.parameters()]
     gan.after_update("generator", {})
     assert all(map(torch.equal, gan.discriminator.parameters(), before))

@@ -1,7 +1,6 @@
 import torch
 from torch import nn
 
-from genlib.layers.build import build_discriminator
 from genlib.layers.conditional import ConditionalBatchNorm
 from genlib.networks.dcgan.config import DCGANConfig
 from genlib.networks.dcgan.modules import dcgan_backbone, dcgan_generator
@@ -17,7 +16,7 @@ def test_at_64_pixels_it_has_the_papers_parameters():
 
 def test_it_starts_from_the_papers_distribution():
     torch.manual_seed(0)
-    discriminator = build_discriminator(DCGANConfig(width=32), (3, 32, 32))
+    discriminator = DCGANConfig(width=32).discriminator((3, 32, 32))
     for module in (dcgan_generator(100, 64, (3, 32, 32)), discriminator):
         layers = [layer for layer in module.modules() if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d | nn.Linear)]
         weights = torch.cat([layer.weight.flatten() for layer in layers])
@@ -44,6 +43,6 @@ def test_no_batch_norm_at_the_discriminators_input_and_the_generators_output():
 
 
 def test_a_discriminator_without_norm_has_biases_instead():
-    discriminator = build_discriminator(DCGANConfig(width=2, discriminator_norm="none"), (1, 32, 32))
+    discriminator = DCGANConfig(width=2, discriminator_norm="none").discriminator((1, 32, 32))
     assert not any(isinstance(layer, nn.BatchNorm2d) for layer in discriminator.modules())
     assert all(layer.bias is not None for layer in discriminator.modules() if isinstance(layer, nn.Conv2d))

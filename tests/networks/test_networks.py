@@ -7,8 +7,7 @@ from torch import nn
 from torch.nn.utils import parametrize
 from torch.testing import assert_close
 
-from genlib.layers.base import Given
-from genlib.layers.build import build_discriminator, build_encoder, build_generator
+from genlib.layers.shapes import ConditionSpec
 from genlib.networks.dcgan.config import DCGANConfig
 from genlib.networks.mlp.config import MLPConfig
 from genlib.networks.r3gan.config import R3GANConfig
@@ -55,7 +54,7 @@ def weights_without_gradient(module):
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 @pytest.mark.parametrize(("network", "conditioning"), GENERATORS, ids=name)
 def test_every_generator_makes_images_of_every_size(network, conditioning, shape):
-    generator = build_generator(network, LATENT_SIZE, shape, Given(CLASSES), conditioning)
+    generator = network.generator(LATENT_SIZE, shape, ConditionSpec(CLASSES), conditioning)
     with torch.no_grad():
         images = generator(torch.randn(2, LATENT_SIZE), torch.tensor([0, 2]))
     assert images.shape == (2, *shape)
@@ -67,22 +66,22 @@ def test_every_discriminator_and_encoder_reads_images_of_every_size(network, sha
     images, labels = torch.randn(2, *shape), torch.tensor([0, 2])
     with torch.no_grad():
         for conditioning in ("none", "concat", "projection"):
-            assert build_discriminator(network, shape, Given(CLASSES), conditioning)(images, labels).shape == (2,)
+            assert network.discriminator(shape, ConditionSpec(CLASSES), conditioning)(images, labels).shape == (2,)
         for classes in (0, CLASSES):
-            assert build_encoder(network, shape, 4, Given(classes))(images, labels).shape == (2, 4)
+            assert network.encoder(shape, 4, ConditionSpec(classes))(images, labels).shape == (2, 4)
 
 
 @pytest.mark.parametrize("network", [MLP, MLP_WITH_NORM], ids=["none", "batch"])
 def test_points_in_the_plane_take_the_mlp(network):
     points, labels = torch.randn(4, 2), torch.tensor([0, 1, 2, 0])
-    assert build_generator(network, LATENT_SIZE, (2,))(torch.randn(4, LATENT_SIZE)).shape == (4, 2)
-    assert build_encoder(network, (2,), 3, Given(CLASSES))(points, labels).shape == (4, 3)
-    assert build_discriminator(network, (2,), Given(CLASSES), "concat", pack=2)(points, labels).shape == (2,)
+    assert network.generator(LATENT_SIZE, (2,))(torch.randn(4, LATENT_SIZE)).shape == (4, 2)
+    assert network.encoder((2,), 3, ConditionSpec(CLASSES))(points, labels).shape == (4, 3)
+    assert network.discriminator((2,), ConditionSpec(CLASSES), "concat", pack=2)(points, labels).shape == (2,)
 
 
 @pytest.mark.parametrize(("network", "conditioning"), GENERATORS, ids=name)
 def test_gradients_reach_every_weight_of_a_generator(network, conditioning):
-    generator = shaken(build_generator(network, LATENT_SIZE, SMALL, Given(CLASSES), conditioning))
+    generator = shaken(network.generator(LATENT_SIZE, SMALL, ConditionSpec(CLASSES), conditioning))
     generator(torch.randn(6, LATENT_SIZE), torch.arange(6) % CLASSES).square().sum().backward()
     assert weights_without_gradient(generator) == []
 
@@ -90,7 +89,7 @@ def test_gradients_reach_every_weight_of_a_generator(network, conditioning):
 @pytest.mark.parametrize("conditioning", ["none", "concat", "projection"])
 @pytest.mark.parametrize("network", NETWORKS, ids=name)
 def test_gradients_of_gradients_reach_every_weight_of_a_discriminator(network, conditioning):
-    discriminator = shaken(build_discriminator(network, SMALL, Given(CLASSES), conditioning))
+    discriminator = shaken(network.discriminator(SMALL, ConditionSpec(CLASSES), conditioning))
     images = torch.randn(6, *SMALL, requires_grad=True)
     scores = discriminator(images, torch.arange(6) % CLASSES)
     (gradient,) = torch.autograd.grad(scores.sum(), images, create_graph=True)
@@ -102,7 +101,7 @@ def test_gradients_of_gradients_reach_every_weight_of_a_discriminator(network, c
 
 @pytest.mark.parametrize(("network", "conditioning"), GENERATORS, ids=name)
 def test_labels_change_what_a_conditional_generator_makes_and_nothing_else(network, conditioning):
-    generator = shaken(build_generator(network, LATENT_SIZE, SMALL, Given(CLASSES), conditioning)).eval()
+    generator = shaken(network.generator(LATENT_SIZE, SMALL, ConditionSpec(CLASSES), conditioning)).eval()
     latents, labels = torch.randn(3, LATENT_SIZE), torch.tensor([0, 1, 2])
     with torch.no_grad():
         same = torch.isclose(generator(latents, labels), generator(latents, torch.tensor([0, 1, 1])), atol=1e-6)
@@ -119,16 +118,16 @@ def test_labels_stand_beside_the_images_as_planes_of_zeros_and_ones(network):
     inputs = torch.cat([images, planes], dim=1)
     if network is MLP:
         inputs = torch.cat([images.flatten(1), planes[:, :, 0, 0]], dim=1)
-    discriminator = build_discriminator(network, SMALL, Given(CLASSES), "concat")
+    discriminator = network.discriminator(SMALL, ConditionSpec(CLASSES), "concat")
     assert_close(discriminator(images, labels), discriminator.head(discriminator.backbone(inputs))[:, 0])
-    encoder = build_encoder(network, SMALL, 2, Given(CLASSES))
+    encoder = network.encoder(SMALL, 2, ConditionSpec(CLASSES))
     assert_close(encoder(images, labels), encoder.head(encoder.backbone(inputs)))
 
 
 @pytest.mark.parametrize("network", [MLP, DCGAN, RESNET, R3GAN], ids=name)
 def test_a_projection_adds_the_labels_embedding_times_the_features(network):
     """Miyato & Koyama 2018, eq. 5, image by image."""
-    discriminator = shaken(build_discriminator(network, SMALL, Given(CLASSES), "projection")).eval()
+    discriminator = shaken(network.discriminator(SMALL, ConditionSpec(CLASSES), "projection")).eval()
     images, labels = torch.randn(4, *SMALL), torch.tensor([2, 0, 1, 1])
     expected = []
     for features, label in zip(discriminator.features(images), labels, strict=True):
@@ -139,7 +138,7 @@ def test_a_projection_adds_the_labels_embedding_times_the_features(network):
 
 @pytest.mark.parametrize("network", [MLP, DCGAN, RESNET, R3GAN], ids=name)
 def test_a_pack_is_judged_as_one_image_of_all_its_channels(network):
-    discriminator = build_discriminator(network, SMALL, Given(CLASSES), "concat", pack=2)
+    discriminator = network.discriminator(SMALL, ConditionSpec(CLASSES), "concat", pack=2)
     images, labels = torch.randn(4, *SMALL), torch.tensor([2, 0, 1, 1])
     hot = F.one_hot(labels, CLASSES).float()
     if network is MLP:
@@ -154,7 +153,7 @@ def test_a_pack_is_judged_as_one_image_of_all_its_channels(network):
 @pytest.mark.parametrize("network", [MLP, PLAIN_DCGAN, RESNET], ids=name)
 def test_spectral_norm_brings_every_weight_of_a_discriminator_to_one(network):
     torch.manual_seed(0)
-    discriminator = build_discriminator(network, SMALL, Given(CLASSES), "projection", spectral_norm=True)
+    discriminator = network.discriminator(SMALL, ConditionSpec(CLASSES), "projection", spectral_norm=True)
     layers = [layer for layer in discriminator.modules() if isinstance(layer, nn.Linear | nn.Conv2d | nn.Embedding)]
     assert all(parametrize.is_parametrized(layer, "weight") for layer in layers)
     assert all(0.9 < torch.linalg.matrix_norm(layer.weight.flatten(1), 2) < 1.1 for layer in layers)
@@ -162,41 +161,41 @@ def test_spectral_norm_brings_every_weight_of_a_discriminator_to_one(network):
 
 def test_spectral_norm_of_weights_that_begin_at_zero_is_refused():
     with pytest.raises(ValueError, match="weight of zeros"):
-        build_discriminator(R3GAN, SMALL, spectral_norm=True)
+        R3GAN.discriminator(SMALL, spectral_norm=True)
 
 
 @pytest.mark.parametrize("network", [MLP, R3GAN], ids=name)
 def test_labels_for_a_batch_norm_that_is_not_there_are_refused(network):
     with pytest.raises(ValueError, match="concat"):
-        build_generator(network, LATENT_SIZE, SMALL, Given(CLASSES), "batch_norm")
+        network.generator(LATENT_SIZE, SMALL, ConditionSpec(CLASSES), "batch_norm")
 
 
 def test_a_conditional_network_without_labels_says_so():
     images, latents = torch.randn(2, *SMALL), torch.randn(2, LATENT_SIZE)
     for conditioning in ("concat", "batch_norm"):
         with pytest.raises(ValueError, match="needs labels"):
-            build_generator(DCGAN, LATENT_SIZE, SMALL, Given(CLASSES), conditioning)(latents)
+            DCGAN.generator(LATENT_SIZE, SMALL, ConditionSpec(CLASSES), conditioning)(latents)
     for conditioning in ("concat", "projection"):
         with pytest.raises(ValueError, match="needs labels"):
-            build_discriminator(DCGAN, SMALL, Given(CLASSES), conditioning)(images)
+            DCGAN.discriminator(SMALL, ConditionSpec(CLASSES), conditioning)(images)
     with pytest.raises(ValueError, match="needs labels"):
-        build_encoder(DCGAN, SMALL, 2, Given(CLASSES))(images)
+        DCGAN.encoder(SMALL, 2, ConditionSpec(CLASSES))(images)
 
 
 def test_packs_are_refused_for_projections_and_where_they_are_not_whole():
     with pytest.raises(ValueError, match="projection"):
-        build_discriminator(DCGAN, SMALL, Given(CLASSES), "projection", pack=2)
+        DCGAN.discriminator(SMALL, ConditionSpec(CLASSES), "projection", pack=2)
     with pytest.raises(ValueError, match="3 images.*packs of 2"):
-        build_discriminator(DCGAN, SMALL, pack=2)(torch.randn(3, *SMALL))
+        DCGAN.discriminator(SMALL, pack=2)(torch.randn(3, *SMALL))
 
 
 @pytest.mark.parametrize("network", [DCGAN, RESNET, R3GAN], ids=name)
 @pytest.mark.parametrize("shape", [(1, 30, 30), (1, 16, 32), (1, 4, 4)], ids=str)
 def test_a_size_that_doubling_cannot_make_is_refused(network, shape):
     with pytest.raises(ValueError, match=f"{shape[1]}x{shape[2]}"):
-        build_generator(network, LATENT_SIZE, shape)
+        network.generator(LATENT_SIZE, shape)
     with pytest.raises(ValueError, match=f"{shape[1]}x{shape[2]}"):
-        build_discriminator(network, shape)
+        network.discriminator(shape)
 
 
 def test_sizes_are_four_to_seven_pixels_doubled():

@@ -4,8 +4,7 @@ import torch.nn.functional as F
 from torch import nn
 from torch.testing import assert_close
 
-from genlib.layers.base import Given
-from genlib.layers.build import build_discriminator
+from genlib.layers.shapes import ConditionSpec
 from genlib.networks.r3gan.config import R3GANConfig
 from genlib.networks.r3gan.modules import Basis, R3GANGenerator, Resample, ResidualBlock, r3gan_backbone
 
@@ -100,12 +99,12 @@ def test_features_are_one_filter_over_each_channel_of_the_base():
 
 def test_there_is_no_normalization_anywhere():
     network = R3GANConfig(width=2, blocks=1, group_size=2)
-    for module in (R3GANGenerator(4, SHAPE, 2, 1, 2, 2), build_discriminator(network, SHAPE, Given(3), "projection")):
+    for module in (R3GANGenerator(4, SHAPE, 2, 1, 2, 2), network.discriminator(SHAPE, ConditionSpec(3), "projection")):
         leaves = [layer for layer in module.modules() if not list(layer.children())]
         assert {type(layer) for layer in leaves} <= {*ALLOWED, nn.Embedding}
 
 
 def test_scores_of_a_new_discriminator_vary_as_much_as_its_features_do():
     torch.manual_seed(0)
-    discriminator = build_discriminator(R3GANConfig(width=64, blocks=1), (3, 32, 32))
+    discriminator = R3GANConfig(width=64, blocks=1).discriminator((3, 32, 32))
     assert discriminator.head.weight.std().item() == pytest.approx(512**-0.5, rel=0.1)

@@ -6,8 +6,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.testing import assert_close
 
 from genlib.config.load import load_config
-from genlib.layers.base import Given
-from genlib.layers.build import build_discriminator, build_generator
+from genlib.layers.shapes import ConditionSpec
 from genlib.networks.resnet.config import ResNetConfig
 from genlib.networks.resnet.modules import DownBlock, Pool, UpBlock, resnet_backbone, resnet_generator
 from tests.conftest import CONFIGS
@@ -32,8 +31,8 @@ def test_at_32_pixels_it_has_as_many_parameters_as_sngans():
     first = conv(3, 128, 3) + conv(128, 128, 3) + conv(3, 128, 1)
     down = 2 * conv(128, 128, 3) + conv(128, 128, 1)
     discriminator = first + down + 2 * 2 * conv(128, 128, 3) + 128 + 1
-    assert parameters(build_generator(network, 128, CIFAR)) == generator == pytest.approx(4.3e6, rel=0.01)
-    assert parameters(build_discriminator(network, CIFAR)) == discriminator == pytest.approx(1.05e6, rel=0.01)
+    assert parameters(network.generator(128, CIFAR)) == generator == pytest.approx(4.3e6, rel=0.01)
+    assert parameters(network.discriminator(CIFAR)) == discriminator == pytest.approx(1.05e6, rel=0.01)
 
 
 def test_blocks_without_pooling_work_on_eight_pixels_at_32_and_beyond():
@@ -94,14 +93,14 @@ def test_the_critic_pools_as_its_configuration_says_and_one_of_before_the_key_su
     scores = []
     for pooling in ("mean", "sum"):
         torch.manual_seed(0)
-        critic = build_discriminator(ResNetConfig(discriminator_width=4, pooling=pooling), CIFAR)
+        critic = ResNetConfig(discriminator_width=4, pooling=pooling).discriminator(CIFAR)
         scores.append(critic(torch.linspace(-1, 1, 2 * 3 * 32 * 32).view(2, *CIFAR)))
     assert_close(scores[1], 64 * scores[0])  # the head's bias is 0 at first
 
 
 def test_projection_is_onto_the_pooled_features_that_the_head_sees():
     network = ResNetConfig(discriminator_width=4, pooling="mean")
-    critic = build_discriminator(network, CIFAR, Given(classes=3), "projection")
+    critic = network.discriminator(CIFAR, ConditionSpec(classes=3), "projection")
     images, labels = torch.randn(2, *CIFAR), torch.tensor([0, 2])
     features = F.relu(critic.backbone.layers[:-1](images)).mean((2, 3))
     expected = critic.head(features)[:, 0] + (critic.embedding.weight[labels] * features).sum(1)

@@ -11,7 +11,7 @@ from torch.nn.utils import parametrize
 from torch.testing import assert_close
 
 from genlib.layers.spectral_norm import SpectralNorm, apply_spectral_norm, update_spectral_norms
-from genlib.losses.penalties import r1
+from genlib.losses.penalties.r1 import R1
 
 
 @pytest.fixture
@@ -126,7 +126,7 @@ def test_the_same_seed_gives_the_same_vectors() -> None:
 
 def test_gradient_penalties_and_autocast_work_through_it(network: nn.Module) -> None:
     images = torch.randn(3, 1, 4, 4)
-    r1(network, images, images).mean().backward()
+    R1().of(network, images, images).mean().backward()
     assert all(weight.grad.isfinite().all() for weight in network.parameters() if weight.grad is not None)
     exact = network[0].weight  # type: ignore[union-attr]
     with torch.autocast("cpu", torch.bfloat16):

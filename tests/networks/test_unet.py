@@ -1,8 +1,7 @@
 import pytest
 import torch
 
-from genlib.layers.base import Given
-from genlib.layers.build import build_discriminator, build_encoder, build_generator
+from genlib.layers.shapes import ConditionSpec
 from genlib.networks.unet.config import UNetConfig
 from genlib.networks.unet.modules import widths_of
 
@@ -11,7 +10,7 @@ NETWORK = UNetConfig(width=4, discriminator_layers=1)
 
 def parts(shape, given=(2, 4, 4)):
     torch.manual_seed(0)
-    return build_generator(NETWORK, 5, shape, Given(shape=given), "concat")
+    return NETWORK.generator(5, shape, ConditionSpec(shape=given), "concat")
 
 
 @pytest.mark.parametrize("shape", [(1, 8, 8), (3, 12, 12), (1, 28, 28), (3, 32, 32), (3, 128, 128)], ids=str)
@@ -20,8 +19,8 @@ def test_images_of_every_size_come_from_contexts_of_another(shape):
     generator, given = parts(shape, small), torch.rand(2, *small)
     images = generator(torch.randn(2, 5), given)
     assert images.shape == (2, *shape)
-    assert build_encoder(NETWORK, shape, 6, Given(shape=small))(images, given).shape == (2, 6)
-    scores = build_discriminator(NETWORK, shape, Given(shape=small), "concat")(images, given)
+    assert NETWORK.encoder(shape, 6, ConditionSpec(shape=small))(images, given).shape == (2, 6)
+    scores = NETWORK.discriminator(shape, ConditionSpec(shape=small), "concat")(images, given)
     assert scores.shape == (2, (shape[1] // 2) ** 2)
 
 
@@ -46,6 +45,6 @@ def test_channels_double_at_two_halvings():
 
 def test_without_an_image_there_is_no_unet():
     with pytest.raises(ValueError, match="there is none; use dcgan"):
-        build_generator(NETWORK, 5, (1, 8, 8))
-    with pytest.raises(ValueError, match="needs labels, or what else"):
+        NETWORK.generator(5, (1, 8, 8))
+    with pytest.raises(ValueError, match="needs labels or a context"):
         parts((1, 8, 8))(torch.randn(1, 5))

@@ -11,9 +11,8 @@ import psutil
 import pytest
 
 from genlib.config.load import load_config
-from pipelines.launchers.process import train_command
 from pipelines.launching import launch
-from pipelines.launching.job import Job, passed_on
+from pipelines.launching.job import Job, passed_on, train_command
 from pipelines.launching.launch import run_process
 
 # Says that it is ready, then waits to be told to end, and says so.
@@ -89,7 +88,7 @@ def test_the_child_is_told_to_end_when_its_parent_is_killed(tmp_path: Path) -> N
     words = tmp_path / "words"
     patient = PATIENT.replace('print("saved", flush=True)', f"open({str(words)!r}, 'w').write('saved')")
     code = f"""
-from pipelines.launch import run_process
+from pipelines.launching.launch import run_process
 run_process({python(patient)!r}, lambda line: print(line, flush=True))
 """
     parent = subprocess.Popen(python(code), stdout=subprocess.PIPE, text=True)

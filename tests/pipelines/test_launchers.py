@@ -19,9 +19,7 @@ from genlib.config.load import load_config
 from genlib.config.run import RunConfig
 from genlib.errors import UserError
 from genlib.runs.folder import RunFolder, identity
-from pipelines import launchers
-from pipelines.launchers import kubernetes, slurm
-from pipelines.launching import remote
+from pipelines.launching import job, kubernetes, remote, slurm
 from pipelines.launching.job import Job, processes_here, processes_of
 from tests.conftest import FILES
 
@@ -80,7 +78,7 @@ def test_auto_that_does_not_share_out_the_batch_is_refused_in_one_line(gpus) -> 
         ("training.processes=0", "0 must be a whole number from 1 to 100000, or auto"),
         ("launcher.name=slrm", "did you mean 'slurm'?"),
         ("launcher={name: slurm, image: x}", "'launcher.image', which is one of kubernetes and not of slurm"),
-        ("launcher={name: process, nodes: 2}", "'launcher.nodes', which is one of torchrun, slurm, kubernetes and not"),
+        ("launcher={name: process, nodes: 2}", "'launcher.nodes', which is one of kubernetes, slurm, torchrun and not"),
         ("launcher.name=torchrun", "'launcher.endpoint' is missing"),
         ("launcher={name: torchrun, endpoint: head}", "launcher.endpoint is 'head', but string should match"),
         ("launcher={name: slurm, options: [qos]}", "launcher.options.0 is 'qos', but string should match"),
@@ -97,8 +95,9 @@ def test_a_run_may_go_on_with_another_launcher_and_number_of_processes() -> None
 
 
 def test_slurms_script_is_one_that_the_shell_reads(tmp_path: Path) -> None:
-    job = job_of(config_with("training.processes=auto", SLURM), tmp_path)
-    script = slurm.rendered(job)
+    asked = config_with("training.processes=auto", SLURM)
+    job = job_of(asked, tmp_path)
+    script = slurm.rendered(asked.launcher, job)
     subprocess.run(["bash", "-n"], input=script, text=True, check=True)
     header, _, body = script.partition("module load cuda")
     for line in ("nodes=2", "gpus-per-node=4", "time=90", "qos=night", "requeue", "signal=B:USR1@300"):
@@ -111,7 +110,7 @@ def test_slurms_script_is_one_that_the_shell_reads(tmp_path: Path) -> None:
 def test_a_missing_slurm_is_one_line(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(UserError, match="launcher.name is slurm, but squeue is not installed here"):
-        launchers.train(config_with("launcher.name=slurm"), tmp_path / "run", {}, print)
+        job.train(config_with("launcher.name=slurm"), tmp_path / "run", {}, print)
 
 
 @pytest.fixture
@@ -122,7 +121,7 @@ def mounted(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> RunConfig:
 
 
 def test_the_train_job_is_one_of_the_published_schema(mounted: RunConfig, tmp_path: Path) -> None:
-    content = kubernetes.rendered(job_of(mounted, tmp_path))
+    content = kubernetes.rendered(mounted.launcher, job_of(mounted, tmp_path))
     read = TrainerV1alpha1TrainJob.from_dict(content)
     assert read is not None and read.to_dict() == content, "every key is one that the schema has"
     trainer, (patch,) = content["spec"]["trainer"], content["spec"]["runtimePatches"]
@@ -138,7 +137,7 @@ def test_the_train_job_is_one_of_the_published_schema(mounted: RunConfig, tmp_pa
 
 def test_a_run_folder_that_pods_would_not_see_is_refused(mounted: RunConfig, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(UserError, match=r"the run folder \(/elsewhere/.*does not lie under launcher.mount_path"):
-        kubernetes.check_mounted(job_of(mounted, Path("/elsewhere")))
+        kubernetes.check_mounted(mounted.launcher, job_of(mounted, Path("/elsewhere")))
 
 
 class Cluster(ThreadingHTTPServer):
@@ -229,7 +228,7 @@ def test_a_train_job_is_created_followed_to_its_end_and_its_lines_told_once(
         if line == "error: no batch":
             cluster.conditions = [{"type": "Failed", "status": "True", "message": "one pod failed"}]
 
-    ended = launchers.train(mounted, run.path, {}, say)
+    ended = job.train(mounted, run.path, {}, say)
     assert (ended.code, ended.blamed) == (1, "no batch")
     assert said.count("training") == said.count("error: no batch") == 1
     name = job_of(mounted, run.path)._replace(run_dir=run.path).name
@@ -237,7 +236,7 @@ def test_a_train_job_is_created_followed_to_its_end_and_its_lines_told_once(
     assert json.loads((run.launch / "trainjob.json").read_text()) == cluster.jobs[name]
 
     cluster.conditions = [{"type": "Complete", "status": "True"}]
-    assert launchers.train(mounted, run.path, {}, print).code == 0
+    assert job.train(mounted, run.path, {}, print).code == 0
     assert cluster.deleted == [name], "the one that had ended made room"
 
 
@@ -251,11 +250,11 @@ def test_an_interrupted_flow_deletes_its_train_job(cluster: Cluster, mounted: Ru
             raise Stop
 
     with pytest.raises(Stop):
-        launchers.train(mounted, tmp_path / "home" / "runs" / "two", {}, say)
+        job.train(mounted, tmp_path / "home" / "runs" / "two", {}, say)
     assert [name.rpartition("-")[0] for name in cluster.deleted] == ["genlib-two"]
 
 
 def test_a_cluster_that_is_away_is_one_line(cluster: Cluster, mounted: RunConfig, tmp_path: Path) -> None:
     (tmp_path / "kubeconfig").write_text("{}")
     with pytest.raises(UserError, match="no cluster is known here"):
-        launchers.train(mounted, tmp_path / "home" / "runs" / "three", {}, print)
+        job.train(mounted, tmp_path / "home" / "runs" / "three", {}, print)

@@ -1,7 +1,7 @@
 """Signs of collapse: told once they last, and seen in values that the losses really log."""
 
 import math
-from pathlib import Path
+from copy import deepcopy
 
 import pytest
 import torch
@@ -9,22 +9,24 @@ from torch import nn
 from torch.distributions import Normal, kl_divergence
 from torch.testing import assert_close
 
+from genlib.choices.discovery import choices_of_kind
 from genlib.layers.base import DataSpec
-from genlib.losses import adversarial
-from genlib.losses.adversarial import load_loss
+from genlib.losses.adversarial import AdversarialLoss
 from genlib.losses.divergences import kl_to_standard_normal_by_dimension
 from genlib.models.base import Batch, Symptom
 from genlib.models.collapse import SATURATED, diversity, largest_kl
 from genlib.training.state.sentinel import Sentinel
 from tests.family import tiny_config
 
-LOSSES = sorted(file.stem for file in Path(adversarial.__file__).parent.glob("[!_]*.py"))
+LOSSES = {name: kind() for name, kind in choices_of_kind(AdversarialLoss).items()}
 SATURATION = Symptom("discriminator/total", 0.5, "saturated")
 UNUSED = Symptom("vae/largest_kl", 0.1, "unused")
 
 
 def sentinel(signs=None, lasting=20):
-    return Sentinel((SATURATION, UNUSED), lasting, {} if signs is None else signs)
+    watch = Sentinel((SATURATION, UNUSED), lasting)
+    watch.load_state_dict({"signs": signs or {}})
+    return watch
 
 
 def told(watch, *values, start=0, every=10):
@@ -73,15 +75,16 @@ def test_each_value_is_watched_for_itself():
     assert watch.look(10, both) == []
     assert [news.split()[0] for news in watch.look(20, both)] == ["unused"]
     assert [news.split()[0] for news in watch.look(30, both)] == ["saturated"]
-    assert watch.standing() == [SATURATION, UNUSED]
+    assert [sentence.split()[0] for sentence in watch.standing()] == ["saturated", "unused"]
 
 
 def test_rebuilt_from_its_signs_it_goes_on_counting():
-    signs = {}
-    told(sentinel(signs), 0.1, 0.1)
-    again = sentinel({name: list(steps) for name, steps in signs.items()})
+    before = sentinel()
+    told(before, 0.1, 0.1)
+    again = sentinel(deepcopy(before.state_dict()["signs"]))
     assert told(again, 0.1, start=20) == [20]
-    assert sentinel(again.signs).standing() == [SATURATION]
+    (sentence,) = sentinel(again.signs).standing()
+    assert sentence.startswith("saturated (")
 
 
 def batch_for(name):
@@ -137,7 +140,7 @@ def test_what_is_watched_is_what_the_losses_log(name, watched):
 def test_a_discriminator_is_saturated_below_a_hundredth_of_its_loss_where_all_scores_are_zero(loss):
     """Hinge: 1 + 1. Least squares: 1/2. Two logits: 2 log 2. One of a pair: log 2. Wasserstein has no lower bound."""
     undecided = {"hinge": 2, "least_squares": 0.5, "relativistic": math.log(2), "wasserstein": 0}
-    method, batch = built("dcgan_digits", loss=loss)
+    method, batch = built("dcgan_digits", loss=LOSSES[loss])
     for parameter in method.discriminator.parameters():
         nn.init.zeros_(parameter)
     expected = undecided.get(loss, 2 * math.log(2))
@@ -158,12 +161,12 @@ def test_a_vae_gans_discriminator_is_undecided_at_three_terms_of_log_two():
 
 @pytest.mark.parametrize("loss", [name for name in LOSSES if name != "wasserstein"])
 def test_a_discriminator_that_is_sure_lies_below_the_limit_and_one_that_errs_above(loss):
-    undecided = load_loss(loss).discriminator(torch.zeros(1), torch.zeros(1))
+    undecided = LOSSES[loss].discriminator(torch.zeros(1), torch.zeros(1))
     # Least squares wants the labels 1 and 0, and no further.
     real, fake = torch.tensor([1.0 if loss == "least_squares" else 9.0]), torch.tensor([0.0])
     fake = fake if loss == "least_squares" else -real
-    assert load_loss(loss).discriminator(real, fake) < SATURATED * undecided
-    assert load_loss(loss).discriminator(fake, real) > undecided
+    assert LOSSES[loss].discriminator(real, fake) < SATURATED * undecided
+    assert LOSSES[loss].discriminator(fake, real) > undecided
 
 
 @pytest.mark.parametrize(

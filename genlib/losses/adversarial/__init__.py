@@ -1,31 +1,34 @@
-"""Adversarial losses on scores, (n,) => (n,): a file each, known by its name.
-
-For the losses of Goodfellow et al. a score is the logit of D(x): D = sigmoid(score), and -log D = softplus(-score),
-never log(0).
-"""
+"""Adversarial losses on scores, a file each."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from importlib import import_module
-from pathlib import Path
-from typing import NamedTuple
+from abc import abstractmethod
+from typing import TYPE_CHECKING, ClassVar
 
-from torch import Tensor
+from genlib.choices.choice import Choice
 
-
-class AdversarialLoss(NamedTuple):
-    """What either player minimizes, given the scores of reals and of fakes."""
-
-    discriminator: Callable[[Tensor, Tensor], Tensor]  # (real, fake)
-    generator: Callable[[Tensor, Tensor | None], Tensor]  # (fake, real); real is None unless it is compared with
-    compares: bool = False  # whether the generator's loss needs the scores of reals
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
-def load_loss(name: str) -> AdversarialLoss:
-    """The `LOSS` of the file with this name; ValueError if there is none."""
-    known = sorted(file.stem for file in Path(__file__).parent.glob("[!_]*.py"))
-    if name not in known:
-        raise ValueError(f"'{name}' is no adversarial loss; known: {', '.join(known)}.")
-    loss: AdversarialLoss = import_module(f"{__name__}.{name}").LOSS
-    return loss
+class AdversarialLoss(Choice):
+    """The losses that discriminator and generator minimize, one value for each score.
+
+    For the losses of Goodfellow et al. (2014) a score is the logit of D(x): D = sigmoid(score), and -log D =
+    softplus(-score), never log(0). The caller averages.
+    """
+
+    folder: ClassVar[str] = "genlib.losses.adversarial"
+    kind: ClassVar[str] = "adversarial loss"
+    bare: ClassVar[bool] = True
+    compares: ClassVar[bool] = False  # whether the generator's loss needs the scores of reals
+    scores_have_a_sign: ClassVar[bool] = True  # positive for reals: not only differences of scores count
+    needs_a_slope_limit: ClassVar[bool] = False  # for its discriminator's scores grow without bound
+
+    @abstractmethod
+    def discriminator(self, real: Tensor, fake: Tensor) -> Tensor:
+        """Loss from the scores of reals and of fakes, (n,) and (n,) => (n,)."""
+
+    @abstractmethod
+    def generator(self, fake: Tensor, real: Tensor | None = None) -> Tensor:
+        """Loss from the scores of fakes, (n,) => (n,); `real`, (n,), is None unless the loss `compares`."""

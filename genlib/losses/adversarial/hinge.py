@@ -1,21 +1,26 @@
-"""Miyato et al. 2018, eqs. 16 and 17."""
+"""The hinge loss."""
 
 from __future__ import annotations
 
-import torch.nn.functional as F
-from torch import Tensor
+from typing import TYPE_CHECKING, Literal
 
 from genlib.losses.adversarial import AdversarialLoss
 
-
-def discriminator(real: Tensor, fake: Tensor) -> Tensor:
-    """max(0, 1 - D(x)) + max(0, 1 + D(G(z)))."""
-    return F.relu(1 - real) + F.relu(1 + fake)
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
-def generator(fake: Tensor, real: Tensor | None = None) -> Tensor:
-    """-D(G(z))."""
-    return -fake
+class Hinge(AdversarialLoss):
+    """Hinge loss (Miyato et al. 2018, eqs. 16 and 17)."""
 
+    name: Literal["hinge"] = "hinge"
 
-LOSS = AdversarialLoss(discriminator, generator)
+    def discriminator(self, real: Tensor, fake: Tensor) -> Tensor:
+        """max(0, 1 - D(x)) + max(0, 1 + D(G(z)))."""
+        from torch.nn.functional import relu
+
+        return relu(1 - real) + relu(1 + fake)
+
+    def generator(self, fake: Tensor, real: Tensor | None = None) -> Tensor:
+        """-D(G(z))."""
+        return -fake

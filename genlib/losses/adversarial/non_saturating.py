@@ -1,17 +1,28 @@
-"""The same game, with gradients for the generator early on (Goodfellow et al. 2014, section 3)."""
+"""The non-saturating loss."""
 
 from __future__ import annotations
 
-import torch.nn.functional as F
-from torch import Tensor
+from typing import TYPE_CHECKING, Literal
 
 from genlib.losses.adversarial import AdversarialLoss
-from genlib.losses.adversarial.minimax import discriminator
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
-def generator(fake: Tensor, real: Tensor | None = None) -> Tensor:
-    """-log D(G(z))."""
-    return F.softplus(-fake)
+class NonSaturating(AdversarialLoss):
+    """The same game as minimax, with gradients for the generator early on (Goodfellow et al. 2014, section 3)."""
 
+    name: Literal["non_saturating"] = "non_saturating"
 
-LOSS = AdversarialLoss(discriminator, generator)
+    def discriminator(self, real: Tensor, fake: Tensor) -> Tensor:
+        """-log D(x) - log(1 - D(G(z)))."""
+        from torch.nn.functional import softplus
+
+        return softplus(-real) + softplus(fake)
+
+    def generator(self, fake: Tensor, real: Tensor | None = None) -> Tensor:
+        """-log D(G(z))."""
+        from torch.nn.functional import softplus
+
+        return softplus(-fake)

@@ -1,22 +1,32 @@
-"""Each real against a fake (Jolicoeur-Martineau 2019; Huang et al. 2024, eq. 2)."""
+"""The relativistic pairing loss."""
 
 from __future__ import annotations
 
-import torch.nn.functional as F
-from torch import Tensor
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from genlib.losses.adversarial import AdversarialLoss
 
-
-def discriminator(real: Tensor, fake: Tensor) -> Tensor:
-    """-log sigmoid(D(x) - D(G(z)))."""
-    return F.softplus(fake - real)
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
-def generator(fake: Tensor, real: Tensor | None) -> Tensor:
-    """-log sigmoid(D(G(z)) - D(x)), the same with the parts exchanged."""
-    assert real is not None
-    return F.softplus(real - fake)
+class Relativistic(AdversarialLoss):
+    """Each real against a fake (Jolicoeur-Martineau 2019; Huang et al. 2024, eq. 2)."""
 
+    compares: ClassVar[bool] = True
+    scores_have_a_sign: ClassVar[bool] = False
 
-LOSS = AdversarialLoss(discriminator, generator, compares=True)
+    name: Literal["relativistic"] = "relativistic"
+
+    def discriminator(self, real: Tensor, fake: Tensor) -> Tensor:
+        """-log sigmoid(D(x) - D(G(z)))."""
+        from torch.nn.functional import softplus
+
+        return softplus(fake - real)
+
+    def generator(self, fake: Tensor, real: Tensor | None = None) -> Tensor:
+        """-log sigmoid(D(G(z)) - D(x)), the same with the parts exchanged."""
+        from torch.nn.functional import softplus
+
+        assert real is not None
+        return softplus(real - fake)

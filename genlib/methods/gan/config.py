@@ -1,19 +1,19 @@
-"""Settings of the generative adversarial network, its penalties and its augmentations."""
+"""Settings of the generative adversarial network."""
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, ClassVar, Literal, Self
 
 from pydantic import Field
 
+from genlib.augmentation import Augmentation
+from genlib.augmentation.none import NoAugmentation
 from genlib.choices.choice import Chosen, rule
-from genlib.choices.section import (
-    LARGEST_WEIGHT,
-    MOST_STEPS,
-    MOST_UNITS,
-    Section,
-)
+from genlib.choices.section import LARGEST_WEIGHT, MOST_UNITS
+from genlib.losses.adversarial import AdversarialLoss
+from genlib.losses.adversarial.non_saturating import NonSaturating
+from genlib.losses.penalties import Penalty
+from genlib.losses.penalties.none import NoPenalty
 from genlib.methods import ConditionalMethod
 from genlib.models.optimizer import OptimizerConfig
 from genlib.networks import Network
@@ -25,87 +25,6 @@ if TYPE_CHECKING:
     from genlib.models.base import Method
     from genlib.models.sampler import Sampler
 
-    AdversarialLossName = str
-else:  # A loss is a file: a new one is known as soon as it is there.
-    LOSSES = Path(__file__).parents[2] / "losses" / "adversarial"
-    AdversarialLossName = Literal[tuple(sorted(file.stem for file in LOSSES.glob("[!_]*.py")))]
-
-
-class NoPenalty(Section):
-    """None."""
-
-    name: Literal["none"] = "none"
-
-
-class WeightClippingConfig(Section):
-    """Every weight of the discriminator is held within limits (Arjovsky et al. 2017, Algorithm 1)."""
-
-    name: Literal["weight_clipping"] = "weight_clipping"
-    limit: float = Field(0.01, gt=0, le=LARGEST_WEIGHT, description="Largest absolute value of a weight")
-
-
-class GradientPenaltySection(Section):
-    weight: float = Field(10.0, gt=0, le=LARGEST_WEIGHT, description="Of the penalty in the loss")
-    every: int = Field(
-        1, ge=1, le=MOST_STEPS, description="Steps from one to the next; the weight is that of a penalty each step"
-    )
-
-
-class GradientPenaltyConfig(GradientPenaltySection):
-    """Gradient norms near 1 between reals and fakes (Gulrajani et al. 2017, eq. 3)."""
-
-    name: Literal["gradient_penalty"] = "gradient_penalty"
-
-
-class R1Config(GradientPenaltySection):
-    """Half the squared gradient norm at reals (Mescheder et al. 2018, eq. 9)."""
-
-    name: Literal["r1"] = "r1"
-
-
-class R2Config(GradientPenaltySection):
-    """Half the squared gradient norm at fakes (Mescheder et al. 2018, eq. 10)."""
-
-    name: Literal["r2"] = "r2"
-
-
-class R1R2Config(GradientPenaltySection):
-    """Both (Huang et al. 2024, section 3)."""
-
-    name: Literal["r1_r2"] = "r1_r2"
-
-
-PenaltyConfig = Annotated[
-    NoPenalty | WeightClippingConfig | GradientPenaltyConfig | R1Config | R2Config | R1R2Config,
-    Field(discriminator="name"),
-]
-
-
-class NoAugmentation(Section):
-    """None."""
-
-    name: Literal["none"] = "none"
-
-
-class DiffAugmentConfig(Section):
-    """Differentiable augmentation of reals and fakes alike (Zhao et al. 2020)."""
-
-    name: Literal["diffaugment"] = "diffaugment"
-    policy: list[Literal["color", "translation", "cutout"]] = Field(
-        ["color", "translation", "cutout"], min_length=1, max_length=3, description="Applied one after another"
-    )
-
-
-class ADAConfig(Section):
-    """Augmentation whose probability follows the discriminator's overfitting (Karras et al. 2020)."""
-
-    name: Literal["ada"] = "ada"
-    target: float = Field(0.6, ge=-1, le=1, description="Mean sign of the scores of reals")
-    speed_images: int = Field(
-        500_000, ge=1, le=10**12, description="Images over which the probability can go from 0 to 1"
-    )
-
-
 GAN_OPTIMIZER = OptimizerConfig(learning_rate=2e-4, beta1=0.5)  # Radford et al. 2015, section 4
 
 
@@ -116,39 +35,42 @@ class GANConfig(ConditionalMethod):
     takes_condition_image: ClassVar[bool] = True
 
     name: Literal["gan"] = "gan"
-    network: Chosen[Network] = Field(DCGANConfig(), description="Of the generator")
-    discriminator_network: Chosen[Network] | None = Field(None, description="null: as the generator's")
+    network: Chosen[Network] = Field(DCGANConfig(), description="Architecture of the generator")
+    discriminator_network: Chosen[Network] | None = Field(
+        None, description="Architecture of the discriminator; null: the generator's"
+    )
     latent_size: int = Field(100, ge=1, le=MOST_UNITS, description="Dimensions of the latents")
     conditioning: Literal["none", "concat", "batch_norm"] = Field("none", description="How the generator takes labels")
     discriminator_conditioning: Literal["concat", "projection"] = Field(
-        "concat", description="How the discriminator takes them"
+        "concat", description="How the discriminator takes labels"
     )
-    loss: AdversarialLossName = Field("non_saturating", description="Of discriminator and generator")
-    penalty: PenaltyConfig = Field(NoPenalty(), description="Of the discriminator's slope")
-    spectral_norm: bool = Field(False, description="In the discriminator (Miyato et al. 2018)")
-    augmentation: Annotated[NoAugmentation | DiffAugmentConfig | ADAConfig, Field(discriminator="name")] = Field(
-        NoAugmentation(), description="Of what the discriminator sees"
+    loss: Chosen[AdversarialLoss] = Field(NonSaturating(), description="Losses of discriminator and generator")
+    penalty: Chosen[Penalty] = Field(NoPenalty(), description="Limit to the discriminator's slope")
+    spectral_norm: bool = Field(False, description="Whether the discriminator has spectral norms (Miyato et al. 2018)")
+    augmentation: Chosen[Augmentation] = Field(
+        NoAugmentation(), description="Augmentation of the discriminator's inputs"
     )
-    pack: int = Field(1, ge=1, le=1024, description="Images that are judged together (Lin et al. 2018)")
+    pack: int = Field(1, ge=1, le=1024, description="Images that get one score together (Lin et al. 2018)")
     reconstruction_weight: float = Field(
         0.0,
         ge=0,
         le=LARGEST_WEIGHT,
-        description="Of the mean absolute difference to the image that a condition was taken of",
+        description="Weight of the mean absolute difference to the image that a condition was made from",
     )
     discriminator_steps: int = Field(
         1, ge=1, le=1000, description="Updates of the discriminator for one of the generator: Algorithm 1's k"
     )
-    generator_optimizer: OptimizerConfig = Field(GAN_OPTIMIZER, description="Of the generator's weights")
-    discriminator_optimizer: OptimizerConfig = Field(GAN_OPTIMIZER, description="Of the discriminator's weights")
+    generator_optimizer: OptimizerConfig = Field(GAN_OPTIMIZER, description="Optimizer of the generator's weights")
+    discriminator_optimizer: OptimizerConfig = Field(
+        GAN_OPTIMIZER, description="Optimizer of the discriminator's weights"
+    )
 
     @property
     def judging_network(self) -> Network:
         return self.discriminator_network or self.network
 
     def build(self, data: DataSpec) -> Method:
-        from genlib.losses.adversarial import load_loss
-        from genlib.methods.gan.method import GAN, build_augmentation, build_penalty
+        from genlib.methods.gan.method import GAN
 
         sampler, given = self.build_sampler(data), self.given_of(data)
         return GAN(
@@ -160,14 +82,14 @@ class GANConfig(ConditionalMethod):
                 self.pack,
                 self.spectral_norm,
             ),
-            adversarial_loss=load_loss(self.loss),
+            adversarial_loss=self.loss,
             generator_optimizer=self.generator_optimizer,
             discriminator_optimizer=self.discriminator_optimizer,
             discriminator_steps=self.discriminator_steps,
-            penalty=build_penalty(self.penalty),
-            clip=self.penalty.limit if isinstance(self.penalty, WeightClippingConfig) else None,
-            augmentation=build_augmentation(self.augmentation),
+            penalty=self.penalty,
+            augmentation=self.augmentation.build(),
             reconstruction_weight=self.reconstruction_weight,
+            pack=self.pack,
         )
 
     def build_sampler(self, data: DataSpec) -> Sampler:
@@ -237,4 +159,42 @@ class GANConfig(ConditionalMethod):
             return None
         return (
             f"{key}.pack ({self.pack}) is for images without a condition, and condition is {run.condition.name}; use 1."
+        )
+
+    @rule
+    def slopes_are_limited(self, run: RunConfig, key: str) -> str | None:
+        """loss: wasserstein needs a discriminator of limited slope: a penalty, or spectral norm without batch norm."""
+        if not self.loss.needs_a_slope_limit or self.penalty.limits_slope:
+            return None
+        if not self.spectral_norm:
+            return (
+                f"{key}.loss is {self.loss.name}, whose discriminator grows without end unless its slope is limited; "
+                f"set {key}.penalty.name=gradient_penalty, {key}.penalty.name=weight_clipping or "
+                f"{key}.spectral_norm=true."
+            )
+        if not self.judging_network.mixes_images:
+            return None
+        return (
+            f"{key}.loss is {self.loss.name}, whose discriminator must be of limited slope, and batch norm undoes what "
+            f"{key}.spectral_norm limits; use discriminator_norm: none."
+        )
+
+    @rule
+    def clipped_weights_are_not_rescaled(self, run: RunConfig, key: str) -> str | None:
+        """penalty: weight_clipping limits nothing where spectral_norm rescales weights."""
+        if not self.spectral_norm or not self.penalty.bounds_weights:
+            return None
+        return (
+            f"{key}.spectral_norm rescales weights, so that {key}.penalty ({self.penalty.name}) limits nothing; use "
+            "one of the two."
+        )
+
+    @rule
+    def scores_have_the_signs_that_are_read(self, run: RunConfig, key: str) -> str | None:
+        """augmentation: ada goes by the sign of the reals' scores, which relativistic and wasserstein leave open."""
+        if not self.augmentation.reads_signs or self.loss.scores_have_a_sign:
+            return None
+        return (
+            f"{key}.augmentation ({self.augmentation.name}) goes by the sign of the reals' scores, and {key}.loss "
+            f"({self.loss.name}) sees only differences of scores; use {key}.augmentation={{name: diffaugment}}."
         )

@@ -9,8 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from genlib.layers.base import Given, ImageShape
 from genlib.layers.discriminator import Discriminator
+from genlib.layers.shapes import ConditionSpec, ImageShape
 from genlib.losses.divergences import kl_to_standard_normal_by_dimension
 from genlib.models.base import Batch, EncoderModel, Losses, Method, Phase
 from genlib.models.collapse import diversity, largest_kl, symptom_of_posterior, symptoms_of_players
@@ -125,7 +125,7 @@ class VAEGAN(Method):
 
 
 def discriminator_of_features(
-    network: Network, shape: ImageShape, given: Given, conditioning: Literal["none", "concat"]
+    network: Network, shape: ImageShape, given: ConditionSpec, conditioning: Literal["none", "concat"]
 ) -> Discriminator:
     """ValueError for a network whose scores are of patches."""
     found = network.discriminator(shape, given, conditioning)

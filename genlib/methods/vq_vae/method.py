@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from genlib.layers.base import known
+from genlib.layers.base import required
 from genlib.methods.vq_vae.quantizer import VectorQuantizer
 from genlib.methods.vq_vae.sampler import CodeDecoder
 from genlib.methods.vq_vae.transformer import NOTHING_SAID, nats_of_words, real_words
@@ -99,7 +99,7 @@ class VQVAE(Method):
         prior, captions = self.model.code_decoder.prior, batch.labels
         if not prior.words:
             return {"total": F.cross_entropy(prior(codes, captions).flatten(0, 1), codes.flatten())}
-        captions = known(captions)
+        captions = required(captions)
         left_out = torch.rand(len(captions), device=captions.device) < self.caption_dropout
         captions = captions.masked_fill(left_out[:, None], NOTHING_SAID)
         of_words, of_codes = prior.joint(codes, captions)

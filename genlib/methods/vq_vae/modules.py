@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from genlib.layers.base import ImageShape
+from genlib.layers.shapes import ImageShape
 
 
 class ResidualBlock(nn.Module):

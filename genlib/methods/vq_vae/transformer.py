@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from genlib.conditions.words import LENGTH
-from genlib.layers.base import known
+from genlib.layers.base import required
 
 Cache = tuple[Tensor, Tensor]  # keys and values so far, (B, heads, T, width / heads) each
 
@@ -138,7 +138,7 @@ class CodeTransformer(nn.Module):
         """
         guided = bool(self.words) and drawing.guidance != 1
         if guided:
-            given = torch.cat([known(given), torch.full_like(known(given), NOTHING_SAID)])
+            given = torch.cat([required(given), torch.full_like(required(given), NOTHING_SAID)])
         start = self.beginning((1 + guided) * len(uniforms), given)
 
         def logits(hidden: Tensor) -> Tensor:
@@ -186,9 +186,9 @@ class CodeTransformer(nn.Module):
     def beginning(self, count: int, given: Tensor | None) -> Tensor:
         """The start, and the words of captions or of their beginnings, (B, 1 + n, width)."""
         if self.classes:
-            return self.start(known(given))[:, None]
+            return self.start(required(given))[:, None]
         start = self.start.weight[:1].expand(count, 1, -1)
-        return torch.cat([start, self.word(known(given))], dim=1) if self.words else start
+        return torch.cat([start, self.word(required(given))], dim=1) if self.words else start
 
 
 def real_words(captions: Tensor) -> Tensor:

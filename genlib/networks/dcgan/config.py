@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field
 
 from genlib.choices.section import MOST_UNITS
 from genlib.networks import Network
 
+if TYPE_CHECKING:
+    from torch import nn
+
+    from genlib.layers.base import Backbone
+    from genlib.layers.shapes import ImageShape
+
 
 class DCGANConfig(Network):
     """Strided convolutions with batch norm (Radford et al. 2015)."""
+
+    is_strided: ClassVar[bool] = True
 
     name: Literal["dcgan"] = "dcgan"
     width: int = Field(
@@ -26,3 +34,18 @@ class DCGANConfig(Network):
     @property
     def mixes_images(self) -> bool:
         return self.discriminator_norm == "batch"
+
+    def generator_layers(self, inputs: int, shape: ImageShape, classes: int = 0) -> nn.Module:
+        from genlib.networks.dcgan.modules import dcgan_generator
+
+        return dcgan_generator(inputs, self.width, shape, classes)
+
+    def backbone(self, shape: ImageShape, in_discriminator: bool = False) -> Backbone:
+        from genlib.networks.dcgan.modules import dcgan_backbone
+
+        return dcgan_backbone(shape, self.width, self.discriminator_norm == "batch")
+
+    def initialize_head(self, head: nn.Linear) -> None:
+        from genlib.networks.dcgan.modules import initialize
+
+        initialize(head)

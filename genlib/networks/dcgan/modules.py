@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from torch import nn
 
-from genlib.layers.base import Backbone, ImageShape
+from genlib.layers.base import Backbone
 from genlib.layers.conditional import ConditionalBatchNorm, LabelSequential, batch_norm_2d
+from genlib.layers.shapes import ImageShape
 from genlib.pixels.sizes import stages
 
 

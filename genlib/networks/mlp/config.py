@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar, Literal
+from math import prod
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field
 
+from genlib.choices.choice import rule
 from genlib.choices.section import MOST_LAYERS, MOST_UNITS
 from genlib.networks import Network
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from genlib.config.run import RunConfig
+    from genlib.layers.base import Backbone
+    from genlib.layers.shapes import ImageShape
 
 
 class MLPConfig(Network):
@@ -30,3 +39,24 @@ class MLPConfig(Network):
     @property
     def has_label_norms(self) -> bool:
         return self.norm == "batch"
+
+    def generator_layers(self, inputs: int, shape: ImageShape, classes: int = 0) -> nn.Module:
+        from genlib.networks.mlp.modules import ACTIVATIONS, mlp_generator
+
+        return mlp_generator(
+            inputs, self.hidden_sizes, shape, ACTIVATIONS[self.activation], self.norm == "batch", classes
+        )
+
+    def backbone(self, shape: ImageShape, in_discriminator: bool = False) -> Backbone:
+        from genlib.networks.mlp.modules import ACTIVATIONS, mlp_backbone
+
+        activation = "leaky_relu" if in_discriminator else self.activation
+        return mlp_backbone(prod(shape), self.hidden_sizes, ACTIVATIONS[activation])
+
+    @rule
+    def batch_norms_have_company(self, run: RunConfig, key: str) -> str | None:
+        """norm: batch normalizes over a micro-batch, which needs 2 images or more."""
+        part = run.training.batch_size // run.training.parts
+        if self.norm == "none" or part >= 2:
+            return None
+        return f"{key}.norm (batch) is over a micro-batch, which has {part}; use a larger training.batch_size."

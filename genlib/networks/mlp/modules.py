@@ -7,10 +7,17 @@ from math import prod
 
 from torch import nn
 
-from genlib.layers.base import Backbone, ImageShape
+from genlib.layers.base import Backbone
 from genlib.layers.conditional import LabelSequential, batch_norm_1d
+from genlib.layers.shapes import ImageShape
 
 Activation = Callable[[], nn.Module]
+SLOPE = 0.2  # on a discriminator's negative side, so that the generator gets gradients everywhere
+ACTIVATIONS: dict[str, Activation] = {
+    "relu": nn.ReLU,
+    "tanh": nn.Tanh,
+    "leaky_relu": lambda: nn.LeakyReLU(SLOPE, inplace=True),
+}
 
 
 def mlp(sizes: list[int], activation: Activation = nn.ReLU) -> nn.Sequential:

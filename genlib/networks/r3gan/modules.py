@@ -12,7 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from genlib.layers.base import Backbone, ImageShape
+from genlib.layers.base import Backbone
+from genlib.layers.shapes import ImageShape
 from genlib.pixels.sizes import stages
 
 SLOPE = 0.2
@@ -90,7 +91,7 @@ def widths_of(width: int, count: int) -> list[int]:
 
 
 class R3GANGenerator(nn.Module):
-    """(B, latent_size) => (B, C, H, W); labels come beside the latents only."""
+    """(B, latent_size) => (B, C, H, W)."""
 
     def __init__(
         self, latent_size: int, shape: ImageShape, width: int, blocks: int, group_size: int, expansion: int
@@ -106,7 +107,7 @@ class R3GANGenerator(nn.Module):
             layers += [ResidualBlock(outputs, expansion, group_size, total) for _ in range(blocks)]
         self.layers = nn.Sequential(*layers, scaled(nn.Conv2d(widths[-1], shape[0], 1, bias=False), 1.0))
 
-    def forward(self, latents: Tensor, labels: Tensor | None = None) -> Tensor:
+    def forward(self, latents: Tensor) -> Tensor:
         return self.layers(latents)
 
 

@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field
 
 from genlib.choices.section import MOST_UNITS
 from genlib.networks import Network
 
+if TYPE_CHECKING:
+    from torch import nn
+
+    from genlib.layers.base import Backbone
+    from genlib.layers.shapes import ImageShape
+
 
 class ResNetConfig(Network):
     """SNGAN's residual networks; no normalization in the discriminator (Miyato et al. 2018, appendix B.4)."""
+
+    is_strided: ClassVar[bool] = True
 
     name: Literal["resnet"] = "resnet"
     width: int = Field(256, ge=1, le=MOST_UNITS, description="Channels of the generator or decoder")
@@ -25,3 +33,19 @@ class ResNetConfig(Network):
     @property
     def has_label_norms(self) -> bool:
         return True
+
+    def generator_layers(self, inputs: int, shape: ImageShape, classes: int = 0) -> nn.Module:
+        from genlib.networks.resnet.modules import resnet_generator
+
+        return resnet_generator(inputs, self.width, shape, classes)
+
+    def backbone(self, shape: ImageShape, in_discriminator: bool = False) -> Backbone:
+        from genlib.networks.resnet.modules import resnet_backbone
+
+        return resnet_backbone(shape, self.discriminator_width, self.pooling)
+
+    def initialize_head(self, head: nn.Linear) -> None:
+        from torch import nn
+
+        nn.init.xavier_uniform_(head.weight)
+        nn.init.zeros_(head.bias)

@@ -11,8 +11,9 @@ from typing import Literal
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from genlib.layers.base import Backbone, ImageShape
+from genlib.layers.base import Backbone
 from genlib.layers.conditional import LabelAware, LabelSequential, batch_norm_2d
+from genlib.layers.shapes import ImageShape
 from genlib.pixels.sizes import stages
 
 Pooling = Literal["sum", "mean"]

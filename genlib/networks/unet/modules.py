@@ -1,5 +1,5 @@
-"""U-Nets (Ronneberger et al. 2015) from an image that is given to a whole one, for images of 8 to 128 pixels, and the
-patch discriminator that judges them (Isola et al. 2017, appendix 6.1).
+"""U-Nets (Ronneberger et al. 2015) from an image that is the condition to a whole one, for images of 8 to 128 pixels,
+and the patch discriminator that scores them (Isola et al. 2017, appendix 6.1).
 
 Strided convolutions lead to a base map of 4 to 7 pixels; the way back up gets the maps of the way down beside its own.
 Latents enter at the base and, as gains and biases of every norm, on the way up. Norms are over groups of channels of
@@ -15,7 +15,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from genlib.conditions.images import enlarged
-from genlib.layers.base import Backbone, Given, ImageShape, beside, known
+from genlib.layers.base import Backbone, required, with_condition
+from genlib.layers.shapes import ConditionSpec, ImageShape
 from genlib.pixels.sizes import stages
 
 GROUPS = 8  # at most, of a norm
@@ -78,13 +79,13 @@ class Modulated(nn.Module):
 
 
 class UNet(nn.Module):
-    """Latents (B, d) and what is given, (B, K, h, w) => raw pixels (B, C, H, W)."""
+    """Latents (B, d) and a context (B, K, h, w) => raw pixels (B, C, H, W)."""
 
-    def __init__(self, latent_size: int, width: int, shape: ImageShape, given: Given) -> None:
+    def __init__(self, latent_size: int, width: int, shape: ImageShape, condition: ConditionSpec) -> None:
         super().__init__()
         base, count = stages("unet", shape)
         self.shape, widths = shape, widths_of(width, count)
-        self.down = Down(given.channels, widths)
+        self.down = Down(condition.channels, widths)
         self.latents = nn.Sequential(
             nn.Linear(latent_size, widths[-1] * base**2), nn.Unflatten(1, (widths[-1], base, base))
         )
@@ -95,8 +96,8 @@ class UNet(nn.Module):
         )
         self.last = nn.Conv2d(widths[0], shape[0], 3, padding=1)
 
-    def forward(self, latents: Tensor, given: Tensor | None = None) -> Tensor:
-        *sides, base = self.down(enlarged(known(given), self.shape))
+    def forward(self, latents: Tensor, context: Tensor | None = None) -> Tensor:
+        *sides, base = self.down(enlarged(required(context), self.shape))
         hidden = self.bottom(torch.cat([base, self.latents(latents)], dim=1), latents)
         for doubling, side in zip(self.doublings, reversed(sides), strict=True):
             larger = F.interpolate(hidden, size=side.shape[2:], mode="nearest")
@@ -112,16 +113,16 @@ def unet_backbone(shape: ImageShape, width: int) -> Backbone:
 
 
 class PatchDiscriminator(nn.Module):
-    """Images (B, C, H, W) beside what is given of them => a score for each of P patches, (B, P)."""
+    """Images (B, C, H, W) and their condition => a score for each of P patches, (B, P)."""
 
     pack = 1
 
-    def __init__(self, width: int, layers: int, shape: ImageShape, given: Given) -> None:
+    def __init__(self, width: int, layers: int, shape: ImageShape, condition: ConditionSpec) -> None:
         super().__init__()
         widths = widths_of(width, layers)[1:]
-        self.given = given
+        self.condition = condition
         found: list[nn.Module] = []
-        inputs = shape[0] + given.channels
+        inputs = shape[0] + condition.channels
         for outputs in widths:
             found += [
                 nn.Conv2d(inputs, outputs, 4, stride=2, padding=1, bias=False),
@@ -131,5 +132,5 @@ class PatchDiscriminator(nn.Module):
             inputs = outputs
         self.layers = nn.Sequential(*found, nn.Conv2d(inputs, 1, 3, padding=1))
 
-    def forward(self, images: Tensor, given: Tensor | None = None) -> Tensor:
-        return self.layers(beside(images, given, self.given)).flatten(1)
+    def forward(self, images: Tensor, condition: Tensor | None = None) -> Tensor:
+        return self.layers(with_condition(images, condition, self.condition)).flatten(1)
