@@ -7,11 +7,12 @@ or package of its own. Every choice or record that is defined there, or in a mod
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import cache
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
 from importlib.util import find_spec
+from operator import attrgetter
 from pkgutil import iter_modules
 from types import ModuleType
 from typing import Any, NamedTuple, TypeVar
@@ -61,13 +62,11 @@ def origin_of(value: type[Choice] | Record) -> str:
 
 
 @cache
-def found_of_kind(kind: type[Choice] | type[Record]) -> dict[str, Found]:
-    defined: Callable[[ModuleType, Any], Iterator[Found]]
-    defined = records_in if issubclass(kind, Record) else choices_in
-    own = [found for module in modules_in(kind.folder) for found in declared(module, kind, defined)]
-    others = [found for module in plugin_modules() for found in defined(module, kind)]
+def found_of_kind(kind: Any) -> dict[str, Found]:
+    own = [found for module in modules_in(kind.folder) for found in declared(module, kind)]
+    others = [found for module in plugin_modules() for found in defined_in(module, kind)]
     by_name: dict[str, Found] = {}
-    for found in (*sorted(own, key=name_of), *sorted(others, key=name_of)):
+    for found in (*sorted(own, key=attrgetter("name")), *sorted(others, key=attrgetter("name"))):
         first = by_name.setdefault(found.name, found)
         if first.value is not found.value:
             raise UserError(
@@ -75,10 +74,6 @@ def found_of_kind(kind: type[Choice] | type[Record]) -> dict[str, Found]:
                 f"{found.module.__file__}; rename or remove one of them."
             )
     return by_name
-
-
-def name_of(found: Found) -> str:
-    return found.name
 
 
 def kind_of_record(record: Record) -> type[Record]:
@@ -96,11 +91,9 @@ def modules_in(package: str) -> Iterator[ModuleType]:
             yield import_module(settings if found.ispkg and find_spec(settings) else name)
 
 
-def declared(
-    module: ModuleType, kind: type[Choice] | type[Record], defined: Callable[[ModuleType, Any], Iterator[Found]]
-) -> list[Found]:
+def declared(module: ModuleType, kind: Any) -> list[Found]:
     """The choices or records that one of our own modules defines; ImportError where there is none."""
-    found = list(defined(module, kind))
+    found = list(defined_in(module, kind))
     if not found:
         needed = (
             f"a variable that holds a {kind.__name__}"
@@ -111,6 +104,10 @@ def declared(
             f"{module.__file__} lies where every file declares a {kind.kind}, and declares none: {needed}"
         )
     return found
+
+
+def defined_in(module: ModuleType, kind: Any) -> Iterator[Found]:
+    return records_in(module, kind) if issubclass(kind, Record) else choices_in(module, kind)
 
 
 def choices_in(module: ModuleType, kind: type[Choice]) -> Iterator[Found]:
