@@ -54,7 +54,7 @@ def records_of_kind(kind: type[RecordKind]) -> dict[str, RecordKind]:
 def origin_of(value: type[Choice] | Record) -> str:
     """Where a choice or record comes from: "genlib", or the top package of a plugin."""
     if isinstance(value, Record):
-        module = found_of_kind(kind_of_record(value))[value.name].module.__name__
+        module = found_of_kind(kind_of_choice(value))[value.name].module.__name__
     else:
         module = value.__module__
     top = module.partition(".")[0]
@@ -76,9 +76,15 @@ def found_of_kind(kind: Any) -> dict[str, Found]:
     return by_name
 
 
-def kind_of_record(record: Record) -> type[Record]:
-    """The class that says which package the records of its kind lie in."""
-    return next(kind for kind in type(record).__mro__ if issubclass(kind, Record) and "folder" in vars(kind))
+def kind_of_choice(value: Choice | Record) -> Any:
+    """The class that says which package the choices or records of its kind lie in."""
+    return next(kind for kind in type(value).__mro__ if "folder" in vars(kind))
+
+
+def names_where(kind: type[Choice], fact: str) -> str:
+    """The names of a kind's choices for which a fact is true, as `gan, iwae or vae`."""
+    *first, last = (name for name, choice in choices_of_kind(kind).items() if getattr(choice, fact))
+    return f"{', '.join(first)} or {last}" if first else last
 
 
 def modules_in(package: str) -> Iterator[ModuleType]:

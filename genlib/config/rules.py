@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 from genlib.choices.choice import Choice, choices_below
 from genlib.choices.fields import sections_below
 from genlib.choices.section import Section
-from genlib.config.condition_rules import CONDITION_RULES
 from genlib.config.launcher import nodes_share_the_processes
 from genlib.config.metrics import metrics
 from genlib.methods.vae.config import VAEConfig
+from genlib.pixels.sizes import SCENE_SIDE, SMALLEST_THING, scene_thing
 
 if TYPE_CHECKING:
     from genlib.config.run import RunConfig
@@ -74,6 +74,27 @@ def metric_is_measured(config: RunConfig) -> str | None:
     return metrics()[config.registry.metric].problem(config)
 
 
+def scenes_have_room(config: RunConfig) -> str | None:
+    """data.scenes needs images in a frame of 27 pixels or more, without method.conditioning or data.stacked."""
+    data = config.data
+    if data.scenes is None:
+        return None
+    if data.is_points:
+        return (
+            f"data.source {data.source} is points in the plane, and data.scenes are of images; leave data.scenes out."
+        )
+    if data.stacked:
+        return "data.scenes and data.stacked make different images of the source's; leave one of the two out."
+    if config.method.takes_labels:
+        return "method.conditioning takes labels, and scenes have captions in their place; use none."
+    if scene_thing(data.image_size) < SMALLEST_THING:
+        return (
+            f"data.image_size ({data.image_size}) is too small for data.scenes: {SCENE_SIDE} images of "
+            f"{SMALLEST_THING} pixels side by side, with room to move; use {SCENE_SIDE * (SMALLEST_THING + 1)} or more."
+        )
+    return None
+
+
 BETWEEN_SECTIONS: tuple[Callable[[RunConfig], str | None], ...] = (
     points_take_gaussian_likelihoods,
     only_images_are_stacked_or_binarized,
@@ -81,7 +102,7 @@ BETWEEN_SECTIONS: tuple[Callable[[RunConfig], str | None], ...] = (
     decompositions_need_company,
     metric_is_measured,
     nodes_share_the_processes,
-    *CONDITION_RULES,
+    scenes_have_room,
 )
 
 

@@ -5,8 +5,8 @@ import torch
 from torch.distributions import Normal, kl_divergence
 from torch.testing import assert_close
 
-from genlib.conditions.build import build_condition
-from genlib.config.conditions import LowResolutionCondition, MaskedCondition
+from genlib.conditions.low_resolution.config import LowResolutionCondition
+from genlib.conditions.masked.config import MaskedCondition
 from genlib.layers.base import DataSpec
 from genlib.losses.divergences import kl_to_standard_normal
 from genlib.losses.likelihoods import gaussian_negative_log_likelihood
@@ -25,7 +25,7 @@ UNET = UNetConfig(width=4, discriminator_layers=1)
 
 def method_of(config, condition=None):
     torch.manual_seed(0)
-    return config.build(DataSpec(SHAPE, condition=build_condition(condition or LowResolutionCondition(), SHAPE)))
+    return config.build(DataSpec(SHAPE, condition=(condition or LowResolutionCondition()).build(SHAPE)))
 
 
 def batch_of(method, count=6):
