@@ -58,14 +58,14 @@ BAD = {
     "augmentations_leave_conditions": [
         ("inpainting_gan_digits", ["method.augmentation={name: diffaugment}"], "use method.augmentation.name=none"),
     ],
-    "points_take_gaussian_likelihoods": [
+    "points_have_a_likelihood": [
         ("vae_pinwheel", ["method.likelihood=bernoulli"], "is one of pixels, and data.source pinwheel is points"),
     ],
     "only_images_are_stacked_or_binarized": [
         ("vae_pinwheel", ["data.binarize=fixed"], "leave out data.stacked and data.binarize"),
         ("dcgan_digits", ["data.stacked=100"], "makes images of 3 channels, data.channels is 1; use 3"),
     ],
-    "densities_are_not_of_binary_pixels": [
+    "binary_pixels_have_a_probability": [
         ("vae_digits", ["data.binarize=draw"], "method.likelihood (gaussian) is no probability of; use bernoulli"),
     ],
     "labels_need_a_place": [
@@ -163,6 +163,10 @@ BAD = {
         ),
         ("vae_pinwheel", ["registry.metric=bits_per_dim"], "needs a density over pixels"),
         ("dcgan_digits", ["registry.metric=label_accuracy"], "is of samples with a label; set method.conditioning"),
+        ("inpainting_vae_digits", ["registry.metric=bits_per_dim"], "use log_likelihood"),
+        ("vae_digits", ["registry.metric=caption_places"], "of images drawn for captions, and condition is none"),
+        ("vae_digits", ["registry.metric=condition_psnr"], "and condition is none; use fd_classifier"),
+        ("cvae_digits", ["condition.name=label", "registry.metric=fd_pairs"], "and condition is label"),
     ],
     "needs_a_method_that_takes_labels": [
         ("vae_digits", ["condition.name=label"], "it says how a label is taken; use method.conditioning=concat"),

@@ -13,25 +13,10 @@ from genlib.choices.fields import sections_below
 from genlib.choices.section import Section
 from genlib.config.launcher import nodes_share_the_processes
 from genlib.config.metrics import metrics
-from genlib.methods.vae.config import VAEConfig
 from genlib.pixels.sizes import SCENE_SIDE, SMALLEST_THING, scene_thing
 
 if TYPE_CHECKING:
     from genlib.config.run import RunConfig
-
-OF_POINTS_ALONE = {"gaussian", "gaussian_learned", "gaussian_optimal"}
-
-
-def points_take_gaussian_likelihoods(config: RunConfig) -> str | None:
-    """Only a Gaussian likelihood is one of points in the plane; the others are of pixels."""
-    method = config.method
-    likelihood = getattr(method, "likelihood", "gaussian")
-    if not config.data.is_points or likelihood in OF_POINTS_ALONE:
-        return None
-    return (
-        f"method.likelihood ({likelihood}) is one of pixels, and data.source {config.data.source} is points in the "
-        f"plane; use {', '.join(sorted(OF_POINTS_ALONE))}."
-    )
 
 
 def only_images_are_stacked_or_binarized(config: RunConfig) -> str | None:
@@ -42,31 +27,6 @@ def only_images_are_stacked_or_binarized(config: RunConfig) -> str | None:
     if data.stacked and data.channels != 3:
         return f"data.stacked makes images of 3 channels, data.channels is {data.channels}; use 3."
     return None
-
-
-def densities_are_not_of_binary_pixels(config: RunConfig) -> str | None:
-    """Binary pixels take a bernoulli likelihood: a density could be concentrated on them without end."""
-    likelihood = getattr(config.method, "likelihood", "bernoulli")
-    if config.data.binarize == "none" or likelihood == "bernoulli":
-        return None
-    return (
-        f"data.binarize ({config.data.binarize}) makes pixels 0 or 1, which method.likelihood ({likelihood}) is no "
-        "probability of; use bernoulli."
-    )
-
-
-def decompositions_need_company(config: RunConfig) -> str | None:
-    """beta_tc and mmd compare an image with the others of its micro-batch."""
-    method, training = config.method, config.training
-    part = training.batch_size // (training.parts)
-    if part >= 2:
-        return None
-    if not isinstance(method, VAEConfig) or method.divergence.name == "kl":
-        return None
-    return (
-        f"method.divergence ({method.divergence.name}) compares the images of a micro-batch, which has {part}; "
-        "use a larger training.batch_size."
-    )
 
 
 def metric_is_measured(config: RunConfig) -> str | None:
@@ -96,10 +56,7 @@ def scenes_have_room(config: RunConfig) -> str | None:
 
 
 BETWEEN_SECTIONS: tuple[Callable[[RunConfig], str | None], ...] = (
-    points_take_gaussian_likelihoods,
     only_images_are_stacked_or_binarized,
-    densities_are_not_of_binary_pixels,
-    decompositions_need_company,
     metric_is_measured,
     nodes_share_the_processes,
     scenes_have_room,

@@ -2,30 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Literal
-
-import torch
 from torch import Tensor, nn
 
 from genlib.contexts.base import Condition
-from genlib.losses.likelihoods import continuous_bernoulli_mean
+from genlib.layers.outputs import OUTPUTS, Output
 from genlib.models.codes import CodeNetwork
 from genlib.models.latents import FittedLatents
-
-# From a network's raw numbers to pixels in [-1, 1], or to points.
-Output = Literal["tanh", "sigmoid", "continuous_bernoulli", "identity"]
-OUTPUTS: dict[Output, Callable[[Tensor], Tensor]] = {
-    "tanh": torch.tanh,
-    "sigmoid": lambda raw: 2 * torch.sigmoid(raw) - 1,
-    "continuous_bernoulli": lambda raw: 2 * continuous_bernoulli_mean(raw) - 1,
-    "identity": lambda raw: raw,
-}
-
-
-def default_output(shape: tuple[int, ...]) -> Output:
-    """tanh for images (C, H, W), whose pixels lie in [-1, 1]; identity for points (2,), which may lie anywhere."""
-    return "tanh" if len(shape) == 3 else "identity"
 
 
 class Sampler(nn.Module):

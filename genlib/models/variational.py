@@ -6,8 +6,8 @@ import torch
 from torch import Tensor, nn
 
 from genlib.layers.base import required
+from genlib.layers.likelihood import Likelihood
 from genlib.models.base import Batch, LatentVariableModel, Weights
-from genlib.models.likelihoods import Likelihood
 from genlib.models.posterior import Posterior
 from genlib.models.prior_decoder import PriorDecoder
 from genlib.models.sampler import Sampler

@@ -14,8 +14,8 @@ from genlib.data.config import DataConfig
 from genlib.data.folder import DatasetFolder
 from genlib.layers.base import DataSpec
 from genlib.layers.batch_norm import reestimate_batch_norm
+from genlib.layers.likelihood import FittedLikelihood
 from genlib.models.base import Batch, EncoderModel, GenerativeModel, LatentVariableModel
-from genlib.models.likelihoods import OptimalGaussian
 from genlib.pixels.scale import binarized, to_unit
 from genlib.runtime.randomness import generator_for, seed_draws
 from genlib.sampling.draw import estimate_norms
@@ -49,7 +49,7 @@ def settle_encoder(model: GenerativeModel, dataset: DatasetFolder, data: DataCon
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         seed_draws(0, device)
         reestimate_batch_norm(model, lambda batch: there_and_back(model, batch), batches)
-        for likelihood in [module for module in model.modules() if isinstance(module, OptimalGaussian)]:
+        for likelihood in [module for module in model.modules() if isinstance(module, FittedLikelihood)]:
             likelihood.begin_fit()
             for batch in batches:
                 there_and_back(model, batch)

@@ -10,7 +10,7 @@ from torch import Tensor
 from genlib.evaluation.estimates import Estimate, Findings, over_images
 from genlib.evaluation.scoring.held_out import HeldOut, parts_of, rows_of
 from genlib.evaluation.scoring.processes import Processes, exact_device
-from genlib.losses.divergences import kl_to_standard_normal_by_dimension
+from genlib.losses.gaussians import kl_to_standard_normal_by_dimension
 from genlib.models.base import Batch, LatentVariableModel
 from genlib.models.posterior import Posterior
 from genlib.runtime.randomness import generator_for
