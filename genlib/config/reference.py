@@ -18,16 +18,26 @@ from genlib.choices.fields import choices_of, section_of
 from genlib.config.metrics import gate_metrics
 from genlib.config.rules import all_rules
 from genlib.config.run import RunConfig
+from genlib.data.sources import TURNS, sources
 from genlib.runtime.text import text_table
 
 WIDTH = 120  # columns
 
 
 def listing() -> str:
-    """Each section and each choice of a name with its keys; then the metrics, and what does not go together."""
+    """Each section and each choice of a name with its keys; then sources, metrics, and what does not go together."""
     blocks = [block(key, section) for key, section in sections_below(RunConfig)]
     rules = [wrapped(meaning) for meaning in all_rules(RunConfig).values()]
-    return "\n\n".join([table(), *blocks, metrics_block(), "\n".join(["Not together, or not without:", *rules])])
+    together = "\n".join(["Not together, or not without:", *rules])
+    return "\n\n".join([table(), *blocks, sources_block(), metrics_block(), together])
+
+
+def sources_block() -> str:
+    """The values of data.source, as lines of text."""
+    of_each = (f"{source.name}: {source.description}" for source in sources().values() if not source.answers_to)
+    in_turn = sorted(sources().values(), key=lambda source: TURNS.index(source.turn))
+    others = (f"otherwise: {source.description}" for source in in_turn if source.answers_to)
+    return "\n".join(["data.source:", *map(wrapped, (*of_each, *others))])
 
 
 def metrics_block() -> str:
