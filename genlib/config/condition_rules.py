@@ -1,4 +1,4 @@
-"""What does not go together with a condition: each rule gives None, or what is wrong, why, and the remedy."""
+"""Rules between a condition and other sections: each rule gives None, or what is wrong, why, and the remedy."""
 
 from __future__ import annotations
 

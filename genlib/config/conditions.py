@@ -1,4 +1,4 @@
-"""What a model is given beside its noise: the conditions."""
+"""Conditions that a model takes beside its noise."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class MaskedCondition(ConditionSection):
 
     name: Literal["masked"] = "masked"
     kind: Literal["box", "half", "free_form"] = Field(
-        "box", description="What is hidden: a box, one half, or strokes of a brush"
+        "box", description="Form of the hidden part: a box, one half, or strokes of a brush"
     )
 
 

@@ -15,7 +15,7 @@ MOST_ROWS = 10**8  # beyond it, positions and indices need other types
 
 
 class DataConfig(Section):
-    """Which images or points. Every field but validation_fraction is part of the prepared folder's name."""
+    """Images or points to learn from. Every field but validation_fraction is part of the prepared folder's name."""
 
     source: str = Field(
         "digits",

@@ -1,4 +1,4 @@
-"""What a process on a CPU computes with: its heap, where tensors lie, and its smallest numbers."""
+"""Settings of a process on a CPU: its heap, where tensors lie, and its smallest numbers."""
 
 from __future__ import annotations
 
