@@ -28,13 +28,13 @@ RANK = int(os.environ.get("RANK", "0"))
 
 
 def before_each_step(do: Callable[[trainer.Trainer, int], None]) -> None:
-    step = trainer.Trainer._step
+    step = trainer.Trainer.take_step
 
     def wrapped(self: trainer.Trainer, number: int) -> None:
         do(self, number)
         step(self, number)
 
-    trainer.Trainer._step = wrapped  # type: ignore[method-assign]
+    trainer.Trainer.take_step = wrapped  # type: ignore[method-assign]
 
 
 def kill_in_checkpoint(number: str) -> None:
@@ -52,7 +52,7 @@ def kill_in_checkpoint(number: str) -> None:
 
 def nan(phase: str, first: str, last: str) -> None:
     def spoil(self: trainer.Trainer, number: int) -> None:
-        spoilt = int(first) <= number <= int(last) and not self.progress.rollbacks
+        spoilt = int(first) <= number <= int(last) and not self.bad_updates.rollbacks
         for active in self.phases:
             loss = active.wrapped.module if hasattr(active.wrapped, "module") else active.wrapped
             if active.phase.name == phase:

@@ -158,7 +158,8 @@ def test_a_launchers_variable_that_is_no_number_is_refused(capsys, tiny, monkeyp
 
 def test_a_place_that_cannot_be_written_to_is_refused_before_any_work(capsys, tiny, tmp_path, monkeypatch):
     monkeypatch.setattr("genlib.storage.paths.tempfile.TemporaryFile", read_only)
-    monkeypatch.setattr("genlib.cli.load_config", None)
+    for module in ("genlib.cli.options", "genlib.cli.evaluation"):
+        monkeypatch.setattr(f"{module}.load_config", None)
     for arguments in (
         ["train", *tiny("vae"), "--run-dir", tmp_path / "run"],
         ["evaluate", "--images", tmp_path, "--data", "a.yaml", "--output", tmp_path / "report"],

@@ -22,8 +22,8 @@ from genlib.runs.checkpoints import finished_checkpoints
 from genlib.runs.folder import RunFolder
 from genlib.sampling.load import load_sampler
 from genlib.training.settle import settle, spec_of
-from genlib.training.state.checkpoint import load_model
 from genlib.training.train import train
+from genlib.training.trained_model import load_model
 from tests.conftest import PROJECT
 from tests.family import NAMES, STEPS, tiny_config
 

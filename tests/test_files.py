@@ -28,7 +28,7 @@ def test_json_of_great_depth_is_damage(tmp_path, depth):
     with pytest.raises(UserError, match="is not whole"):
         open_dataset(tmp_path)
     assert run.metrics() == []
-    assert damage_of(tmp_path).startswith(f"{STATE} is not what a checkpoint has")
+    assert damage_of(tmp_path).startswith(f"{STATE} is not that of a checkpoint")
     assert owner_of(tmp_path / "owner.json", "training") == "another process is at training there"
 
 

@@ -80,5 +80,14 @@ def test_the_training_loop_names_no_variant():
 
 
 def test_the_configuration_and_the_help_need_no_torch():
-    program = "import sys, genlib.cli; assert not {'torch', 'datasets', 'numpy'} & set(sys.modules)"
+    heavy = "{'torch', 'datasets', 'numpy', 'prefect', 'mlflow', 'psutil'}"
+    for light in ("genlib.config.load; genlib.config.load.load_config('vae_digits')", "genlib.cli.training"):
+        program = f"import sys, {light}; assert not {heavy} & set(sys.modules), {heavy} & set(sys.modules)"
+        subprocess.run([sys.executable, "-c", program], check=True, cwd=PROJECT)
+
+
+def test_the_list_of_commands_imports_no_command():
+    program = "import sys, genlib.cli as cli; cli.parser(['--help'], 'genlib', cli.COMMANDS); "
+    heavy = "{'pydantic', 'yaml', 'prefect', 'mlflow'}"
+    program += f"assert not {heavy} & set(sys.modules), {heavy} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", program], check=True, cwd=PROJECT)

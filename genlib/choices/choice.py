@@ -37,6 +37,7 @@ class Choice(Section):
     folder: ClassVar[str]  # dotted name of the package that the kind's choices lie in
     kind: ClassVar[str]  # what one choice is called in messages, such as "penalty"
     bare: ClassVar[bool] = False  # whether a choice without keys of its own is written as its name alone
+    training_only: ClassVar[tuple[str, ...]] = ()  # methods whose imports a registered model does without
 
     name: str
 

@@ -9,6 +9,7 @@ from typing import Any
 from genlib.choices.problems import validated
 from genlib.config.overrides import ordered, set_key
 from genlib.config.run import RunConfig
+from genlib.config.shipped import configuration_path
 from genlib.config.yaml_text import LARGEST_TEXT, NOT_YAML, read_yaml, write_yaml
 from genlib.errors import UserError, one_line, quoted, shortened
 
@@ -16,16 +17,16 @@ from genlib.errors import UserError, one_line, quoted, shortened
 def load_config(path: str | Path, overrides: Sequence[str] | Mapping[str, Any] = ()) -> RunConfig:
     """Read one YAML file, apply overrides such as `training.steps=100` or {"training.steps": 100}, validate.
 
-    UserError says what to mend.
+    A text may be the name of a configuration that comes with genlib. UserError says what to mend.
     """
-    path = Path(path)
+    path = configuration_path(path) if isinstance(path, str) else path
     try:
         content = read_yaml(text_of(path))
     except (OSError, UnicodeEncodeError) as error:
         reason = getattr(error, "strerror", None) or error
         name = shortened(str(path))
         raise UserError(
-            one_line(f"configuration {name}: {reason}; name a YAML file, such as configs/vae_digits.yaml.")
+            one_line(f"configuration {name}: {reason}; name a YAML file, or one that `genlib configs` lists.")
         ) from error
     except NOT_YAML as error:
         raise UserError(one_line(f"configuration {path} cannot be read: {shortened(str(error), 400)}.")) from error

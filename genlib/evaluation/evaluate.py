@@ -32,7 +32,7 @@ from genlib.sampling.load import load_sampler
 from genlib.sampling.sampler import TrainedSampler
 from genlib.storage.files import read_json, write_bytes, write_json
 from genlib.training.settle import settle_encoder
-from genlib.training.state.checkpoint import load_model
+from genlib.training.trained_model import load_model
 
 
 def evaluate(run: RunFolder) -> dict[str, Any]:

@@ -1,8 +1,10 @@
-"""Settings of a process on a CPU: its heap, where tensors lie, and its smallest numbers."""
+"""The hardware under a process: its heap, its smallest numbers, its device and the memory that it has taken."""
 
 from __future__ import annotations
 
 import ctypes
+import resource
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
@@ -38,3 +40,14 @@ def keep_freed_memory() -> None:
         mallopt = ctypes.CDLL(None).mallopt
         mallopt(TRIM_THRESHOLD, 2**31 - 1)
         mallopt(MMAP_THRESHOLD, 2**30)
+
+
+def peak_memory_bytes(device: torch.device) -> int:
+    """The most memory that this process has taken: of the device on a GPU, resident memory on a CPU."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+
+
+def device_name(device: torch.device) -> str:
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"

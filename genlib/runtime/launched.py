@@ -50,3 +50,9 @@ def is_first_process() -> bool:
     except UserError:
         return True
     return "WORLD_SIZE" not in os.environ or int(os.environ.get("RANK", "0")) == 0
+
+
+def is_started_again() -> bool:
+    """Whether torchrun starts all processes again when one fails, as it does where a machine went."""
+    begun, most = (int(os.environ.get(f"TORCHELASTIC_{name}", 0)) for name in ("RESTART_COUNT", "MAX_RESTARTS"))
+    return begun < most

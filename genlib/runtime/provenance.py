@@ -23,14 +23,25 @@ def git_state(folder: Path = PROJECT) -> dict[str, str]:
 
     An image has no checkout: there GENLIB_COMMIT says what `git describe` said of the one that it was built from.
     """
-    commit = git(folder, "rev-parse", "--verify", "HEAD")
+    commit = commit_of(folder)
     if commit is None:
         built_from = os.environ.get("GENLIB_COMMIT") or "unknown"
         dirty = "unknown" if built_from == "unknown" else str(built_from.endswith(DIRTY)).lower()
         return {"git.commit": built_from.removesuffix(DIRTY), "git.dirty": dirty}
     changes, new = git(folder, "status", "--porcelain", "--untracked-files=no"), untracked_code(folder)
     dirty = "unknown" if changes is None or new is None else str(bool(changes or new)).lower()
-    return {"git.commit": commit.strip(), "git.dirty": dirty}
+    return {"git.commit": commit, "git.dirty": dirty}
+
+
+def commit_of(folder: Path) -> str | None:
+    """The commit of the checkout that `folder` belongs to; None where it is in none, as an installed package.
+
+    An environment of installed packages may lie inside somebody's checkout, which then tracks nothing of it.
+    """
+    commit, prefix = git(folder, "rev-parse", "--verify", "HEAD"), git(folder, "rev-parse", "--show-prefix")
+    if commit is None or prefix is None or (prefix.strip() and not git(folder, "ls-files")):
+        return None
+    return commit.strip()
 
 
 def untracked_code(folder: Path = PROJECT) -> list[str] | None:
@@ -49,6 +60,8 @@ def uncommitted(folder: Path = PROJECT, most: int = MOST_CHANGES) -> str:
 
     A diff of more than `most` characters is left out, and that said. "" where there is nothing, or no commit.
     """
+    if commit_of(folder) is None:
+        return ""
     diff = git(folder, "diff", "HEAD", "--no-ext-diff", "--no-color", "--binary") or ""
     untracked = untracked_code(folder) or []
     lines = [f"Untracked, and not in the diff: {name} ({digest(folder / name)})" for name in untracked[:MOST_NAMES]]

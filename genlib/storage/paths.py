@@ -47,7 +47,7 @@ def config_path(given: str) -> Path:
     piped = stat.S_ISFIFO(mode) and path.is_relative_to("/dev")
     if not (stat.S_ISREG(mode) or piped):
         kind = "a folder" if stat.S_ISDIR(mode) else "a device or a named pipe"
-        raise UserError(f"configuration {path} is {kind}; name a YAML file, such as configs/vae_digits.yaml.")
+        raise UserError(f"configuration {path} is {kind}; name a YAML file.")
     return path
 
 

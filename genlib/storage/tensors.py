@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any, Protocol
 
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save
-from torch import Tensor, nn
+from torch import Tensor
 
 from genlib.errors import UserError
 from genlib.storage.files import write_bytes
@@ -34,7 +36,13 @@ def load_tensors(file: Path, device: str | torch.device = "cpu") -> dict[str, Te
         raise UserError(f"{file} is no safetensors file ({error}); restore the one that genlib wrote.") from error
 
 
-def load_weights(module: nn.Module, file: Path, device: str | torch.device = "cpu") -> None:
+class Loadable(Protocol):
+    """A module, or anything else that takes named tensors."""
+
+    def load_state_dict(self, state_dict: Mapping[str, Any], /) -> object: ...
+
+
+def load_weights(module: Loadable, file: Path, device: str | torch.device = "cpu") -> None:
     """Put a file's tensors into a module; UserError where names or shapes are not the module's."""
     try:
         module.load_state_dict(load_tensors(file, device))

@@ -1,4 +1,4 @@
-"""The averaged model on its way out of training: as pictures of its samples, and as a sampler to be kept."""
+"""Pictures of the averaged model's samples, and the export of its sampler."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from genlib.sampling.export import export_sampler
 from genlib.sampling.sampler import TrainedSampler
 from genlib.training.outputs import Warn, attempt
 from genlib.training.settle import settle
-from genlib.training.state.checkpoint import Progress
 from genlib.training.state.ema import MovingAverage
+from genlib.training.state.progress import Progress
 
 GRID, REAL_POINTS = 64, 2000  # images of a sample grid; points of the data below those of a sample
 
 
 class Exporter:
-    """Of one run, on its main process."""
+    """Writes what others see of a run's averaged model; used on the main process alone."""
 
     def __init__(
         self, config: RunConfig, run: RunFolder, dataset: DatasetFolder, average: MovingAverage, warn: Warn
@@ -30,7 +30,7 @@ class Exporter:
         self.config, self.run_folder, self.dataset, self.average, self.warn = config, run, dataset, average, warn
 
     def sampler(self) -> TrainedSampler:
-        """Settled: batch-norm statistics re-estimated, latents fitted."""
+        """A sampler of the averaged model, settled: batch-norm statistics re-estimated, latents fitted."""
         model = self.average.current()
         settle(model, self.dataset, self.config.data)
         shape = tuple(self.dataset.manifest.shape)
@@ -54,7 +54,7 @@ class Exporter:
         attempt(f"samples/{file.name}", write, self.warn)
 
     def export(self, folder: Path, progress: Progress) -> None:
-        """OSError where the disk does not take it."""
+        """Export the sampler; OSError where the disk does not take it."""
         info = {
             "model": self.config.registry.model,
             "step": progress.step,

@@ -1,4 +1,4 @@
-"""What a run writes while it trains, by its main process alone. A disk that takes nothing does not end the training."""
+"""The output of a training run, written by its main process alone. A full disk does not end the training."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Warn = Callable[[str], None]
 
 
 def attempt(what: str, write: Callable[[], object], warn: Warn) -> bool:
-    """Whether the disk took it."""
+    """Whether `write` went well; a warning that names `what` where the disk did not take it."""
     try:
         write()
     except OSError as error:
@@ -48,7 +48,7 @@ class CheckpointWriter:
 
     def _write(self, folder: Path, snapshot: Snapshot, keep: int, last_good: int) -> bool:
         begun = time.perf_counter()
-        what = f"the checkpoint of step {snapshot.progress['step']}"
+        what = f"the checkpoint of step {snapshot.numbers['step']}"
         saved = attempt(what, lambda: save_checkpoint(folder, snapshot, keep, last_good), self.warn)
         self._written += time.perf_counter() - begun
         return saved
@@ -73,7 +73,7 @@ class MetricsLog:
             self._waiting.clear()
 
     def forget(self) -> None:
-        """Lines of a course that training has gone back from."""
+        """Drop lines that no longer hold, since training went back to an earlier step."""
         self._waiting.clear()
 
     def _append(self) -> None:

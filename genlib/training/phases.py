@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
+from typing import NamedTuple, Protocol
 
 import torch
 from accelerate import Accelerator
@@ -11,12 +13,14 @@ from torch._functorch import config as compiler
 
 from genlib.models.base import Batch, Losses, Method, Phase
 from genlib.models.optimizer import OptimizerConfig
+from genlib.runtime.randomness import seed_draws
 from genlib.training.schedule import learning_rate_at
 from genlib.training.state.bad_updates import step_unless
 
 
 class PhaseLoss(nn.Module):
-    """What Accelerate wraps: one forward per backward, whatever happens inside, and only the phase's parameters.
+    """The module that Accelerate wraps: one forward per backward, whatever happens inside, and only the phase's
+    parameters.
 
     Calling the method past this wrapper would leave the gradients of several processes unaveraged.
     """
@@ -35,41 +39,80 @@ class PhaseLoss(nn.Module):
 
 
 def allow_recomputation(now: bool) -> None:
-    """Let compiled code compute again in the backward pass what is cheap: less than to write down, boolean by boolean,
-    where activations were positive, on a CPU. Random numbers are never drawn again.
+    """Let compiled code compute cheap values again in the backward pass: on a CPU that is faster than to write down,
+    boolean by boolean, where activations were positive. Random numbers are never drawn again.
     """
     for why in ("used_far_apart", "long_fusible_chains", "materialized_backward"):
         setattr(compiler, f"ban_recompute_{why}", not now)
 
 
+class Turn(NamedTuple):
+    """Result of one turn of a phase."""
+
+    losses: list[Losses]  # of each micro-batch, detached
+    bad: Tensor  # (), 1 where the update was not made because a loss or gradient was NaN or infinite, else 0
+    norm: Tensor | None  # (), of the gradients, where it is clipped
+
+
+class Execution(Protocol):
+    """How the turns of one phase are carried out."""
+
+    capturable: bool  # whether updates may be part of a CUDA graph
+
+    def begin_course(self) -> None:
+        """Forget whatever depends on the optimizer's state, which is another one now."""
+
+    def turn(self, active: ActivePhase, batches: Sequence[Batch], seeds: Sequence[int]) -> Turn:
+        """Add up the gradients of all micro-batches, each with the seed of its draws, and make an update."""
+
+
+class Eager:
+    """Turns carried out one operation after another."""
+
+    capturable = False
+
+    def begin_course(self) -> None:
+        pass
+
+    def turn(self, active: ActivePhase, batches: Sequence[Batch], seeds: Sequence[int]) -> Turn:
+        losses = []
+        for number, (batch, seed) in enumerate(zip(batches, seeds, strict=True), 1):
+            seed_draws(seed, active.device)
+            losses.append(active.add_gradients(batch, 1 / len(batches), reduce=number == len(batches)))
+        return Turn(losses, *active.update())
+
+
 class ActivePhase:
     """A phase at work on this process."""
-
-    capturable = False  # whether its updates may be part of a CUDA graph
 
     def __init__(
         self,
         accelerator: Accelerator,
         method: Method,
         phase: Phase,
+        *,
         steps: int,
-        compiled: bool,
-        gradient_clip: float | None,
+        compiled: bool = False,
+        gradient_clip: float | None = None,
+        execution: Execution | None = None,
     ) -> None:
+        """A phase of a training of `steps` steps; `execution`: eager by default."""
         self.accelerator, self.method, self.phase, self.gradient_clip = accelerator, method, phase, gradient_clip
+        self.device, self.execution = accelerator.device, execution or Eager()
         self.steps = max(1, round(phase.until * steps))  # with a turn in them, the first ones of the training
         self.parameters = list(phase.trains.parameters())
         mine = set(self.parameters)
         self._others = [parameter for parameter in method.parameters() if parameter not in mine]
-        self.take_turn()  # DDP takes in the parameters that require gradients when it is made, and only those
-        self.optimizer = build_optimizer(phase.optimizer, self.parameters, self.capturable)
-        self._one = torch.ones((), device=accelerator.device)
+        self._take_turn()  # DDP takes in the parameters that require gradients when it is made, and only those
+        self.optimizer = build_optimizer(phase.optimizer, self.parameters, self.execution.capturable)
+        self._one = torch.ones((), device=self.device)
         self.begin_course()
         self.wrapped = accelerator.prepare_model(PhaseLoss(method, phase, compiled))
 
     def begin_course(self, slower: float = 1.0) -> None:
-        """Weights and optimizer are others than before, and learning rates `slower` times the configured ones."""
+        """Go on from other weights and another optimizer's state, with learning rates `slower` times the configured."""
         self._slower = slower
+        self.execution.begin_course()
 
     def has_turn(self, step: int) -> bool:
         return step < self.steps
@@ -78,8 +121,9 @@ class ActivePhase:
         """Whether it has a turn in this step, and a learning rate that is not the same in all."""
         return self.has_turn(step) and self.phase.optimizer.moves
 
-    def learn_at(self, step: int) -> None:
-        """With the learning rate of this step."""
+    def begin_step(self, step: int) -> None:
+        """Train this phase's parameters alone from here on, at the learning rate of this step."""
+        self._take_turn()
         self.learning_rate = self._slower * learning_rate_at(self.phase.optimizer, step, self.steps)
         for group in self.optimizer.param_groups:
             if isinstance(group["lr"], Tensor):
@@ -87,14 +131,12 @@ class ActivePhase:
             else:
                 group["lr"] = self.learning_rate
 
-    def take_turn(self) -> None:
-        """Only this phase's parameters get gradients now."""
-        for parameters, now in ((self._others, False), (self.parameters, True)):
-            for parameter in parameters:
-                parameter.requires_grad = now
+    def turn(self, batches: Sequence[Batch], seeds: Sequence[int]) -> Turn:
+        """Add up the gradients of all micro-batches, each with the seed of its draws, and make an update."""
+        return self.execution.turn(self, batches, seeds)
 
-    def backward(self, batch: Batch, share: float, reduce: bool) -> Losses:
-        """Add `share` of a micro-batch's gradients; reduce them over the processes with the last one."""
+    def add_gradients(self, batch: Batch, share: float, reduce: bool) -> Losses:
+        """Add `share` of a micro-batch's gradients; `reduce` them over the processes with the last one. Its losses."""
         if reduce:
             return self._backward(batch, share)
         with self.accelerator.no_sync(self.wrapped):
@@ -103,24 +145,27 @@ class ActivePhase:
     def _backward(self, batch: Batch, share: float) -> Losses:
         losses: Losses = self.wrapped(batch)
         total = losses["total"]
-        # A loss that is no number makes gradients that are none: so all processes hear of it, where they reduce them.
+        # A NaN or infinite loss makes NaN gradients: so all processes hear of it, where they reduce them.
         total.backward(torch.add(self._one * share, total.detach(), alpha=0))
-        return losses
+        return {name: value.detach() for name, value in losses.items()}
 
-    def step(self) -> tuple[Tensor, Tensor | None]:
-        """Update the parameters, unless a gradient is no number: 1 if so, or 0, (). And the gradients' norm, (), if it
-        is clipped.
-        """
+    def update(self) -> tuple[Tensor, Tensor | None]:
+        """Update the parameters unless a gradient is NaN or infinite; returns `bad` and `norm` of a Turn."""
         gradients = [parameter.grad for parameter in self.parameters if parameter.grad is not None]
-        skipped, norm = torch.zeros_like(self._one), None
-        # What torch.amp.GradScaler looks with: one kernel for all gradients, which it multiplies by 1 here.
-        torch._amp_foreach_non_finite_check_and_unscale_(gradients, skipped, self._one)
+        bad, norm = torch.zeros_like(self._one), None
+        # The kernel of torch.amp.GradScaler: one for all gradients, which it multiplies by 1 here.
+        torch._amp_foreach_non_finite_check_and_unscale_(gradients, bad, self._one)
         if self.gradient_clip is not None:
             norm = nn.utils.clip_grad_norm_(self.parameters, self.gradient_clip)
-        step_unless(skipped, self.optimizer)
+        step_unless(bad, self.optimizer)
         for parameter in self.parameters:
             parameter.grad = None
-        return skipped, norm
+        return bad, norm
+
+    def _take_turn(self) -> None:
+        for parameters, now in ((self._others, False), (self.parameters, True)):
+            for parameter in parameters:
+                parameter.requires_grad = now
 
 
 def build_optimizer(

@@ -6,7 +6,7 @@ import shlex
 from pathlib import Path
 
 from genlib.config.load import load_config
-from genlib.config.shipped import SHIPPED
+from genlib.config.shipped import shipped
 from genlib.errors import UserError
 from genlib.runs.folder import RunFolder
 from genlib.storage.files import write_bytes
@@ -46,7 +46,7 @@ def trained(run_dir: Path, name: str, settings: tuple[str, ...]) -> RunFolder:
     from genlib.training.train import train
 
     run = RunFolder(run_dir)
-    config = load_config(SHIPPED / f"{name}.yaml", [*settings, *ALWAYS])
+    config = load_config(shipped()[name], [*settings, *ALWAYS])
     if run.exists():
         run.refuse_another(config, free=("training.micro_batches",), remedy=f"delete {run_dir}")
     if run.result().get("status") != "finished" and (code := train(config, run_dir)):
@@ -58,4 +58,4 @@ def trained(run_dir: Path, name: str, settings: tuple[str, ...]) -> RunFolder:
 
 def command_of(name: str, settings: tuple[str, ...]) -> str:
     changed = "".join(f" --set {shlex.quote(setting)}" for setting in settings)
-    return f"genlib train configs/{name}.yaml{changed}"
+    return f"genlib train {name}{changed}"

@@ -14,7 +14,6 @@ from prefect.artifacts import create_link_artifact, create_markdown_artifact, cr
 from prefect.states import Completed
 
 from genlib.config.load import load_config
-from genlib.config.shipped import configuration_file
 from genlib.errors import UserError
 from genlib.evaluation.estimates import floors_of, values_of
 from genlib.evaluation.preflight import check_weights
@@ -65,7 +64,7 @@ def retrain(
         only_if_data_changed: Finish at once where the champion was trained on the data as they are now.
     """
     environment.configure(by_worker=bool(runtime.deployment.id))
-    settings = load_config(configuration_file(config), overrides or {})
+    settings = load_config(config, overrides or {})
     check_weights(settings.evaluation)
     check_store(settings.registry.model)
     log = get_run_logger()

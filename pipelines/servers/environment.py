@@ -14,7 +14,6 @@ from pathlib import Path
 from urllib.parse import SplitResult, unquote, urlsplit, urlunsplit
 
 from genlib.errors import UserError
-from genlib.runtime.provenance import PROJECT
 from genlib.storage.home import home
 from pipelines.servers.store import check_sqlite, is_own, own_artifacts, own_database, sqlite_uri
 
@@ -28,10 +27,10 @@ DATABASE_PORTS = {"postgresql": 5432, "mysql": 3306, "mssql": 1433}
 def configure(by_worker: bool = False) -> None:
     """Set a default for each variable that is unset or empty; UserError if GENLIB_HOME cannot be written to.
 
-    A worker runs flows in a folder that it removes: there GENLIB_HOME is by default the project's.
+    A worker runs flows in a folder that it removes: there GENLIB_HOME is by default relative to the worker's own.
     """
     if by_worker:
-        os.environ.setdefault("GENLIB_HOME", str(PROJECT / ".genlib"))
+        os.environ.setdefault("GENLIB_HOME", str(folder_of_worker() / ".genlib"))
     folder = home()
     os.environ["GENLIB_HOME"] = str(folder)  # absolute, for processes that start elsewhere
     defaults = {
@@ -57,6 +56,16 @@ def configure(by_worker: bool = False) -> None:
         os.environ[PREFECT_DATABASE[0]] = database  # the address that Prefect would make ends at a '?' in the path
     reach_loopback_directly()
     hide_credentials()
+
+
+def folder_of_worker() -> Path:
+    """The folder that the worker which started this process was started in."""
+    import psutil
+
+    try:
+        return Path(psutil.Process(os.getppid()).cwd())
+    except (psutil.Error, OSError):  # a container's first process, or another user's
+        return Path.cwd()
 
 
 def reach_loopback_directly() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import shutil
 import tempfile
-from importlib.metadata import version
+from importlib.metadata import Distribution, version
 from pathlib import Path
 
 import mlflow
@@ -16,15 +16,16 @@ from mlflow.models import ModelSignature
 from mlflow.models.model import ModelInfo
 from mlflow.types import ParamSchema, ParamSpec, Schema, TensorSpec
 
-import genlib
+from genlib.choices.choice import choices_below
+from genlib.choices.discovery import GROUP
 from genlib.conditions.captions import Captions
+from genlib.sampling.description import SamplerDescription
 from genlib.sampling.load import load_sampler
 from genlib.sampling.sampler import TrainedSampler
+from genlib.storage.files import read_json
+from pipelines.serving.closure import PACKAGE, folder_of, imports_of, modules_needed, plugin_of
 
 MODEL_SCRIPT = Path(__file__).with_name("sampler_model.py")
-PACKAGE = Path(genlib.__file__).parent
-ENTRY = "genlib.sampling.load"  # all that the model's script imports of the project
-BY_NAME = ("genlib.losses.adversarial",)  # packages whose modules no import statement names
 REQUIREMENTS = ("mlflow", "numpy", "pandas", "pillow", "pydantic", "pyyaml", "safetensors", "torch")
 
 
@@ -36,7 +37,7 @@ def log_sampler(run_id: str, sampler: Path) -> ModelInfo:
             name="sampler",
             python_model=str(MODEL_SCRIPT),
             artifacts={"sampler": sampler.absolute().as_uri()},  # MLflow decodes a path as if it were a URI
-            code_paths=[str(copy_code(Path(folder)))],
+            code_paths=[str(path) for path in copy_code(sampler, Path(folder))],
             signature=signature_for(loaded),
             input_example=(example(loaded), {"seed": 0, "truncation": 0.0}),
             pip_requirements=requirements(),
@@ -92,39 +93,43 @@ def requirements() -> list[str]:
     return [f"{name}=={version(name).partition('+')[0]}" for name in REQUIREMENTS]
 
 
-def copy_code(folder: Path) -> Path:
-    """Copy the modules of genlib that the sampler needs, and no others; returns the copied package."""
-    for file in modules_needed(ENTRY):
-        target = folder / file.relative_to(PACKAGE.parent)
+def copy_code(sampler: Path, folder: Path) -> list[Path]:
+    """Copy the source that an exported sampler needs into `folder`; returns what is to be found by Python there.
+
+    That is genlib without training, launchers and report, and without choices that the sampler does not name; and the
+    packages of plugins whose choices it names, each beside the entry point by which they are found.
+    """
+    description = SamplerDescription.model_validate(read_json(sampler / "config.json"))
+    chosen = [type(choice).__module__ for _, choice in choices_below(description)]
+    plugins = {name.partition(".")[0]: found for name in chosen if (found := plugin_of(name))}
+    whole = [name for plugin in plugins for name in modules_below(plugin)]
+    needed = modules_needed([*script_imports(), *chosen, *whole], (PACKAGE, *plugins))
+    for name, file in needed.items():
+        parts = name.split(".")
+        target = folder.joinpath(*(parts if file.name == "__init__.py" else parts[:-1]), file.name)
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(file, target)
-    return folder / PACKAGE.name
+    for distribution, entries in plugins.values():
+        write_metadata(folder / f"{distribution.name}-{distribution.version}.dist-info", distribution, entries)
+    return sorted(folder.iterdir())
 
 
-def modules_needed(module: str) -> set[Path]:
-    """The files of genlib that importing a module reads, its parent packages included, from the source alone."""
-    found: set[Path] = set()
-    waiting = [module]
-    while waiting:
-        name = waiting.pop()
-        file = file_of(name)
-        if file is None or file in found:
-            continue
-        found.add(file)
-        waiting.append(name.rpartition(".")[0])
-        if name in BY_NAME:
-            waiting += [f"{name}.{module.stem}" for module in file.parent.glob("[!_]*.py")]
-        for node in ast.walk(ast.parse(file.read_text())):
-            if isinstance(node, ast.Import):
-                waiting += [alias.name for alias in node.names]
-            elif isinstance(node, ast.ImportFrom) and node.module:
-                waiting += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
-    return found
+def script_imports() -> list[str]:
+    """The names that the model's script imports."""
+    return list(imports_of(ast.parse(MODEL_SCRIPT.read_text()), ()))
 
 
-def file_of(module: str) -> Path | None:
-    """Where a module of genlib lies; None for every other name."""
-    if module.partition(".")[0] != PACKAGE.name:
-        return None
-    path = PACKAGE.parent.joinpath(*module.split("."))
-    return next((file for file in (path.with_suffix(".py"), path / "__init__.py") if file.exists()), None)
+def modules_below(package: str) -> list[str]:
+    """The dotted names of all modules of a package."""
+    root = folder_of(package)
+    files = [file.relative_to(root.parent).with_suffix("") for file in root.rglob("*.py")]
+    return [".".join(file.parts).removesuffix(".__init__") for file in files]
+
+
+def write_metadata(folder: Path, distribution: Distribution, entries: list[tuple[str, str]]) -> None:
+    """As much of an installed distribution's metadata as finds its plugins."""
+    folder.mkdir()
+    lines = ["Metadata-Version: 2.1", f"Name: {distribution.name}", f"Version: {distribution.version}", ""]
+    (folder / "METADATA").write_text("\n".join(lines))
+    points = [f"[{GROUP}]", *(f"{name} = {value}" for name, value in entries), ""]
+    (folder / "entry_points.txt").write_text("\n".join(points))

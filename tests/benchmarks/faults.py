@@ -23,8 +23,8 @@ from genlib.config.load import load_config
 from genlib.data.making.prepare import prepare
 from genlib.runs.folder import RunFolder
 from genlib.storage.files import sha256_of_file
-from genlib.training import phases
-from genlib.training.state import bad_updates as skipped
+from genlib.training import phases, trainer
+from genlib.training.state.bad_updates import BadUpdates
 from genlib.training.trainer import Trainer
 from tests.benchmarks.commands import PROJECT, own_home, row
 
@@ -55,7 +55,7 @@ def block(training: Trainer, steps: int, save: bool = False) -> float:
     if save:
         training._save()
     for _ in range(steps):
-        training._step(training.progress.step)
+        training.take_step(training.progress.step)
         training.progress.step += 1
     return time.perf_counter() - began
 
@@ -64,7 +64,7 @@ def block(training: Trainer, steps: int, save: bool = False) -> float:
 def unguarded(training: Trainer) -> Iterator[None]:
     """Without the look at gradients and losses, and without what a bad step would have to restore."""
 
-    def step(self: phases.ActivePhase) -> tuple[Tensor, None]:
+    def update(self: phases.ActivePhase) -> tuple[Tensor, None]:
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
         return NOTHING, None
@@ -75,10 +75,10 @@ def unguarded(training: Trainer) -> Iterator[None]:
         return losses
 
     with (
-        mock.patch.object(phases.ActivePhase, "step", step),
+        mock.patch.object(phases.ActivePhase, "update", update),
         mock.patch.object(phases.ActivePhase, "_backward", backward),
-        mock.patch.object(skipped, "restore_where", lambda *_: None),
-        mock.patch.object(skipped.SkippedSteps, "note", lambda *_: None),
+        mock.patch.object(trainer, "restore_where", lambda *_: None),
+        mock.patch.object(BadUpdates, "note", lambda *_: None),
         mock.patch.object(training, "buffers", []),
     ):
         yield

@@ -7,7 +7,6 @@ import shutil
 import subprocess
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -34,8 +33,9 @@ from genlib.runtime.signals import Interrupted
 from genlib.sampling.load import load_sampler
 from genlib.storage.files import read_json
 from genlib.training.settle import settle_encoder
-from genlib.training.state.checkpoint import Progress, load_model, note_progress
+from genlib.training.state.checkpoint import write_state
 from genlib.training.train import train
+from genlib.training.trained_model import load_model
 from genlib.training.trainer import Evaluate
 from tests.conftest import FILES, TINY
 
@@ -299,8 +299,9 @@ def test_a_run_cut_after_its_best_finds_it_again(genlib_home: Path, tmp_path: Pa
     assert train(config, run.path, made_up({0: 5.0, 1: 2.0, 2: 7.0}, set())) == 0
     shutil.copytree(run.best / "step-00000080", run.checkpoints / "step-00000080")
     checkpoint = run.checkpoints / "step-00000080"
-    there = Progress(**read_json(checkpoint / "state.json")["progress"])
-    note_progress(checkpoint, replace(there, evaluated=80, best_step=40, best_value=1.0))  # its best is gone
+    there = read_json(checkpoint / "state.json")
+    best_is_gone = {"evaluated": 80, "best_step": 40, "best_value": 1.0}
+    write_state(checkpoint, there["progress"] | best_is_gone, there["sha256"])
     shutil.rmtree(run.checkpoints / "step-00000110")
     assert train(config, run.path, made_up({0: 3.0}, set())) == 0
     assert (run.result()["best"]["step"], run.result()["best"]["value"]) == (110, 3.0)

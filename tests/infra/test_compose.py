@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
+from pipelines.deploying.deploy import KUBERNETES_JOB
 from tests.conftest import PROJECT
 from tests.infra.compose import FILE, INFRA, VARIABLE, services, settings
 
@@ -54,7 +55,7 @@ def test_git_and_the_images_leave_out_what_holds_secrets(file: str) -> None:
 
 
 def test_no_secret_stands_in_a_file_of_the_repository() -> None:
-    for file in [FILE, *(INFRA / "kubernetes").glob("*.yaml"), INFRA / "kubernetes" / "job-template.json"]:
+    for file in [FILE, *(INFRA / "kubernetes").glob("*.yaml"), KUBERNETES_JOB]:
         for name, value in re.findall(
             r"(\w*(?:PASSWORD|SECRET|ACCESS_KEY\w*|AUTH_STRING)):[ ]+(\S+)", file.read_text()
         ):

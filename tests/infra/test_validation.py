@@ -13,8 +13,8 @@ import pytest
 import yaml
 from kubernetes_validate import validate
 from packaging.requirements import Requirement
-from prefect.cli.deploy._models import PrefectYamlModel
 
+from pipelines.deploying.deploy import KUBERNETES_JOB
 from tests.conftest import PROJECT
 from tests.infra.compose import INFRA
 
@@ -85,7 +85,7 @@ def test_each_pod_of_ours_is_as_the_restricted_standard_asks(rendered: list[dict
         for document in rendered
         if document["kind"] == "CronJob"
     ]
-    template = json.loads((KUBERNETES / "job-template.json").read_text())
+    template = json.loads(KUBERNETES_JOB.read_text())
     pods.append(template["job_configuration"]["job_manifest"]["spec"]["template"]["spec"])
     assert len(pods) == 7
     for pod in pods:
@@ -114,13 +114,6 @@ def test_what_the_images_copy_is_there_and_not_ignored() -> None:
 
 def test_shell_scripts_pass_shellcheck() -> None:
     passes(BINARIES / "shellcheck", *INFRA.rglob("*.sh"))
-
-
-def test_prefects_file_is_valid_by_prefects_own_model_and_names_the_pinned_version() -> None:
-    content = yaml.safe_load((INFRA / "prefect.yaml").read_text())
-    model = PrefectYamlModel.model_validate(content)
-    assert len(model.deployments) == len(content["deployments"])
-    assert content["prefect-version"] == pinned()["prefect"]
 
 
 def pinned() -> dict[str, str]:

@@ -33,7 +33,7 @@ def test_the_gallery_has_pictures_of_every_kind_and_is_made_once(
         assert heading in page
     assert "bicubic" in page and "training image of the nearest caption" in page and "fd_pairs" in page
     assert page.count("data:image/png;base64,") >= 4 and "href=" not in page and 'src="http' not in page
-    assert "genlib train configs/captions_digits.yaml --set training.steps=2" in page
+    assert "genlib train captions_digits --set training.steps=2" in page
     capsys.readouterr()
     gallery.gallery()
     assert "step" not in capsys.readouterr().out and file.read_text() == page

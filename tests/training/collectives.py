@@ -44,7 +44,7 @@ def main() -> None:
             active.wrapped.register_comm_hook(active.phase.name, counted)
         all_reduce, dist.all_reduce = dist.all_reduce, count
         for step in range(int(sys.argv[2])):
-            trainer._step(step)
+            trainer.take_step(step)
         parameters = {active.phase.name: sum(each.numel() for each in active.parameters) for active in trainer.phases}
     if accelerator.is_main_process:
         print(json.dumps({"reduced": reduced, "parameters": parameters, "all_reduces": all_reduces}))

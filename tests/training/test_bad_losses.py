@@ -1,4 +1,4 @@
-"""A step whose loss is no number leaves nothing behind, whatever its gradients are."""
+"""A step whose loss is NaN or infinite leaves nothing behind, whatever its gradients are."""
 
 from __future__ import annotations
 
@@ -30,13 +30,12 @@ class Shifted(nn.Module):
 
 
 @pytest.mark.parametrize("added", [math.nan, math.inf, -math.inf, 0.0])
-def test_a_loss_that_is_no_number_is_no_update_though_its_gradients_are_numbers(added):
+def test_a_nan_or_infinite_loss_is_no_update_though_its_gradients_are_finite(added):
     method = Shifted()
-    active = ActivePhase(Accelerator(cpu=True), method, method.phases[0], 1, False, None)
+    active = ActivePhase(Accelerator(cpu=True), method, method.phases[0], steps=1)
     before = method.line.weight.detach().clone()
-    active.backward(Batch(torch.tensor([added]), None), 1.0, reduce=True)
-    skipped, _ = active.step()
-    assert skipped == (not math.isfinite(added))
+    turn = active.turn([Batch(torch.tensor([added]), None)], seeds=[0])
+    assert turn.bad == (not math.isfinite(added))
     assert torch.equal(method.line.weight, before) == (not math.isfinite(added))
 
 
@@ -50,7 +49,7 @@ def test_buffers_that_are_kept_are_state_and_running_statistics_are_not():
 
 def test_a_codebook_does_not_move_with_a_step_that_is_left_out(genlib_home, tmp_path):
     trainer = trainer_of("vq_vae_digits", tmp_path)
-    trainer._step(0)
+    trainer.take_step(0)
     wrapped, before = trainer.phases[0].wrapped, {k: v.clone() for k, v in trainer.method.state_dict().items()}
     loss = wrapped._loss
 
@@ -60,9 +59,9 @@ def test_a_codebook_does_not_move_with_a_step_that_is_left_out(genlib_home, tmp_
 
     trainer.phases = trainer.phases[:1]
     wrapped._loss = bad
-    trainer._step(1)
+    trainer.take_step(1)
     assert_close(trainer.method.state_dict(), before, rtol=0, atol=0)
     wrapped._loss = loss
-    trainer._step(1)
+    trainer.take_step(1)
     codebook = next(name for name in before if name.endswith("codebook"))
     assert not torch.equal(trainer.method.state_dict()[codebook], before[codebook])

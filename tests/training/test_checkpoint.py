@@ -13,40 +13,56 @@ from torch import nn
 
 from genlib.errors import UserError
 from genlib.models.optimizer import OptimizerConfig
+from genlib.runs.checkpoints import STATE, checkpoint_path, finished_checkpoints, step_of
 from genlib.storage.files import read_json, sha256_of_file
 from genlib.training.phases import build_optimizer
+from genlib.training.state.bad_updates import BadUpdates
 from genlib.training.state.checkpoint import (
     AVERAGE,
+    KEYS,
     METHOD,
     OPTIMIZERS,
-    STATE,
-    Progress,
-    checkpoint_path,
     damage_of,
-    finished_checkpoints,
     load_checkpoint,
     newest_until,
     newest_whole,
-    note_progress,
+    note_numbers,
+    numbers_of,
     save_checkpoint,
-    step_of,
     take_snapshot,
     write_state,
 )
+from genlib.training.state.clock import Clock
+from genlib.training.state.evaluations import Evaluations
+from genlib.training.state.meter import LossMeter
+from genlib.training.state.optimizers import Optimizers
+from genlib.training.state.parts import TrainingState
+from genlib.training.state.progress import Progress
+from genlib.training.state.sentinel import Sentinel
+
+CPU = torch.device("cpu")
+NUMBERS = {
+    **{"step": 3, "images": 12, "seconds": 1.5, "evaluated": 2, "metric": "fd", "best_step": 2, "best_value": 0.5},
+    **{"last_value": 0.75, "skipped": 1, "recently_skipped": {"adam": [1]}, "rollbacks": [{"at": 2}]},
+    **{"unlogged": {"adam/total": [6.0, 2.0]}, "signs": {"adam/total": [1, 3]}},
+}
 
 
 class Training:
-    """A network with buffers and an odd memory layout, its average, and an optimizer of each kind."""
+    """A network with buffers and an odd memory layout, its average, an optimizer of each kind, and all numbers."""
 
     def __init__(self, seed=0, width=2):
         torch.manual_seed(seed)
         layers = nn.Sequential(nn.Conv2d(1, width, 3), nn.BatchNorm2d(width), nn.Conv2d(width, 1, 2))
         self.method = layers.to(memory_format=torch.channels_last)
         self.average = deepcopy(self.method)
-        self.optimizers = {
-            algorithm: build_optimizer(OptimizerConfig(algorithm=algorithm), list(part.parameters()))
+        self.optimizers = Optimizers(
+            (algorithm, build_optimizer(OptimizerConfig(algorithm=algorithm), list(part.parameters())))
             for algorithm, part in (("adam", self.method[:2]), ("rmsprop", self.method[2:]))
-        }
+        )
+        self.progress, self.evaluations = Progress(), Evaluations()
+        bad_updates, meter = BadUpdates(list(self.optimizers), CPU), LossMeter(CPU)
+        self.numbers = (self.progress, Clock(), self.evaluations, bad_updates, meter, Sentinel((), 1))
 
     def step(self, number):
         torch.manual_seed(number)
@@ -58,7 +74,7 @@ class Training:
             mean.data.lerp_(now.data, 0.25)
 
     def state(self):
-        """All that is to come back, by name."""
+        """All tensors that are to come back, by name."""
         modules = {"method": self.method.state_dict(), "average": self.average.state_dict()}
         found = {f"{of} {name}": value for of, state in modules.items() for name, value in state.items()}
         for name, optimizer in self.optimizers.items():
@@ -67,10 +83,13 @@ class Training:
         return {name: value.clone() for name, value in found.items()}
 
     def snapshot(self, step):
-        return take_snapshot(Progress(step=step), self.method, self.average, self.optimizers)
+        self.progress.step = step
+        return take_snapshot(TrainingState(self.method, self.average, self.optimizers, self.numbers))
 
     def load(self, checkpoint):
-        return load_checkpoint(checkpoint, self.method, self.average, self.optimizers)
+        """The numbers that come back."""
+        load_checkpoint(checkpoint, TrainingState(self.method, self.average, self.optimizers, self.numbers), CPU)
+        return numbers_of(self.numbers)
 
 
 def assert_same(found, expected):
@@ -109,21 +128,32 @@ def flip_a_bit(file):
 
 
 def test_what_is_loaded_is_what_was_saved_and_trains_on_the_same(training, tmp_path):
-    progress = Progress(
-        **{"step": 3, "images": 12, "seconds": 1.5, "evaluated": 2, "metric": "fd", "best_step": 2, "best_value": 0.5},
-        **{"last_value": 0.75, "skipped": 1, "recently_skipped": {"adam": [1]}, "rollbacks": [{"at": 2}]},
-        signs={"adam/total": [1, 3]},
-    )
-    snapshot = take_snapshot(progress, training.method, training.average, training.optimizers)
-    checkpoint = save_checkpoint(tmp_path, snapshot, keep=1)
+    for part in training.numbers:
+        part.load_state_dict(deepcopy(NUMBERS))
+    checkpoint = save_checkpoint(tmp_path, training.snapshot(3), keep=1)
     other = Training(seed=1)
-    assert other.load(checkpoint) == progress
+    assert other.load(checkpoint) == NUMBERS
     assert len(training.state()) == 2 * 9 + 4 * 3 + 2 * 2
     assert_same(other.state(), training.state())
     for number in (3, 4):
         training.step(number)
         other.step(number)
     assert_same(other.state(), training.state())
+
+
+def test_numbers_that_an_older_version_did_not_save_are_those_of_a_new_run(training, saved):
+    checkpoint = checkpoint_path(saved(3), 3)
+    write_state(checkpoint, {"step": 3}, read_json(checkpoint / STATE)["sha256"])
+    other = Training()
+    for part in other.numbers:
+        part.load_state_dict(deepcopy(NUMBERS))
+    assert other.load(checkpoint) == numbers_of(Training().numbers) | {"step": 3}
+
+
+def test_each_number_belongs_to_one_part():
+    keys = [key for part in Training().numbers for key in part.keys]
+    assert sorted(keys) == sorted(KEYS) == sorted(NUMBERS)
+    assert all(part.state_dict().keys() == set(part.keys) for part in Training().numbers)
 
 
 def test_a_checkpoint_from_before_the_first_update_makes_the_optimizers_new_again(training, tmp_path):
@@ -196,7 +226,7 @@ def test_progress_of_another_version_is_damage(saved):
     checkpoint = checkpoint_path(saved(1), 1)
     content = read_json(checkpoint / STATE)
     write_state(checkpoint, content["progress"] | {"phase_of_the_moon": 1}, content["sha256"])
-    assert "TypeError" in (damage_of(checkpoint) or "")
+    assert "phase_of_the_moon, which this version of genlib does not know" in (damage_of(checkpoint) or "")
 
 
 def test_none_is_found_where_all_are_damaged_or_there_is_no_folder(saved, tmp_path):
@@ -275,9 +305,11 @@ def test_the_same_step_is_saved_again_in_place_of_the_former_one(training, saved
 
 def test_what_becomes_known_later_is_noted_and_the_checkpoint_stays_whole(training, saved):
     checkpoint = checkpoint_path(saved(3), 3)
-    note_progress(checkpoint, Progress(step=3, best_value=0.5))
+    training.evaluations.best_value = 0.5
+    note_numbers(checkpoint, training.numbers)
     assert damage_of(checkpoint) is None
-    assert Training().load(checkpoint) == Progress(step=3, best_value=0.5)
+    found = Training().load(checkpoint)
+    assert (found["step"], found["best_value"]) == (3, 0.5)
 
 
 def test_a_half_written_one_is_not_found_and_does_not_stand_in_the_way(training, saved):
@@ -305,7 +337,7 @@ def test_a_full_disk_leaves_the_former_one_whole_and_nothing_half_written(tmp_pa
             assert [path.name for path in disk.iterdir()] == ["step-00000001"]
             assert damage_of(first) is None
         other = Training(seed=1)
-        assert other.load(first).step == 1
+        assert other.load(first)["step"] == 1
         assert_same(other.state(), small.state())
     finally:
         subprocess.run(["umount", str(disk)], check=True)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
 import torch
 from accelerate import Accelerator
@@ -10,8 +12,8 @@ from torch.testing import assert_close
 
 from genlib.data.making.prepare import prepare
 from genlib.runs.folder import RunFolder
-from genlib.training.graphs import WARM_UP, CapturedPhase
-from genlib.training.phases import ActivePhase
+from genlib.training.graphs import WARM_UP, CudaGraphs
+from genlib.training.phases import Eager
 from genlib.training.trainer import Trainer
 from tests.family import tiny_config
 
@@ -31,15 +33,15 @@ def trainer_of(name, folder, device="cpu", method=None, **training):
 
 def trained(trainer):
     for step in range(STEPS):
-        trainer._step(step)
-    means = {name: total / count for name, (total, count) in trainer._sums().items()}
-    return trainer.method.state_dict(), means
+        trainer.take_step(step)
+    trainer.meter.read()
+    return trainer.method.state_dict(), trainer.meter.means()
 
 
 @pytest.fixture
 def calls(monkeypatch):
     """How often each recorded turn was done. Other turns have their learning rates in tensors too, rounded alike."""
-    monkeypatch.setattr(ActivePhase, "capturable", True)
+    monkeypatch.setattr(Eager, "capturable", True)
     made = []
 
     def record(turn):
@@ -52,7 +54,7 @@ def calls(monkeypatch):
 
         return replay
 
-    monkeypatch.setattr(CapturedPhase, "capture", staticmethod(record))
+    monkeypatch.setattr("genlib.training.trainer.CudaGraphs", partial(CudaGraphs, capture=record))
     return made
 
 
@@ -86,9 +88,9 @@ def test_a_recorded_turn_follows_the_learning_rate(calls, genlib_home, tmp_path)
 def test_a_turn_is_recorded_again_after_a_rollback(calls, genlib_home, tmp_path):
     trainer = trainer_of("vae_digits", tmp_path, cuda_graphs=True)
     for step in range(WARM_UP + 2):
-        trainer._step(step)
+        trainer.take_step(step)
     trainer.phases[0].begin_course(0.5)
-    trainer._step(WARM_UP + 2)
+    trainer.take_step(WARM_UP + 2)
     assert calls == [2, 1]
     assert trainer.optimizers["vae"].param_groups[0]["lr"] == pytest.approx(0.5 * 1e-3)
 

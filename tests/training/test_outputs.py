@@ -19,7 +19,7 @@ def full(*_):
 
 
 def snapshot(step):
-    return lambda: SimpleNamespace(progress={"step": step})
+    return lambda: SimpleNamespace(numbers={"step": step})
 
 
 @pytest.fixture
@@ -38,7 +38,7 @@ def slow_disk(monkeypatch):
         disk.begun.release()
         assert disk.let.acquire(timeout=10)
         disk.writing -= 1
-        disk.saved.append((folder, snapshot.progress["step"], keep, last_good))
+        disk.saved.append((folder, snapshot.numbers["step"], keep, last_good))
 
     monkeypatch.setattr(outputs, "save_checkpoint", save)
     return disk

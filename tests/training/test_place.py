@@ -31,7 +31,7 @@ def trained(run, monkeypatch, capsys):
     """Train over points while `befall` happens before step 5; exit code and standard error."""
 
     def train(befall=lambda: None, path=run.path):
-        step = trainer.Trainer._step
+        step = trainer.Trainer.take_step
 
         def disturbed(self, number):
             if number == 5:
@@ -41,7 +41,7 @@ def trained(run, monkeypatch, capsys):
 
         sets = [word for setting in (*POINTS, *SHORT, *OFTEN) for word in ("--set", setting)]
         with monkeypatch.context() as patch:
-            patch.setattr(trainer.Trainer, "_step", disturbed)
+            patch.setattr(trainer.Trainer, "take_step", disturbed)
             code = main(["train", str(CONFIGS / "vae_pinwheel.yaml"), *sets, "--run-dir", str(path)])
         return code, capsys.readouterr().err
 

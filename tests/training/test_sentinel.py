@@ -1,6 +1,7 @@
 """Signs of collapse: told once they last, and seen in values that the losses really log."""
 
 import math
+from copy import deepcopy
 
 import pytest
 import torch
@@ -23,7 +24,9 @@ UNUSED = Symptom("vae/largest_kl", 0.1, "unused")
 
 
 def sentinel(signs=None, lasting=20):
-    return Sentinel((SATURATION, UNUSED), lasting, {} if signs is None else signs)
+    watch = Sentinel((SATURATION, UNUSED), lasting)
+    watch.load_state_dict({"signs": signs or {}})
+    return watch
 
 
 def told(watch, *values, start=0, every=10):
@@ -72,15 +75,16 @@ def test_each_value_is_watched_for_itself():
     assert watch.look(10, both) == []
     assert [news.split()[0] for news in watch.look(20, both)] == ["unused"]
     assert [news.split()[0] for news in watch.look(30, both)] == ["saturated"]
-    assert watch.standing() == [SATURATION, UNUSED]
+    assert [sentence.split()[0] for sentence in watch.standing()] == ["saturated", "unused"]
 
 
 def test_rebuilt_from_its_signs_it_goes_on_counting():
-    signs = {}
-    told(sentinel(signs), 0.1, 0.1)
-    again = sentinel({name: list(steps) for name, steps in signs.items()})
+    before = sentinel()
+    told(before, 0.1, 0.1)
+    again = sentinel(deepcopy(before.state_dict()["signs"]))
     assert told(again, 0.1, start=20) == [20]
-    assert sentinel(again.signs).standing() == [SATURATION]
+    (sentence,) = sentinel(again.signs).standing()
+    assert sentence.startswith("saturated (")
 
 
 def batch_for(name):

@@ -27,7 +27,7 @@ def images_of_turns(folder, loss: str, repeats: int, steps: range) -> tuple[Trai
         taken = found[active.phase.name]
         active.wrapped.register_forward_pre_hook(lambda module, inputs, taken=taken: taken.append(inputs[0].images))
     for step in steps:
-        trainer._step(step)
+        trainer.take_step(step)
     return trainer, found
 
 

@@ -3,34 +3,44 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-
-from genlib.training.state.checkpoint import Progress
+from typing import Any, ClassVar
 
 
 class Clock:
-    """Seconds of the run, carried on from the checkpoint, and images per second since the last lap."""
+    """Seconds of training in all attempts at the run, and images per second since the last lap."""
 
-    def __init__(self, progress: Progress) -> None:
-        self.progress = progress
-        self.began = time.perf_counter() - progress.seconds
-        self.stop()
-        self.lap_images, self.lap_seconds = progress.images, progress.seconds
+    keys: ClassVar[tuple[str, ...]] = ("seconds",)
+
+    def __init__(self) -> None:
+        self.seconds = 0.0  # until it was stopped last
+        self.start(0)
+
+    def start(self, images: int) -> None:
+        """Go on counting after `seconds`, in which `images` images were seen."""
+        self._began = time.perf_counter() - self.seconds
+        self._lap = images, self.seconds
 
     def stop(self) -> None:
-        self.progress.seconds = time.perf_counter() - self.began
+        self.seconds = time.perf_counter() - self._began
 
     @contextmanager
     def paused(self) -> Iterator[None]:
-        """What happens meanwhile is no training."""
+        """Leave the time inside out."""
         began = time.perf_counter()
         yield
-        self.began += time.perf_counter() - began
+        self._began += time.perf_counter() - began
 
-    def lap(self) -> float:
+    def lap(self, images: int) -> float:
+        """Images per second since the last lap, now that `images` have been seen in all."""
         self.stop()
-        progress = self.progress
-        rate = (progress.images - self.lap_images) / max(progress.seconds - self.lap_seconds, 1e-9)
-        self.lap_images, self.lap_seconds = progress.images, progress.seconds
-        return rate
+        images_then, seconds_then = self._lap
+        self._lap = images, self.seconds
+        return (images - images_then) / max(self.seconds - seconds_then, 1e-9)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"seconds": self.seconds}
+
+    def load_state_dict(self, saved: Mapping[str, Any], /) -> None:
+        self.seconds = saved.get("seconds", 0.0)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from copy import deepcopy
+from typing import Any
 
 import torch
+from torch import Tensor
 
 from genlib.models.base import GenerativeModel
 
@@ -31,7 +34,7 @@ class MovingAverage:
     def update(self, step: int, images_per_step: int, last: bool = False) -> None:
         """Move towards the source's weights after step `step` (from 1) of `images_per_step` images.
 
-        It moves at every eighth step, and at the `last` one by what is left.
+        It moves at every eighth step, and at the `last` one by what is left since then.
         """
         if self.half_life and (last or step % EVERY == 0):
             half_life = min(self.half_life, step * images_per_step * RAMP_UP)
@@ -45,6 +48,13 @@ class MovingAverage:
         for mine, theirs in zip(self.module.buffers(), self.source.buffers(), strict=True):
             mine.copy_(theirs)
         return self.module.eval()
+
+    def state_dict(self) -> dict[str, Tensor]:
+        return self.current().state_dict()
+
+    def load_state_dict(self, saved: Mapping[str, Any], /) -> None:
+        """RuntimeError where the names or shapes are others."""
+        self.module.load_state_dict(saved)
 
     def _move(self, share: float) -> None:
         torch._foreach_lerp_(list(self.module.parameters()), list(self.source.parameters()), share)

@@ -1,4 +1,4 @@
-"""Updates left out: nothing of an optimizer moves then, everything as ever otherwise; and what is told of them."""
+"""Bad updates: an optimizer does not move in one, and moves as ever otherwise; and how they are counted and told."""
 
 import math
 
@@ -11,13 +11,12 @@ from genlib.training.phases import build_optimizer
 from genlib.training.state import meter
 from genlib.training.state.bad_updates import (
     WINDOW,
-    SkippedSteps,
+    BadUpdates,
     any_phase,
     extents,
     restore_where,
     step_on_device_unless,
     step_unless,
-    too_many,
 )
 from genlib.training.state.meter import LossMeter
 
@@ -118,39 +117,53 @@ def test_restoring_takes_what_was_and_no_mixture_with_what_is_no_number():
     assert torch.equal(tensors[0], before[0]) and torch.equal(tensors[1], before[1])
 
 
-def noted(skipped, phase, step, value=True):
-    skipped.note(phase, step, torch.tensor(float(value)))
+def noted(bad, phase, step, value=True):
+    bad.note(phase, step, torch.tensor(float(value)))
+
+
+def read(bad, steps_done):
+    bad.read(steps_done)
+    return bad.steps
 
 
 def test_steps_are_read_by_phase_in_order_and_by_their_numbers_in_the_run():
-    skipped = SkippedSteps(["discriminator", "generator"], CPU)
+    bad = BadUpdates(["discriminator", "generator"], CPU)
     begun = 3 * WINDOW
     for step in (begun + 7, begun, begun + WINDOW - 1):
-        noted(skipped, "generator", step)
-    noted(skipped, "discriminator", begun + 1, value=False)
-    assert skipped.read(begun + WINDOW) == {"generator": [begun, begun + 7, begun + WINDOW - 1]}
-    assert skipped.read(begun + 8)["generator"][0] == begun  # also before the window's end
+        noted(bad, "generator", step)
+    noted(bad, "discriminator", begun + 1, value=False)
+    assert read(bad, begun + WINDOW) == {"generator": [begun, begun + 7, begun + WINDOW - 1]}
+    assert read(bad, begun + 8)["generator"][0] == begun  # also before the window's end
 
 
-def test_a_phase_is_marked_where_any_of_its_repeats_was_left_out():
-    skipped = SkippedSteps(["discriminator"], CPU)
+def test_a_phase_is_marked_where_any_of_its_repeats_was_bad():
+    bad = BadUpdates(["discriminator"], CPU)
     for value in (False, True, False):
-        noted(skipped, "discriminator", 5, value)
-    noted(skipped, "discriminator", 6, value=False)
-    assert skipped.read(7) == {"discriminator": [5]}
+        noted(bad, "discriminator", 5, value)
+    noted(bad, "discriminator", 6, value=False)
+    assert read(bad, 7) == {"discriminator": [5]}
 
 
-def test_a_window_begins_empty_or_with_those_that_it_is_given():
-    skipped = SkippedSteps(["discriminator", "generator"], CPU)
-    noted(skipped, "generator", 5)
-    skipped.start()
-    assert skipped.read(6) == {}
-    given = {"discriminator": [2 * WINDOW + 3], "generator": [2 * WINDOW, 2 * WINDOW + 3]}
-    skipped.start(given)
-    assert skipped.read(2 * WINDOW + 4) == given
+def test_a_window_begins_empty_and_the_count_goes_on():
+    bad = BadUpdates(["discriminator", "generator"], CPU)
+    for window in range(2):
+        noted(bad, "generator", window * WINDOW + 5)
+        assert read(bad, window * WINDOW + 6) == {"generator": [window * WINDOW + 5]}
+        assert bad.count == window + 1
+        bad.end_window()
+        assert read(bad, (window + 1) * WINDOW + 1) == {} and bad.count == window + 1
 
 
-def test_a_step_in_which_two_phases_were_left_out_counts_once():
+def test_a_window_goes_on_with_the_steps_that_were_saved():
+    steps = {"discriminator": [2 * WINDOW + 3], "generator": [2 * WINDOW, 2 * WINDOW + 3]}
+    bad = BadUpdates(["discriminator", "generator"], CPU)
+    noted(bad, "generator", 5)
+    bad.load_state_dict({"skipped": 7, "recently_skipped": steps, "rollbacks": [{"at": 100}]})
+    assert bad.count == 9 and read(bad, 2 * WINDOW + 4) == steps and bad.count == 9
+    assert bad.state_dict() == {"skipped": 7, "recently_skipped": steps, "rollbacks": [{"at": 100}]}
+
+
+def test_a_step_with_bad_updates_in_two_phases_counts_once():
     steps = {"discriminator": [1, 9], "generator": [2, 9]}
     assert any_phase(steps) == [1, 2, 9] and any_phase({}) == []
 
@@ -163,7 +176,7 @@ def test_extents_say_how_many_from_which_to_which():
 
 
 @pytest.mark.parametrize(
-    ("skipped", "steps_done", "verdict"),
+    ("count", "steps_done", "too_many"),
     [
         (10, WINDOW, False),  # as many as are allowed
         (11, WINDOW, True),
@@ -176,25 +189,27 @@ def test_extents_say_how_many_from_which_to_which():
     ],
 )
 def test_more_than_ten_of_a_hundred_are_too_many_or_that_share_of_a_window_that_has_not_ended(
-    skipped, steps_done, verdict
+    count, steps_done, too_many
 ):
-    assert too_many(skipped, steps_done, allowed=10) == verdict
+    bad = BadUpdates(["generator"], CPU)
+    bad.steps = {"generator": list(range(count))}
+    assert bad.too_many(steps_done, allowed=10) == too_many
 
 
 def added(*losses, phase="vae"):
     """A meter's means of these micro-batches."""
-    read = LossMeter()
+    meter = LossMeter(CPU)
     for of_batch in losses:
-        read.add(phase, {name: torch.tensor(value) for name, value in of_batch.items()})
-    return means(read)
+        meter.add(phase, {name: torch.tensor(value) for name, value in of_batch.items()})
+    return means(meter)
 
 
-def means(read):
-    names, found = read.sums()
-    return {name: total / count for name, total, count in zip(names, *found.tolist(), strict=True) if count}
+def means(meter):
+    meter.read()
+    return meter.means()
 
 
-def test_values_that_are_no_numbers_do_not_count():
+def test_nan_and_infinite_values_do_not_count():
     found = added({"total": 1.0}, {"total": math.nan}, {"total": 4.0}, {"total": math.inf}, {"total": -math.inf})
     assert found == {"vae/total": 2.5}
     assert added({"total": math.nan, "kl": 3.0}) == {"vae/kl": 3.0}  # each value for itself
@@ -216,10 +231,23 @@ def test_the_mean_is_over_all_readings_however_many(count):
 
 
 def test_what_was_read_is_not_read_again_and_gradients_are_not_kept():
-    read = LossMeter()
+    kept = LossMeter(CPU)
     loss = torch.ones((), requires_grad=True) * 2
-    read.add("vae", {"total": loss})
-    names, found = read.sums()
-    assert names == ["vae/total"] and found.tolist() == [[2.0], [1.0]] and not found.requires_grad
-    read.add("gan", {"total": torch.tensor(7.0)})
-    assert means(read) == {"gan/total": 7.0}
+    kept.add("vae", {"total": loss})
+    seen = []
+    kept.read(lambda sums: seen.append(sums) or sums)
+    assert seen[0].tolist() == [[2.0], [1.0]] and not seen[0].requires_grad
+    assert kept.unlogged == {"vae/total": [2.0, 1.0]} and kept.means() == {"vae/total": 2.0} and kept.unlogged == {}
+    kept.add("gan", {"total": torch.tensor(7.0)})
+    assert means(kept) == {"gan/total": 7.0}
+
+
+def test_losses_that_a_stop_left_unlogged_are_in_the_next_means_once_for_all_processes():
+    processes = [LossMeter(CPU, counts_loaded=rank == 0) for rank in range(2)]
+    for kept in processes:
+        kept.load_state_dict({"unlogged": {"vae/total": [6.0, 2.0]}})
+        kept.add("vae", {"total": torch.tensor(3.0)})
+    sums = []
+    processes[1].read(lambda mine: sums.append(mine) or mine)
+    processes[0].read(lambda mine: mine + sums[0])
+    assert processes[0].unlogged == {"vae/total": [12.0, 4.0]} and processes[0].means() == {"vae/total": 3.0}
