@@ -169,14 +169,14 @@ class RunFolder:
             ) from error
 
     def _dataset_hash(self) -> str | None:
-        """Of the data that the run began with, if that is known."""
+        """Content hash of the data that the run began with, if that is known."""
         found = read_section(self.dataset_file).get("content_hash")
         if found is not None and not isinstance(found, str):
             raise Damaged(f"{self.dataset_file} is damaged (its content_hash is {found!r:.50}); restore it.")
         return found
 
     def _is_ours(self, path: Path) -> bool:
-        """What a run that was killed while it began may have left."""
+        """Whether the folder holds only files that a run may have left that was killed while it began."""
         ours = (self.dataset_file, self.checkpoints, self.samples, self.launch, self.path / "tracking.json")
         return path in ours or path.name.endswith(".partial") or path.name.startswith((".training.", ".pipeline."))
 

@@ -56,7 +56,7 @@ def untracked_code(folder: Path = PROJECT) -> list[str] | None:
 
 
 def uncommitted(folder: Path = PROJECT, most: int = MOST_CHANGES) -> str:
-    """What a checkout has beyond its commit, as `git apply` takes it: untracked code by name and hash, then the diff.
+    """Changes of a checkout beyond its commit, as `git apply` takes it: untracked code by name and hash, then the diff.
 
     A diff of more than `most` characters is left out, and that said. "" where there is nothing, or no commit.
     """
@@ -92,7 +92,7 @@ def git(folder: Path, *arguments: str) -> str | None:
 
 
 def driver_version(file: Path = DRIVER) -> str:
-    """Of NVIDIA's kernel module; "none" where there is none."""
+    """Version of NVIDIA's kernel module; "none" where there is none."""
     with suppress(OSError):
         if found := re.search(r"Kernel Module\s+(?:for \S+\s+)?([\d.]+)", file.read_text()):
             return found[1]
