@@ -89,7 +89,7 @@ def test_a_turn_is_recorded_again_after_a_rollback(calls, genlib_home, tmp_path)
     trainer = trainer_of("vae_digits", tmp_path, cuda_graphs=True)
     for step in range(WARM_UP + 2):
         trainer.take_step(step)
-    trainer.phases[0].begin_course(0.5)
+    trainer.phases[0].reset(0.5)
     trainer.take_step(WARM_UP + 2)
     assert calls == [2, 1]
     assert trainer.optimizers["vae"].param_groups[0]["lr"] == pytest.approx(0.5 * 1e-3)
