@@ -61,7 +61,7 @@ def test_a_training_follows_its_schedule(genlib_home, tmp_path):
     assert len(set(seen)) > steps - 2
     assert trainer._losses()["vae/learning_rate"] == seen[-1]
     constant = trainer_of("vae_digits", tmp_path / "constant")
-    constant._step(0)
+    constant.take_step(0)
     assert "vae/learning_rate" not in constant._losses()
 
 
