@@ -15,16 +15,17 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from genlib.conditions.captions import Captions
-from genlib.conditions.words import SIDE, Said, places_agree
+from genlib.conditions.caption.condition import Captions
+from genlib.conditions.caption.words import SIDE, Said, places_agree
+from genlib.config.metrics import computations
 from genlib.data.contexts import context_of, rows_of, truth_of
 from genlib.data.making.scenes import EMPTY, looks_of
 from genlib.data.parts import HeldOutPart
 from genlib.evaluation.estimates import Estimate, Findings, over_images
 from genlib.evaluation.scoring.reader import Reader, cut
 from genlib.evaluation.scoring.samples import SampleScorer
-from genlib.methods.vq_vae.sampler import CodeDecoder
-from genlib.methods.vq_vae.transformer import CodeTransformer, real_words
+from genlib.methods.vq_vae.transformer import real_words
+from genlib.models.codes import CodeNetwork
 from genlib.pixels.scale import to_uint8
 from genlib.sampling.draw import CHUNK
 from genlib.sampling.sampler import TrainedSampler
@@ -42,14 +43,25 @@ class Reading(NamedTuple):
     looks: tuple[bool, ...]  # of each word for how a thing looks, where the things are there
 
 
+class CaptionSet(NamedTuple):
+    """Images drawn for captions, as they were read: all that a metric of captions is computed from."""
+
+    readings: list[Reading]
+    captions: Tensor  # int64 (N, LENGTH)
+    prior: CodeNetwork | None  # the model's own of captions
+
+
 class CaptionScorer:
-    """Scores samplers that draw for captions, on those of a part, as many as samples are asked for.
+    """Scores samplers that draw for captions, on those of a part, as many as samples are asked for, by one sample of
+    each, however many `samples` an image is to have.
 
     Every process must make it, and call it; all get the same.
     """
 
-    def __init__(self, scorer: SampleScorer, condition: Captions, part: HeldOutPart, binarize: bool) -> None:
-        self.condition, self.part, self.binarize = condition, part, binarize
+    def __init__(
+        self, scorer: SampleScorer, condition: Captions, part: HeldOutPart, binarize: bool, samples: int = 1
+    ) -> None:
+        self.scorer, self.condition, self.part, self.binarize = scorer, condition, part, binarize
         self.dataset, self.processes, self.seed = scorer.dataset, scorer.processes, scorer.asked.seed
         self.count = min(scorer.asked.samples, len(part.rows))
         self.reader = Reader(self.dataset, scorer.extractors.main.place.device, self.processes)
@@ -79,23 +91,29 @@ class CaptionScorer:
             given = context_of(self.condition, self.part, index, binarize=self.binarize)
             return sampler.chunk(index, self.seed, given=given)
 
-        metrics = self.metrics(self.readings(samples))
-        if isinstance(sampler.module.network, CodeDecoder):
-            metrics["caption_perplexity"] = perplexity(sampler.module.network.prior, self.captions)
+        metrics = self.scores(samples, sampler.module.codes)
         if not baselines:
             return Findings(metrics, floor=self.floor)
         rows = {
             "samples": values(metrics),
             f"{self.part.name} images": values(self.floor),
-            "images of other captions": values(self.metrics(self.readings(lambda index: self.truth(index).roll(1, 0)))),
-            "training image of the nearest caption": values(self.metrics(self.readings(self.of_nearest_caption))),
+            "images of other captions": values(self.scores(lambda index: self.truth(index).roll(1, 0))),
+            "training image of the nearest caption": values(self.scores(self.of_nearest_caption)),
             "bigrams": {"caption_perplexity": bigram_perplexity(self.train_captions, self.captions)},
         }
         return Findings(metrics, {"baselines": rows}, self.floor)
 
+    def scores(self, drawn: Drawn, prior: CodeNetwork | None = None) -> dict[str, Estimate]:
+        """The metrics of images drawn for the captions, and of the captions under the `prior` where there is one."""
+        captions = CaptionSet(self.readings(drawn), self.captions, prior)
+        found = Findings()
+        for compute in computations(["captions"], during_training=not self.scorer.thorough):
+            found |= compute(captions)
+        return found.metrics
+
     @cached_property
     def floor(self) -> dict[str, Estimate]:
-        return self.metrics(self.readings(self.truth))
+        return self.scores(self.truth)
 
     def truth(self, index: int) -> Tensor:
         return to_uint8(truth_of(self.part, index, self.binarize))
@@ -145,15 +163,6 @@ class CaptionScorer:
         found[cells != EMPTY] = torch.tensor([bits_of(of_one) for of_one in words], dtype=torch.int64)
         return found
 
-    def metrics(self, readings: list[Reading]) -> dict[str, Estimate]:
-        """A metric of something that no caption says is left out."""
-        parts = {
-            "caption_classes": [reading.classes for reading in readings],
-            "caption_places": [reading.places for reading in readings if reading.places is not None],
-            "caption_looks": [right for reading in readings for right in reading.looks],
-        }
-        return {name: over_images(torch.tensor(part).double()) for name, part in parts.items() if len(part) > 1}
-
 
 LOOK_WORDS = ("thin", "thick", "upright", "slanted")
 
@@ -183,10 +192,10 @@ def reading_of(said: Said, cells: list[int], looks: list[int]) -> Reading:
 
 
 @torch.no_grad()
-def perplexity(prior: CodeTransformer, captions: Tensor) -> Estimate:
+def perplexity(codes: CodeNetwork, captions: Tensor) -> Estimate:
     """exp of the mean nats of a word, the end counting as one, and its error to first order."""
-    device = prior.position.device
-    nats = torch.cat([prior.word_nats(part.to(device)).sum(1).double().cpu() for part in captions.split(CHUNK)])
+    device = next(codes.parameters()).device
+    nats = torch.cat([codes.nats_of_texts(part.to(device)).sum(1).double().cpu() for part in captions.split(CHUNK)])
     words = real_words(captions).sum(1).double()
     mean = (nats.sum() / words.sum()).item()
     error = over_images((nats - mean * words) / words.mean()).standard_error
