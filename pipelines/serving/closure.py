@@ -18,7 +18,6 @@ from genlib.choices.choice import Choice
 from genlib.choices.discovery import GROUP, SETTINGS, choices_of_kind
 
 PACKAGE = "genlib"
-BY_NAME = {"genlib.methods.gan.config": "genlib.losses.adversarial"}  # a package whose files a module takes as names
 
 
 def modules_needed(modules: Iterable[str], packages: Iterable[str] = (PACKAGE,)) -> dict[str, Path]:
@@ -37,8 +36,6 @@ def modules_needed(modules: Iterable[str], packages: Iterable[str] = (PACKAGE,))
         waiting.append(name.rpartition(".")[0])
         if file.name == "__init__.py" and name not in roots:
             waiting.append(f"{name}.{SETTINGS}")  # without its settings a folder of a choice declares none
-        if name in BY_NAME:
-            waiting += [f"{BY_NAME[name]}.{each.stem}" for each in folder_of(BY_NAME[name]).glob("[!_]*.py")]
         waiting += imports_of(ast.parse(file.read_text()), skipped.get(name, ()))
     return found
 
