@@ -3,7 +3,7 @@ PYTHON ?= python3
 ENVIRONMENT := .venv
 RUN := $(ENVIRONMENT)/bin/python
 
-.PHONY: demo gallery test test-cluster audit ui servers bench clean
+.PHONY: demo gallery test test-cluster audit ui servers bench wheel docs clean
 
 demo: $(ENVIRONMENT)/ready  ## train, evaluate and register two models on real digits
 	$(RUN) -m pipelines demo
@@ -31,6 +31,12 @@ servers: $(ENVIRONMENT)/ready  ## servers on PostgreSQL and a worker to try thin
 
 bench: $(ENVIRONMENT)/ready  ## speed and memory, as ratios within one run
 	$(RUN) -m tests.benchmarks
+
+wheel: $(ENVIRONMENT)/ready  ## the package, in dist/
+	$(RUN) -m pip wheel --quiet --disable-pip-version-check --no-deps --wheel-dir dist .
+
+docs: $(ENVIRONMENT)/ready  ## docs/configuration.md, from the code
+	$(RUN) -m genlib.config.reference docs/configuration.md
 
 $(ENVIRONMENT)/ready: pyproject.toml infra/constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "genlib needs Python 3.11 or later; name one: make PYTHON=python3.11 ...")'

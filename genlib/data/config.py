@@ -15,7 +15,7 @@ MOST_ROWS = 10**8  # beyond it, positions and indices need other types
 
 
 class DataConfig(Section):
-    """Which images or points. Every field but validation_fraction is part of the prepared folder's name."""
+    """The images or points. The prepared folder's name depends on every field but validation_fraction."""
 
     source: str = Field(
         "digits",
@@ -76,13 +76,13 @@ class DataConfig(Section):
 
     @property
     def request(self) -> dict[str, Any]:
-        """The settings that the prepared folder depends on: training draws the validation part from the same folder."""
+        """The settings that the prepared folder depends on; the validation part is rows of the same folder."""
         return self.model_dump(mode="json", exclude={"validation_fraction"})
 
     @field_validator("channels", mode="before")
     @classmethod
     def counts_channels(cls, channels: object) -> object:
-        if isinstance(channels, bool):  # which equals 0 or 1, and would pass for it
+        if isinstance(channels, bool):  # it equals 0 or 1, and would pass
             raise ValueError(f"data.channels is {channels}, but it must be 1 or 3")
         return channels
 
@@ -91,5 +91,5 @@ class DataConfig(Section):
     def absolute_if_local(cls, source: str) -> str:
         if not source.strip():
             raise ValueError(f"data.source is {source!r}; name a path, a hub dataset such as ylecun/mnist, or digits")
-        path = os.path.expanduser(source)  # os.path: a name that no file can have is none, not an error
+        path = os.path.expanduser(source)  # os.path: a name that no file can have is no error
         return os.path.realpath(path) if source_of(source).answers_to and os.path.exists(path) else source

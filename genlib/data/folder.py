@@ -1,5 +1,5 @@
-"""A dataset folder: decoded images, or points, and labels as memory-mappable arrays, and a manifest that says what they
-are.
+"""A dataset folder: decoded images, or points, and labels as memory-mappable arrays, with a manifest that describes
+them.
 """
 
 from __future__ import annotations
@@ -26,18 +26,18 @@ class Manifest:
     source: str
     revision: str | None  # commit of a hub dataset
     request: dict[str, Any]  # the configuration's data section
-    counts: dict[str, int]  # of PARTS
-    skipped: dict[str, int]  # corrupt images left out, of PARTS
-    shape: list[int]  # [C, H, W], or [2] of points
+    counts: dict[str, int]  # by part
+    skipped: dict[str, int]  # corrupt images left out, by part
+    shape: list[int]  # [C, H, W], or [2] for points
     label_names: list[str] | None
     mean: list[float]  # per channel of the train images, 0 to 255; per coordinate of the train points
     std: list[float]
     content_hash: str  # SHA-256 over the array files
     versions: dict[str, str]
     created: str  # ISO 8601, UTC
-    scenes: dict[str, Any] | None = None  # of data.scenes: the names of what stands in them, and what its looks mean
+    scenes: dict[str, Any] | None = None  # with data.scenes: names of the things, limits of their looks
     left_out: list[dict[str, Any]] | None = None  # LeftOut: files and images, counted and named
-    warnings: list[str] | None = None  # sentences about these data that whoever prepares them should read
+    warnings: list[str] | None = None  # sentences for whoever prepares these data
 
     def write(self, folder: Path) -> None:
         write_json(folder / MANIFEST, asdict(self))
@@ -70,7 +70,7 @@ class DatasetFolder:
 
     @property
     def stacked(self) -> bool:
-        """Whether the channels are three images of their own, and a label is those of all three."""
+        """Whether the channels are three separate images, and a label is that of the three together."""
         return bool(self.manifest.request.get("stacked"))
 
     def images(self, split: Part) -> np.memmap:
@@ -101,7 +101,7 @@ class DatasetFolder:
 
     @property
     def scene_names(self) -> list[str] | None:
-        """Of what stands in scenes; None where there are no scenes."""
+        """The names of the things in scenes; None where there are no scenes."""
         return self.manifest.scenes["names"] if self.manifest.scenes else None
 
     def label_shares(self) -> list[float] | None:
@@ -131,7 +131,7 @@ class DatasetFolder:
 
 
 def open_dataset(path: str | Path) -> DatasetFolder:
-    """A finished dataset folder; UserError if there is none, or if its arrays are not what its manifest says."""
+    """A finished dataset folder; UserError if there is none, or if its arrays do not agree with its manifest."""
     path = Path(path)
     if not path.is_dir():
         raise UserError(f"dataset folder {path} does not exist; make it with genlib prepare CONFIG.")
@@ -152,13 +152,13 @@ def open_dataset(path: str | Path) -> DatasetFolder:
 
 
 def manifest_of(content: Any) -> Manifest:
-    """Of JSON; pydantic's ValidationError where a value is missing or of another type."""
-    # As JSON: of Python objects a strict adapter takes only a Manifest.
+    """The manifest in a JSON value; pydantic's ValidationError where a value is missing or of another type."""
+    # As JSON, since a strict adapter takes no Python object but a Manifest.
     return TypeAdapter(Manifest).validate_json(json.dumps(content), strict=True)
 
 
 def damage_of(folder: DatasetFolder) -> str | None:
-    """What is wrong with the arrays' shapes and types or with the labels, if anything is."""
+    """A fault of the arrays' shapes and types or of the labels; None where there is none."""
     names = folder.manifest.label_names
     dtype = np.float32 if folder.is_points else np.uint8
     for part in PARTS:

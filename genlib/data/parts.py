@@ -1,4 +1,4 @@
-"""Images that a model is judged on and does not learn from: the test split, or a validation part of the train split."""
+"""Images that a model is evaluated on and not trained on: the test split, or a validation part of the train split."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ def whole_test_split(dataset: DatasetFolder) -> HeldOutPart:
 
 
 def choosing_part(config: RunConfig, dataset: DatasetFolder) -> HeldOutPart:
-    """The images by which evaluations during training choose the best checkpoint, where they need images: those that
-    training leaves out, or the test split where it leaves none out.
+    """The images by which evaluations during training choose the best checkpoint: the validation part, or the test
+    split where training leaves none out.
     """
     if not config.held_back:
         return whole_test_split(dataset)
@@ -49,7 +49,7 @@ def parts_of_train(config: RunConfig, rows: int) -> tuple[Tensor, Tensor]:
 
 
 def chosen_on(config: RunConfig, dataset: DatasetFolder) -> dict[str, Any]:
-    """Which images choose the best checkpoint, as result.json names them; nothing where samples alone do."""
+    """Facts for result.json about the images that choose the best checkpoint; empty where samples alone do."""
     if not config.chooses_by_held_out_images:
         return {}
     part = choosing_part(config, dataset)
@@ -58,7 +58,7 @@ def chosen_on(config: RunConfig, dataset: DatasetFolder) -> dict[str, Any]:
 
 
 def validation_facts(config: RunConfig, dataset: DatasetFolder) -> dict[str, Any] | None:
-    """What tells the rows of the validation part; None where training leaves none out."""
+    """The values that determine the rows of the validation part; None where there is none."""
     if not config.held_back:
         return None
     left_out = len(parts_of_train(config, dataset.manifest.counts["train"])[1])

@@ -15,12 +15,12 @@ from torch import Tensor
 
 DEPTH = 3  # steps in memory: one at work, one on its way to the device, one being read
 
-RowsOf = Callable[[int], list[Tensor]]  # of the parts of a step, int64 (n,) each
+RowsOf = Callable[[int], list[Tensor]]  # step => the rows of each of its parts, int64 (n,)
 Parts = list[tuple[Tensor, Tensor]]  # rows, int64 (n,), with their images, (n, ...)
 
 
 class ReadAhead:
-    """Call it for step after step, and each finds its images read already.
+    """The images of step after step, each read before it is asked for.
 
     A thread reads into a ring of buffers, pinned where the device is a GPU, so that their copies run beside the
     training. It asks the disk for all rows of a step at once, and takes no more memory for a larger file.
@@ -34,12 +34,12 @@ class ReadAhead:
         self._ahead: deque[Ahead] = deque()
 
     def begin(self, rows_of: RowsOf) -> None:
-        """What the steps' rows are from here on."""
+        """Set the rows of each step from here on."""
         self._rows_of = rows_of
         self._forget()
 
     def __call__(self, step: int) -> Parts:
-        """For each part of step `step`: its rows, and their images on the device, good until the next call."""
+        """For each part of step `step`: its rows, and their images on the device, valid until the next call."""
         if self._ahead and self._ahead[0].step != step:
             self._forget()
         for later in range(step + len(self._ahead), step + DEPTH):
@@ -67,7 +67,7 @@ class ReadAhead:
 
 
 class Slot:
-    """Buffers for the images of one step, and whether the device still copies them."""
+    """Buffers for the images of one step, with the event that the device has copied them."""
 
     def __init__(self, device: torch.device) -> None:
         self._pinned = device.type == "cuda"
@@ -75,7 +75,7 @@ class Slot:
         self._copied: torch.cuda.Event | None = None
 
     def room(self, counts: list[int], images: np.ndarray) -> list[Tensor]:
-        """A buffer for each part, once the device needs no more of what was in it."""
+        """A buffer for each part, once the device has copied what was in it."""
         if self._copied:
             self._copied.synchronize()
         if [len(buffer) for buffer in self._buffers] != counts:
@@ -85,7 +85,7 @@ class Slot:
         return self._buffers
 
     def note_copies(self) -> None:
-        """All copies to the device have been asked for."""
+        """Record that all copies to the device have been asked for."""
         if self._pinned:
             self._copied = torch.cuda.Event()
             self._copied.record()
@@ -98,8 +98,8 @@ class Ahead(NamedTuple):
 
 
 class RowsOfFile:
-    """The rows of a memory-mapped array, read from its file past the map: of a mapped page the memory would hold up to
-    2 MB, the row's neighbours with it.
+    """The rows of a memory-mapped array, read from its file past the map: for a row, with its neighbours, mapped pages
+    would hold up to 2 MB in memory.
     """
 
     def __init__(self, images: np.memmap) -> None:
@@ -109,7 +109,7 @@ class RowsOfFile:
         os.posix_fadvise(self._file.fileno(), 0, 0, os.POSIX_FADV_RANDOM)  # else each row brings its neighbours along
 
     def read(self, parts: list[Tensor], buffers: list[Tensor]) -> None:
-        """Rows, int64 (n,) each, into buffers (n, ...); OSError where the file has become shorter."""
+        """Read rows, int64 (n,) each, into buffers (n, ...); OSError where the file has become shorter."""
         file, length = self._file.fileno(), self._row_bytes
         places = [[self._first + row * length for row in rows.tolist()] for rows in parts]
         for place in [place for of_part in places for place in of_part]:

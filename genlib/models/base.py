@@ -1,4 +1,4 @@
-"""What every generative model offers to the training loop, the sampler's export and the evaluation."""
+"""The interfaces that training, export and evaluation know: batches, phases, models and methods."""
 
 from __future__ import annotations
 
@@ -46,8 +46,9 @@ class Phase:
 
 
 def draws_of(phases: tuple[Phase, ...]) -> dict[str, range]:
-    """Which of the batches that a step draws a phase takes, one for each repeat: phases share the first ones, but for
-    those with images of their own.
+    """The indices of the batches that each phase takes among those that a step draws, one for each repeat.
+
+    Phases share the first ones, except for those with images of their own.
     """
     shared = max((phase.repeats for phase in phases if not phase.own_images), default=0)
     draws, last = {}, shared
@@ -59,7 +60,7 @@ def draws_of(phases: tuple[Phase, ...]) -> dict[str, range]:
 
 
 class Symptom(NamedTuple):
-    """A logged value that means a collapse where it stays below a limit."""
+    """A logged value that shows a collapse while it stays below a limit."""
 
     value: str  # <phase>/<part>, or evaluation/<metric>
     below: float
@@ -67,7 +68,7 @@ class Symptom(NamedTuple):
 
 
 class GenerativeModel(nn.Module):
-    """What is kept after training, and what EMA averages."""
+    """The part of a method that EMA averages and that is kept after training."""
 
     def __init__(self, sampler: Sampler) -> None:
         super().__init__()
@@ -75,7 +76,7 @@ class GenerativeModel(nn.Module):
 
 
 class EncoderModel(GenerativeModel, ABC):
-    """A model that finds latents of an image, and brings the image back from them."""
+    """A model that encodes images to latents and decodes these."""
 
     @abstractmethod
     def encode(self, batch: Batch) -> Tensor:
@@ -83,11 +84,11 @@ class EncoderModel(GenerativeModel, ABC):
 
     @abstractmethod
     def reconstruct(self, batch: Batch) -> Tensor:
-        """Images in [-1, 1] by way of their likeliest latents, (B, C, H, W)."""
+        """Images decoded from the mode of their latents, in [-1, 1], (B, C, H, W)."""
 
 
 class Weights(NamedTuple):
-    """Of one draw of the latents of each image."""
+    """Terms of the importance weight of one draw of each image's latents."""
 
     log_likelihood: Tensor  # log p(x | z) in nats, (B,)
     log_ratio: Tensor  # log p(z) - log q(z | x), (B,)
@@ -95,10 +96,10 @@ class Weights(NamedTuple):
 
 
 class LatentVariableModel(EncoderModel, ABC):
-    """A model with p(x | z), a prior p(z) and an approximate posterior: what a likelihood needs."""
+    """A model with p(x | z), a prior p(z) and an approximate posterior, so that log p(x) can be estimated."""
 
-    pixels: Literal["density", "probability", "cross-entropy"]  # what p(x | z) is; a density is over [-1, 1]
-    noise_size: int  # standard normal numbers that one draw of all latents takes
+    pixels: Literal["density", "probability", "cross-entropy"]  # the kind of p(x | z); a density is over [-1, 1]
+    noise_size: int  # standard normal values that one draw of all latents takes
     has_standard_prior: bool  # whether p(z) = N(0, I), so that the KL is known in closed form
 
     @abstractmethod
@@ -107,7 +108,7 @@ class LatentVariableModel(EncoderModel, ABC):
 
     @abstractmethod
     def weigh(self, batch: Batch, posterior: Posterior, noise: Tensor) -> Weights:
-        """The draw that `noise`, N(0, I) and (B, noise_size), makes from the posterior."""
+        """The importance weights of the latents that `noise` ~ N(0, I), (B, noise_size), draws from the posterior."""
 
 
 class Method(nn.Module, ABC):
@@ -116,22 +117,22 @@ class Method(nn.Module, ABC):
     model: GenerativeModel
     phases: tuple[Phase, ...]
     symptoms: tuple[Symptom, ...] = ()
-    variant: Hashable = None  # what else than numbers in tensors a step's computation depends on, after begin_step
+    variant: Hashable = None  # set by begin_step; steps of equal variant run the same kernels, so a graph can replay
 
     @abstractmethod
     def loss(self, phase: str, batch: Batch) -> Losses:
-        """{"total": (), to minimize in this phase, and the parts to log, () each}. All draws come from the global
-        generator.
+        """{"total": the loss that this phase minimizes, (), and parts to log, () each}.
 
-        A tensor with a dimension more is a statistic (n, ...) of this micro-batch, for after_update.
+        All draws come from the global generator. A tensor with one more dimension, (n, ...), is a statistic of this
+        micro-batch for after_update.
         """
 
     def begin_step(self, step: int) -> None:
-        """What a schedule changes, before step `step` (from 0). The same on every process."""
+        """Set scheduled values before step `step`, which counts from 0; the same on every process."""
 
     def after_update(self, phase: str, statistics: Losses) -> None:
-        """What changes by other means than gradients, after each update of a phase's parameters.
+        """Change buffers and weights by other means than gradients, after each update of a phase's parameters.
 
-        `statistics` are those of all micro-batches of all processes, joined along their first dimension in the order of
-        the micro-batches: the same on every process, so that all change alike.
+        `statistics` are those of all micro-batches of all processes, concatenated in the order of the micro-batches:
+        the same on every process.
         """

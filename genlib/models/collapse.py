@@ -1,4 +1,4 @@
-"""Signs that a model has stopped to be one: what the methods log of them, and their limits."""
+"""Symptoms of collapse that methods log, and their limits."""
 
 from __future__ import annotations
 
@@ -6,21 +6,21 @@ from torch import Tensor
 
 from genlib.models.base import Symptom
 
-SATURATED = 0.01  # of the discriminator's loss where it cannot tell fakes from reals
-ALIKE = 0.02  # of the reals' spread
+SATURATED = 0.01  # share of the loss of a discriminator that cannot tell fakes from reals
+ALIKE = 0.02  # share of the reals' standard deviation
 UNCOVERED = 0.01  # share of the test images with a sample in their neighbourhood
-UNUSED = 0.01  # nats; a dimension below carries nothing (Burda et al. 2015, section 5.2, have it as a variance)
-ENOUGH = 64  # images that show whether all are alike
+UNUSED = 0.01  # nats; a dimension below carries nothing (Burda et al. 2015, section 5.2, take its variance)
+ENOUGH = 64  # images, to estimate a standard deviation
 
 
 def diversity(fakes: Tensor, reals: Tensor) -> Tensor:
-    """How far a batch's fakes are spread, as a share of its reals' spread, (): near 0 where they are all the same."""
+    """Standard deviation of a batch's fakes as a share of its reals', (); near 0 where all fakes are the same."""
     spread = [images[:ENOUGH].detach().float().std(0, correction=0).mean() for images in (fakes, reals)]
     return spread[0] / spread[1]
 
 
 def largest_kl(by_dimension: Tensor) -> Tensor:
-    """KL(q(z_i | x) || N(0, 1)) of the dimension that carries most, in nats, over a batch, (B, d) => ()."""
+    """The largest of the dimensions' mean KL(q(z_i | x) || N(0, 1)) over a batch, in nats, (B, d) => ()."""
     return by_dimension.detach().mean(0).max()
 
 
@@ -29,8 +29,10 @@ def symptom_of_posterior(phase: str) -> Symptom:
 
 
 def symptoms_of_players(loss: str, undecided: float) -> tuple[Symptom, ...]:
-    """Of an adversarial game; `undecided` is the discriminator's loss where all scores are 0, and 0 for a loss without
-    a lower bound, which cannot saturate.
+    """Symptoms of an adversarial game.
+
+    `undecided` is the discriminator's loss where all scores are 0; 0 for a loss without a lower bound, which cannot
+    saturate.
     """
     saturated = Symptom(loss, SATURATED * undecided, "the discriminator is saturated: the generator learns nothing")
     return (

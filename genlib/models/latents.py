@@ -1,5 +1,4 @@
-"""Where samples' latents come from if not from N(0, I): densities fitted to the train images' latents after training
-(Ghosh et al. 2020, section 4).
+"""Densities of latents fitted to the train images' latents after training (Ghosh et al. 2020, section 4).
 
 Each is a function of standard normal noise, so that a sample stays a function of its seed.
 """
@@ -19,7 +18,7 @@ class FittedLatents(nn.Module, ABC):
 
     @abstractmethod
     def fit(self, latents: Tensor) -> None:
-        """Take on the density of latents, (N, d)."""
+        """Fit the density to latents (N, d)."""
 
 
 class GaussianLatents(FittedLatents):
@@ -44,7 +43,7 @@ class GaussianLatents(FittedLatents):
 
 
 class MixtureLatents(FittedLatents):
-    """A mixture of Gaussians with full covariances; the first of the noise's numbers chooses the component."""
+    """A mixture of Gaussians with full covariances; the first dimension of the noise chooses the component."""
 
     def __init__(self, size: int, components: int) -> None:
         super().__init__()
@@ -76,7 +75,7 @@ class MixtureLatents(FittedLatents):
         self.choleskys[:components] = torch.linalg.cholesky(covariances).to(self.choleskys)
 
 
-RIDGE, TINY = 1e-6, 1e-12  # of the latents' variance: unused dimensions have none
+RIDGE, TINY = 1e-6, 1e-12  # RIDGE is a share of the latents' variance; unused dimensions have none
 
 
 def gaussian_of(latents: Tensor) -> tuple[Tensor, Tensor]:
@@ -88,7 +87,7 @@ def gaussian_of(latents: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def fitted_latents(kind: str, size: int, components: int) -> FittedLatents | None:
-    """What `method.latents` asks for; None for N(0, I)."""
+    """The density that `method.latents` names; None for N(0, I)."""
     match kind:
         case "gaussian":
             return GaussianLatents(size)

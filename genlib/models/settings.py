@@ -30,18 +30,18 @@ class LatentsSection(Section):
         "normal",
         description="Samples come from N(0, I), or from a Gaussian or a mixture fitted to the train images' latents",
     )
-    mixture_components: int = Field(10, ge=1, le=1000, description="Gaussians of latents: mixture")
+    mixture_components: int = Field(10, ge=1, le=1000, description="Number of Gaussians with latents: mixture")
 
 
 class AutoencoderSection(LatentsSection):
     """An encoder and a decoder, trained by one optimizer."""
 
-    network: Chosen[Network] = Field(MLPConfig(), description="Of encoder and decoder")
+    network: Chosen[Network] = Field(MLPConfig(), description="Architecture of encoder and decoder")
     latent_size: int = Field(16, ge=1, le=MOST_UNITS, description="Dimensions of the latents")
     conditioning: Literal["none", "concat", "batch_norm"] = Field(
         "none", description="How the decoder takes labels; the encoder takes them with its input"
     )
-    optimizer: OptimizerConfig = Field(OptimizerConfig(), description="Of all weights")
+    optimizer: OptimizerConfig = Field(OptimizerConfig(), description="Optimizer of all weights")
 
     def decoding_sampler(self, data: DataSpec, given: ConditionSpec, output: Output) -> Sampler:
         """A decoder, with a learned prior p(z | c) where the condition c is an image."""
@@ -70,7 +70,9 @@ class LikelihoodSection(Section):
     has_likelihood: ClassVar[bool] = True
 
     likelihood: LikelihoodName = Field("gaussian", description="p(image | latents)")
-    sigma: float = Field(0.2, ge=1e-6, le=1000, description="Of likelihood: gaussian, on the scale of [-1, 1]")
+    sigma: float = Field(
+        0.2, ge=1e-6, le=1000, description="Standard deviation of likelihood: gaussian, for pixels in [-1, 1]"
+    )
 
     @property
     def has_pixel_density(self) -> bool:

@@ -18,7 +18,7 @@ SIDE = 512  # pixels of a picture of points
 CENTRAL = 0.99  # share of the samples that a picture without real points frames
 MARGIN = 1.1
 TILE, GAP = 32, 2  # pixels of a grid: the least side of an image, and between images
-MOST_PIXELS = 89_478_485  # of a grid: what Pillow opens without a warning
+MOST_PIXELS = 89_478_485  # in a grid; Pillow opens no more without a warning
 
 
 def picture(samples: Tensor, real: Tensor | None = None, columns: int | None = None) -> Tensor:
@@ -27,7 +27,7 @@ def picture(samples: Tensor, real: Tensor | None = None, columns: int | None = N
 
 
 def grid(images: Tensor, columns: int | None = None, tile: int = TILE, gap: int = GAP) -> Tensor:
-    """uint8 (N, C, H, W) => one uint8 (3, height, width) picture, row by row.
+    """A grid of images, row by row: uint8 (N, C, H, W) => uint8 (3, height, width).
 
     Small images are enlarged by whole factors, to at least `tile` pixels; `columns` defaults to a square grid.
     """
@@ -63,7 +63,7 @@ def check_grid(count: int, shape: tuple[int, ...]) -> None:
 
 
 def scatter(samples: Tensor, real: Tensor | None = None) -> Tensor:
-    """float32 (N, 2) => uint8 (3, 512, 512): dark blue samples on pale grey real points, the second coordinate upwards.
+    """Dark blue samples on pale grey real points, the second coordinate upwards: float32 (N, 2) => uint8 (3, 512, 512).
 
     The square frame holds the real points, else the central 99 % of the samples in each coordinate, and a tenth more;
     points outside it, or not finite, are left out.

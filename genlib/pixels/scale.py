@@ -1,6 +1,4 @@
-"""The scales of pixels: uint8 on disk and in metrics, [-1, 1] in networks. Points in the plane are float32 (N, 2)
-everywhere.
-"""
+"""Scales of pixels: uint8 on disk and in metrics, [-1, 1] in networks. Points are float32 (N, 2) everywhere."""
 
 from __future__ import annotations
 
@@ -19,15 +17,15 @@ def to_uint8(images: Tensor) -> Tensor:
 
 
 def to_stored(outputs: Tensor) -> Tensor:
-    """What a generator gives, as datasets hold it: float -1 to 1 (B, C, H, W) => uint8; (B, 2) => float32."""
+    """A generator's outputs as datasets hold them: float -1 to 1 (B, C, H, W) => uint8; (B, 2) => float32."""
     return to_uint8(outputs) if outputs.ndim == 4 else outputs.float()
 
 
 def binarized(images: Tensor, generator: torch.Generator) -> Tensor:
-    """-1 to 1 => -1 or 1, any shape, the grey value being the probability of 1 (Salakhutdinov & Murray 2008; Burda et
-    al. 2015, section 5: drawn afresh for each batch).
+    """Binarization with the grey value as the probability of 1: -1 to 1 => -1 or 1, any shape (Salakhutdinov & Murray
+    2008; Burda et al. 2015, section 5: drawn afresh for each batch).
 
-    The draws are the generator's, wherever the images lie.
+    The draws are the generator's, on whatever device the images are.
     """
     uniform = torch.rand(images.shape, generator=generator, device=generator.device).to(images.device)
     return (2 * uniform < images + 1).to(images.dtype).mul_(2).sub_(1)

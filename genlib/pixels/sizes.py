@@ -1,13 +1,13 @@
-"""Which image sizes stride-2 networks can make. Free of torch, so that a configuration is checked in no time."""
+"""Image sizes that stride-2 networks can make. Free of torch, so that a configuration is checked at once."""
 
 from __future__ import annotations
 
-MAX_PIXELS = 178_956_970  # Of a source's image; from here on Pillow would refuse it as a decompression bomb.
+MAX_PIXELS = 178_956_970  # in a source's image; Pillow refuses more as a decompression bomb
 SMALLEST_BASE, LARGEST_BASE = 4, 7
 
 
 def doublings(image_size: int) -> int | None:
-    """How often a base map of 4 to 7 pixels doubles to reach `image_size`; None if it never does (30, say)."""
+    """How often a base map of 4 to 7 pixels doubles to reach `image_size`; None if it never does (such as 30)."""
     count = 0
     while image_size > LARGEST_BASE and image_size % 2 == 0:
         image_size //= 2
@@ -34,7 +34,7 @@ def stages(network: str, shape: tuple[int, ...]) -> tuple[int, int]:
     return height // 2**count, count
 
 
-SCENE_SIDE, SMALLEST_THING = 3, 8  # cells along a scene's side; pixels of what stands in one
+SCENE_SIDE, SMALLEST_THING = 3, 8  # cells along a scene's side; pixels of a thing's side
 
 
 def scene_cell(image_size: int) -> int:
@@ -43,6 +43,6 @@ def scene_cell(image_size: int) -> int:
 
 
 def scene_thing(image_size: int) -> int:
-    """Pixels along the side of what stands in a cell: an eighth of the cell, a pixel at least, is left to move in."""
+    """Pixels along the side of a thing in a cell: an eighth of the cell, a pixel at least, is left to move in."""
     cell = scene_cell(image_size)
     return cell - max(1, cell // 8)

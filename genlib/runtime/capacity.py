@@ -14,11 +14,11 @@ from genlib.errors import UserError
 
 # A need is a lower bound, and free memory is a matter of the moment: only what is far beyond it is refused.
 MARGIN = 1.5
-NO_LIMIT = 2**60  # what cgroups say where there is none
+NO_LIMIT = 2**60  # the value in a cgroup without a limit
 
 
 def cores() -> int:
-    """Cores that this process may use."""
+    """The number of cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
@@ -29,7 +29,7 @@ def free_memory() -> int:
 
 
 def free_of_machine(meminfo: Path = Path("/proc/meminfo")) -> int:
-    """With free swap; all memory where the system is not Linux."""
+    """Bytes of free memory and free swap; all memory where the system is not Linux."""
     try:
         lines = dict(line.split(":", 1) for line in meminfo.read_text().splitlines())
         return sum(1024 * int(lines[name].split()[0]) for name in ("MemAvailable", "SwapFree"))

@@ -25,14 +25,14 @@ def home() -> Path:
 
 
 def data_folder() -> Path:
-    """Where prepared datasets live."""
+    """The folder of prepared datasets."""
     path = home() / "data"
     path.mkdir(exist_ok=True)
     return path
 
 
 def runs_folder() -> Path:
-    """Where run folders live."""
+    """The folder of run folders."""
     path = home() / "runs"
     path.mkdir(exist_ok=True)
     return path

@@ -20,7 +20,7 @@ PATIENCE = 2.0  # seconds; a process that has just died may hold it for a moment
 
 @contextmanager
 def held(folder: Path, work: str) -> Iterator[None]:
-    """Inside, no other process does this `work` in `folder`; UserError, naming the owner, where one does already.
+    """Hold a lock: no other process does this `work` in `folder`. UserError, with the owner, where one does already.
 
     The lock is the operating system's: whatever ends its owner frees it. File systems that several hosts share must
     support flock, as NFS 4 does.

@@ -22,7 +22,7 @@ from prefect.utilities.callables import parameter_schema
 from genlib.config.load import load_config
 from genlib.config.run import RunConfig
 from genlib.config.shipped import meaning_of, shipped
-from genlib.data.sources import built_in_names
+from genlib.data.sources import source_of
 from pipelines.deploying.parameters import overrides_schema
 from pipelines.flows.retrain import retrain
 from pipelines.flows.sample import sample
@@ -107,8 +107,8 @@ def tags_of(config: RunConfig) -> list[str]:
 
 
 def pool_of(config: RunConfig) -> str:
-    """The work pool of this machine where the data are built in, and so small, or no GPU is asked for."""
-    return LOCAL if config.data.source in built_in_names() or config.training.device == "cpu" else GPU
+    """The work pool of a machine without GPUs where the data are small, or no GPU is asked for."""
+    return LOCAL if source_of(config.data.source).is_built_in or config.training.device == "cpu" else GPU
 
 
 def gpus_of(config: RunConfig) -> int:

@@ -22,7 +22,7 @@ from genlib.runs.folder import RunFolder
 from genlib.storage.files import read_json
 from genlib.training.train import train
 from tests.conftest import FILES
-from tests.data.sources import pictures, png
+from tests.data.examples import pictures, png
 from tests.family import tiny_config
 
 LABELS = np.arange(100) % 2

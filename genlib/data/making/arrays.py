@@ -1,4 +1,4 @@
-"""Array files of images: room for them, fewer rows of them, and what their pixels add up to."""
+"""Array files of images: allocation, removal of rows, and sums of pixels."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ CHUNK = 1024  # images in memory at once
 
 
 class PixelSums(NamedTuple):
-    """Per channel, exactly."""
+    """Exact sums of pixels, per channel."""
 
-    pixels: int  # of each channel
+    pixels: int  # number of pixels of a channel
     sums: np.ndarray  # int64 (C,)
     squares: np.ndarray  # int64 (C,)
 
@@ -30,7 +30,7 @@ class PixelSums(NamedTuple):
 
 
 def pixel_sums(file: Path) -> PixelSums:
-    """Of an array file, uint8 (N, C, H, W)."""
+    """The sums over an array file, uint8 (N, C, H, W)."""
     images = np.load(file, mmap_mode="r")
     sums = squares = np.zeros(images.shape[1], np.int64)
     for start in range(0, len(images), CHUNK):
@@ -40,7 +40,7 @@ def pixel_sums(file: Path) -> PixelSums:
 
 
 def allocate(file: Path, shape: tuple[int, ...]) -> None:
-    """An array file with its room on disk reserved: a full disk is an error now, not a killed worker later."""
+    """Make an array file with its room on disk reserved: a full disk is an error now, not a killed worker later."""
     try:
         open_memmap(file, "w+", np.uint8, shape)
         if hasattr(os, "posix_fallocate"):
@@ -56,6 +56,7 @@ def allocate(file: Path, shape: tuple[int, ...]) -> None:
 
 
 def keep_rows(file: Path, kept: np.ndarray) -> None:
+    """Leave only these rows, int64 (n,), in an array file."""
     whole = np.load(file, mmap_mode="r")
     shorter = file.with_suffix(".kept")
     target = open_memmap(shorter, "w+", np.uint8, (len(kept), *whole.shape[1:]))

@@ -1,4 +1,4 @@
-"""From a source to the files of a dataset folder."""
+"""The files of a dataset folder, made from an opened source."""
 
 from __future__ import annotations
 
@@ -40,18 +40,18 @@ JOB_SECONDS = 0.1
 
 
 class Decoded(NamedTuple):
-    """What the rows of one part became."""
+    """The result of decoding one part."""
 
     images: int
     sums: PixelSums
     left_out: LeftOut  # corrupt images
-    warning: str | None  # about all of its images
+    warning: str | None  # where its images are all alike
 
 
 class Written(NamedTuple):
-    """What lies in the array files."""
+    """The facts about the array files that the manifest keeps."""
 
-    counts: dict[str, int]  # of PARTS
+    counts: dict[str, int]  # by part
     skipped: dict[str, int]
     shape: list[int]
     label_names: list[str] | None
@@ -99,13 +99,11 @@ def write_points(config: DataConfig, source: PointSource, folder: Path) -> Writt
 
 
 def write_images(config: DataConfig, source: ImageSource, folder: Path, scratch: Path, progress: bool) -> Written:
-    """Decode the source's images, stack them or make scenes of them, and binarize them, as far as `config` asks for
-    it.
-    """
+    """Decode the source's images; stack them, make scenes of them and binarize them where `config` asks for it."""
     raw = source.read(config, scratch)
     for rows in (raw.train, raw.test):
         if rows and not len(rows.numbers):
-            raise UserError(f"split '{rows.split}' of {config.source} is empty; name another, or mend the source.")
+            raise UserError(f"split '{rows.split}' of {config.source} is empty; name another, or repair the source.")
     train, test = (raw.train, raw.test) if raw.test else hold_out(raw.train, config.test_fraction)
     rows_of = dict(zip(PARTS, (train, test), strict=True))
     names = raw.label_names
@@ -164,7 +162,7 @@ def decode_part(
     workers: Workers,
     progress: bool,
 ) -> Decoded:
-    """Write one part's images and labels, without the corrupt rows; UserError if these are not to be skipped."""
+    """Write one part's images and labels without corrupt rows; UserError where data.on_corrupt is error."""
     file, count = images_file(folder, part), len(rows.numbers)
     allocate(file, (count, *shape))
     failures: dict[int, Failure] = {}
@@ -177,7 +175,7 @@ def decode_part(
                 position, failure = next(iter(failures.items()))
                 raise UserError(
                     f"the image in row {rows.numbers[position]} of split '{rows.split}' of {config.source} cannot be "
-                    f"read ({failure}); mend it, or leave such rows out with data.on_corrupt=skip."
+                    f"read ({failure}); repair it, or leave such rows out with data.on_corrupt=skip."
                 )
             sums, squares = sums + result.sums, squares + result.squares
             bar.update(result.rows)
@@ -200,7 +198,7 @@ def decode_part(
 
 
 def with_memory(results: Iterator[Filled], rows: Rows, config: DataConfig) -> Iterator[Filled]:
-    """The same results; UserError where this process has not the memory to decode an image."""
+    """The same results; UserError where this process has too little memory to decode an image."""
     try:
         yield from results
     except MemoryError as error:
@@ -211,7 +209,7 @@ def with_memory(results: Iterator[Filled], rows: Rows, config: DataConfig) -> It
 
 
 def unreadable(what: str, rows: Rows, failures: dict[int, Failure], source: str) -> LeftOut:
-    """Corrupt images; reasons that differ in numbers only are one kind, called like the first."""
+    """The corrupt images, counted by reason; reasons that differ in numbers alone are one kind, named by the first."""
 
     def shape(failure: Failure) -> str:
         return re.sub(r"\d+", "0", failure.reason)
@@ -226,9 +224,9 @@ def unreadable(what: str, rows: Rows, failures: dict[int, Failure], source: str)
 
 
 def monotony(file: Path, images: str) -> str | None:
-    """A sentence if there is nothing to learn from an array file's images: all the same, or each of a single colour.
+    """A sentence where nothing can be learned from an array file's images: all the same, or each of a single colour.
 
-    Reads as far as the first that differs, which is not far in all other data.
+    It reads no further than the first that differs.
     """
     pixels = np.load(file, mmap_mode="r")
     same = each_plain = len(pixels) > 1
@@ -245,7 +243,7 @@ def monotony(file: Path, images: str) -> str | None:
 
 
 def decoded(rows: Rows, file: Path, max_pixels: int, workers: Workers) -> Iterator[Filled]:
-    """Fill the file from the first row to the last, on all cores if that is worth while."""
+    """Fill the file from the first row to the last, on all cores where that is faster."""
     count = len(rows.numbers)
 
     def job(start: int, stop: int) -> Job:

@@ -24,25 +24,25 @@ class Job(NamedTuple):
     file: Path  # .npy, uint8 (N, C, S, S)
     start: int
     encoded: list[Encoded]
-    max_pixels: int = MAX_PIXELS  # of an image before it is resized
+    max_pixels: int = MAX_PIXELS  # most pixels of an image before it is resized
 
 
 class Failure(NamedTuple):
-    """Why an image could not be read."""
+    """The reason why an image could not be read."""
 
     reason: str
-    file: str | None  # that it is in, if it is in one of its own
+    file: str | None  # the image's own, if it has one
 
     def __str__(self) -> str:
         return f"{self.file}: {self.reason}" if self.file else self.reason
 
 
 class Filled(NamedTuple):
-    """What became of a job; a failed row is left black and adds nothing to the sums."""
+    """The result of a job; a failed row is black and adds nothing to the sums."""
 
     rows: int
-    failures: dict[int, Failure]  # by their rows in the file
-    sums: np.ndarray  # int64 (C,): of the pixels, exactly
+    failures: dict[int, Failure]  # by row of the file
+    sums: np.ndarray  # int64 (C,): exact sums of the pixels
     squares: np.ndarray  # int64 (C,)
 
 

@@ -1,4 +1,4 @@
-"""What becomes of decoded images: three grey ones stacked as one of colour, pixels made black or white."""
+"""Images derived from decoded ones: three grey images stacked as one of colour, pixels made black or white."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from genlib.data.making.arrays import CHUNK, allocate
 from genlib.data.reading.base import frozen_stream
 from genlib.errors import UserError
 
-MOST_CLASSES = 100  # a million of stacked ones
+MOST_CLASSES = 100  # stacked, they make a million
 
 
 def stack(part: Part, grey: Path, count: int, classes: int, folder: Path) -> None:
     """Stacked MNIST (Metz et al. 2017; Srivastava et al. 2017): grey images as red, green and blue.
 
-    Each of the `count` images is three random ones of `grey`, drawn with replacement, the same for ever; their labels
-    a, b and c, if there are any, become a * classes^2 + b * classes + c.
+    Each of the `count` images is three random ones of `grey`, drawn with replacement, the same each time. Labels a, b
+    and c, where there are labels, become a * classes^2 + b * classes + c.
     """
     images = np.load(images_file(grey, part), mmap_mode="r")
     triples = frozen_stream(f"stacked {part}").randint(0, len(images), (count, 3), dtype=np.int64)
@@ -45,8 +45,8 @@ def stacked_names(names: list[str], source: str) -> list[str]:
 
 
 def binarize(part: Part, folder: Path) -> None:
-    """Each pixel becomes 255 with its grey value as probability, else 0: one draw for ever, in place (Salakhutdinov &
-    Murray 2008; Larochelle & Murray 2011).
+    """Set each pixel to 255 with its grey value as probability, else to 0, in place, the same each time (Salakhutdinov
+    & Murray 2008; Larochelle & Murray 2011).
     """
     images = np.load(images_file(folder, part), mmap_mode="r+")
     stream = frozen_stream(f"binarized {part}")

@@ -1,4 +1,4 @@
-"""Whether a dataset folder still holds what it was made of."""
+"""The check that a dataset folder still holds the arrays that were written into it."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ def arrays_of(folder: Path) -> list[Path]:
 
 
 def content_hash_of(folder: Path) -> str:
-    """SHA-256 over the array files, as the manifest has it."""
+    """SHA-256 over the array files, as in the manifest."""
     return sha256_of_json({file.name: sha256_of_file(file) for file in arrays_of(folder)})
 
 
 def check_contents(dataset: DatasetFolder) -> None:
-    """UserError unless the arrays are those that the manifest's hash was taken of.
+    """Check that the arrays have the hash that the manifest says; UserError where they have not.
 
-    They are hashed where a file's size or time is not what it was when they were last found whole.
+    They are hashed only where a file's size or time differs from when they were last found whole.
     """
     try:
         stats = {file.name: file.stat() for file in arrays_of(dataset.path)}
@@ -43,5 +43,5 @@ def check_contents(dataset: DatasetFolder) -> None:
             f"dataset folder {dataset.path} has changed since it was made (content hash {found[:12]}, its manifest "
             f"says {expected[:12]}); delete it, and make it again: genlib prepare CONFIG."
         )
-    with suppress(OSError):  # a folder that is only to be read
+    with suppress(OSError):  # a read-only folder
         write_json(stamp, present)

@@ -1,4 +1,4 @@
-"""From a configuration's data section to a finished dataset folder: made once, found ever after."""
+"""The finished dataset folder of a configuration's data section: made by the first call, found by later ones."""
 
 from __future__ import annotations
 
@@ -26,17 +26,17 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 FORMAT = 2  # raise it when the same request must give other arrays
-LATER = ("scenes", "folders", "max_pixels")  # settings that earlier folders were made without
-OF_POINTS = {"points", "train_split", "test_split", "test_fraction"}  # settings that mean something for points
+LATER = ("scenes", "folders", "max_pixels")  # settings that did not exist when earlier folders were made
+POINT_SETTINGS = {"points", "train_split", "test_split", "test_fraction"}  # the others are ignored for points
 
 
 def prepare(config: DataConfig, progress: bool = True, warn: Callable[[str], object] | None = None) -> DatasetFolder:
-    """The dataset folder that `config` asks for, made if it is not there.
+    """The dataset folder that `config` asks for, made where it does not exist.
 
     It is named <source>-<first 12 hex digits of the request's hash>. Two calls at once make it once; a call that ends
     early leaves nothing under that name. `progress` shows bars, on a terminal. `warn` is called with each warning of
     the manifest (what was left out, images that are all the same); without it these are logged, but only by the call
-    that makes the folder. UserError says what to mend.
+    that makes the folder. UserError for a source that is not there or cannot be read as asked.
     """
     folder, made = found_or_made(config, progress)
     if warn or made:
@@ -85,7 +85,7 @@ def make(config: DataConfig, source: ImageSource | PointSource, final: Path, pro
 
 
 def refuse_beyond_room(config: DataConfig, folder: Path) -> None:
-    """UserError where what is made of the source needs more disk than is free, or far more memory."""
+    """UserError where the dataset needs more disk than is free, or far more memory."""
     if config.is_points:
         rows, bytes_each = config.points * 6 // 5, 8 + 8  # float32 (2,), int64
         refuse_beyond_memory(
@@ -113,11 +113,11 @@ def folder_name(config: DataConfig, source: OpenSource) -> str:
 
 
 def request_hash(config: DataConfig, source: OpenSource) -> str:
-    """Equal for equal settings and equal content, under whatever path or revision it was named."""
+    """A hash that is equal for equal settings and equal content, whatever path or revision was named."""
     if config.is_points:
-        settings = config.model_dump(mode="json", include=OF_POINTS)
+        settings = config.model_dump(mode="json", include=POINT_SETTINGS)
     else:
-        # What came later and is not asked for leaves the names of older folders as they are.
+        # Settings that came later count only where they are set, so that older folders keep their names.
         later = {name for name in LATER if getattr(config, name) == DataConfig.model_fields[name].default}
         without = {"source", "revision", "points", *later}
         settings = {key: value for key, value in config.request.items() if key not in without}
@@ -141,5 +141,5 @@ def newest_of_same_request(config: DataConfig, home: Path, remote: Remote) -> Da
 
 
 def safe(name: str) -> str:
-    """A name that every file system takes."""
+    """The name with characters that every file system takes."""
     return re.sub(r"[^A-Za-z0-9._-]+", "_", name)[:64].lstrip(".") or "data"

@@ -15,14 +15,16 @@ from genlib.errors import UserError
 from genlib.pixels.sizes import scene_cell
 
 TEST_SHARE = 10  # train scenes for each test scene
-IN_LINE, NAMED_PLACE, LOOKED_AT = 0.6, 0.75, 0.5  # how often things are in a row, a place or a look is named
-EMPTY = -1  # in a cell
+# Probabilities that several things stand in a row or column, that a place is named, and that a look is.
+IN_LINE, NAMED_PLACE, LOOKED_AT = 0.6, 0.75, 0.5
+EMPTY = -1  # label of a cell with nothing in it
 
-Looks = dict[str, list[float]]  # of each pair of words: below the first value the first, from the second the second
+# Two limits of a measure for each pair of words: the first word holds below the first, the second from the second on.
+Looks = dict[str, list[float]]
 
 
 class Parts(NamedTuple):
-    """Labelled images to make scenes of."""
+    """Labelled images that scenes are made of."""
 
     images: np.ndarray  # uint8 (N, C, h, w)
     labels: np.ndarray  # int64 (N,)
@@ -31,9 +33,9 @@ class Parts(NamedTuple):
 def make_scenes(
     things: Path, names: list[str] | None, source: str, count: int, size: int, folder: Path
 ) -> dict[str, Any]:
-    """Write both parts' images, captions and cells, for ever the same; returns what the manifest keeps of them.
+    """Write both parts' images, captions and cells, the same each time; returns the facts for the manifest.
 
-    `things` holds the source's images and labels; each part's scenes are of its own. UserError without labels.
+    `things` holds the source's images and labels; each part's scenes are made of its own. UserError without labels.
     """
     parts = {part: labelled(things, part) for part in PARTS} if names else {}
     if not names or not all(len(part.images) for part in parts.values()):
@@ -82,7 +84,7 @@ def write_part(part: Part, things: Parts, words: Vocabulary, looks: Looks, count
 
 
 def chosen_cells(stream: np.random.RandomState) -> list[int]:
-    """One to three cells; several of them often in a row or column."""
+    """One to three random cells; several of them often in a row or column."""
     number = stream.randint(1, MOST + 1)
     if number > 1 and stream.rand() < IN_LINE:
         line, along = stream.randint(SIDE), np.sort(stream.permutation(SIDE)[:number])
@@ -91,7 +93,7 @@ def chosen_cells(stream: np.random.RandomState) -> list[int]:
 
 
 def said_of(named: list[Thing], cells: list[int], stream: np.random.RandomState) -> Said:
-    """A place or a relation where there is one and chance will have it, else what there is."""
+    """The content of a caption: with some probability a place or relation that holds, else the things alone."""
     if stream.rand() < 0.5:
         named, cells = named[::-1], cells[::-1]
     if stream.rand() < NAMED_PLACE:
@@ -105,7 +107,7 @@ def said_of(named: list[Thing], cells: list[int], stream: np.random.RandomState)
 
 
 def place(image: np.ndarray, cell: int, scene: np.ndarray, stream: np.random.RandomState) -> None:
-    """Draw it somewhere within its cell."""
+    """Draw an image at a random place within its cell of a scene, uint8 (C, H, W)."""
     size, thing = scene.shape[1], image.shape[1]
     side = scene_cell(size)
     room, margin = side - thing, (size - SIDE * side) // 2
@@ -116,14 +118,14 @@ def place(image: np.ndarray, cell: int, scene: np.ndarray, stream: np.random.Ran
 
 
 def thickness(images: np.ndarray) -> np.ndarray:
-    """Of strokes in pixels: twice their area over the length of their edges; uint8 (N, C, h, w) => (N,)."""
+    """Thickness of strokes in pixels: twice their area over the length of their edges; uint8 (N, C, h, w) => (N,)."""
     ink = np.pad(images.mean(1) / 255, ((0, 0), (1, 1), (1, 1)))
     edges = sum(np.abs(np.diff(ink, axis=axis)).sum((1, 2)) for axis in (1, 2))
     return 2 * ink.sum((1, 2)) / np.maximum(edges, 1e-6)
 
 
 def slant(images: np.ndarray) -> np.ndarray:
-    """How far strokes lean to either side, columns for each row, by second moments; uint8 (N, C, h, w) => (N,)."""
+    """Slant of strokes to either side, in columns per row, by second moments; uint8 (N, C, h, w) => (N,)."""
     ink = images.mean(1) / 255
     total = np.maximum(ink.sum((1, 2)), 1e-6)
     rows, columns = np.mgrid[: ink.shape[1], : ink.shape[2]]
@@ -136,7 +138,7 @@ MEASURES = dict(zip(map("/".join, LOOKS), (thickness, slant), strict=True))
 
 
 def looks_of(images: np.ndarray, looks: Looks) -> list[list[str]]:
-    """The words for how each image looks: in the outer thirds of the train images one of each pair."""
+    """The words for how each image looks: one of a pair where its measure is in an outer third of the train images."""
     found: list[list[str]] = [[] for _ in images]
     for pair, (least, most) in looks.items():
         low, high = pair.split("/")

@@ -32,7 +32,7 @@ COMMAND = "import sys; sys.path[:] = {path!r}; from genlib.data.making.workers i
 
 
 class Workers:
-    """`count` worker processes, started by the first jobs, ended with the with block or however this process ends.
+    """`count` worker processes, started by the first jobs, ended with the with block or with this process.
 
     A worker that ends early, as when memory is short, is not replaced: the others do its job, and this process does it
     when none is left.
@@ -74,7 +74,7 @@ class Workers:
     def __exit__(self, *_: object) -> None:
         self.closing = True
         for worker in self.workers:
-            worker.kill()  # idle, or of no use any more; what they wrote is in the file
+            worker.kill()  # idle, or no longer needed; their rows are in the file
             worker.wait()
         self.idle.put(None)
         self.threads.shutdown(cancel_futures=True)
@@ -116,7 +116,7 @@ class Workers:
             return fill(job)
 
     def _lost(self, worker: Worker) -> None:
-        """Say that a worker has ended, and who does its job now."""
+        """Log that a worker has ended, and which process does its job now."""
         code = worker.wait()
         if self.closing:
             return
@@ -125,7 +125,7 @@ class Workers:
             left = self.alive
             if not left:
                 self.idle.put(None)
-        memory = ", perhaps for want of memory" if code in (-signal.SIGKILL, OUT_OF_MEMORY) else ""
+        memory = ", perhaps because memory was short" if code in (-signal.SIGKILL, OUT_OF_MEMORY) else ""
         reason = (f"signal {-code}" if code < 0 else f"exit code {code}") + memory
         others = f"{left} other{'s decode' if left > 1 else ' decodes'}" if left else "this process decodes"
         log.warning("a decoding process ended early (%s): %s its images", reason, others)
@@ -137,14 +137,14 @@ def pipes(worker: Worker) -> tuple[IO[bytes], IO[bytes]]:
 
 
 def serve() -> None:
-    """A worker's life: fill one job after another until the parent is gone."""
+    """The program of a worker: fill one job after another until the parent is gone."""
     from genlib.data.making.decode import fill
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent ends us
     warnings.simplefilter("ignore")  # Pillow warns of harmless EXIF errors, once an image
     replies = os.fdopen(os.dup(1), "wb")
     sys.stderr = os.fdopen(os.dup(2), "w")
-    with open(os.devnull, "w") as nowhere:  # what libtiff prints of damaged images, or another between the replies
+    with open(os.devnull, "w") as nowhere:  # what libtiff and others print would stand between the replies
         os.dup2(nowhere.fileno(), 1)
         os.dup2(nowhere.fileno(), 2)
     while True:

@@ -28,9 +28,9 @@ class Unreachable(Exception):
 class Rows:
     """Some rows of one split of a source."""
 
-    split: str  # its name there
-    numbers: Sequence[int]  # of the rows there
-    read: Callable[[Sequence[int]], list[Encoded]]  # images by their numbers
+    split: str  # the split's name in the source
+    numbers: Sequence[int]  # positions of the rows in the split
+    read: Callable[[Sequence[int]], list[Encoded]]  # numbers => the images
     labels: np.ndarray | None  # int64, one for each of `numbers`
 
     def take(self, positions: np.ndarray) -> Rows:
@@ -95,7 +95,7 @@ class ImageSource(OpenSource, ABC):
 
 
 def frozen_stream(use: str) -> np.random.RandomState:
-    """Random numbers for one use, the same for ever: numpy has frozen the stream of this generator alone."""
+    """Random numbers for one use, the same in every version: numpy guarantees the stream of this generator alone."""
     from numpy.random import RandomState
 
     return RandomState(list(use.encode()))

@@ -1,4 +1,4 @@
-"""Classes of images: the order of their names, and those that a split has no image of."""
+"""Classes of images: the order of their names, and classes without an image."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ NAMES_SHOWN = 5
 
 
 def class_order(names: Iterable[str]) -> list[str]:
-    """Each name once, numbers by their value ('2' before '10') and before words, which stand in the order of text."""
+    """Each name once: numbers by their value ('2' before '10'), then words in the order of text."""
 
     def key(name: str) -> tuple[bool, Decimal, str]:
         is_number = bool(NUMBER.fullmatch(name))
@@ -23,7 +23,7 @@ def class_order(names: Iterable[str]) -> list[str]:
 
 
 def missing_classes(names: Sequence[str], labels: Mapping[str, np.ndarray | None], source: str) -> list[str]:
-    """A sentence for each split, by its name, in which classes have no image; a split without labels is passed over."""
+    """A sentence for each labelled split in which classes have no image; `labels` are int64 (N,) by split."""
     sentences = []
     for part, of_part in labels.items():
         if of_part is None:

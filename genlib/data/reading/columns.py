@@ -1,4 +1,4 @@
-"""Tables of a source, whoever reads them: which column holds the images and which the labels."""
+"""Tables of a source, by whichever library they are read: which column holds the images and which the labels."""
 
 from __future__ import annotations
 
@@ -28,18 +28,18 @@ log = logging.getLogger(__name__)
 Kind = Literal["image", "bytes", "classes", "numbers", "booleans", "words", "nothing", "other"]
 IMAGES: tuple[Kind, ...] = ("image", "bytes")
 LABELS: tuple[Kind, ...] = ("classes", "numbers", "booleans", "words", "nothing")
-WITHHELD = -1  # in a column of numbers or classes: the label is not told, as in some test splits
+WITHHELD = -1  # in a column of numbers or classes: the label is withheld, as in some test splits
 Label = int | str  # booleans are integers
 
 
 @dataclass(frozen=True)
 class Column:
-    kind: Kind  # bytes: perhaps encoded images, of no such type; numbers: integers or floats; nothing: nulls alone
-    type: str  # as its reader calls it
-    names: tuple[str, ...] = ()  # of classes
+    kind: Kind  # bytes: perhaps encoded images without the type; numbers: integers or floats; nothing: nulls alone
+    type: str  # the reader's name of it
+    names: tuple[str, ...] = ()  # the classes, where the kind is "classes"
 
     def agrees_with(self, other: Column) -> bool:
-        """Whether one column may be read from both: images of any type, or labels that can be told apart."""
+        """Whether both can be read as one column: images of any type, or labels of the same kind and names."""
         if self.kind in IMAGES:
             return other.kind in IMAGES
         if self.kind in LABELS and other.kind in LABELS and "nothing" in (self.kind, other.kind):
@@ -51,7 +51,7 @@ ABSENT = Column("other", "absent")
 
 
 class Table(ABC):
-    """One split."""
+    """The table of one split."""
 
     columns: Mapping[str, Column]
 
@@ -60,16 +60,16 @@ class Table(ABC):
 
     @abstractmethod
     def values(self, column: str) -> list[Any]:
-        """A label column, whole."""
+        """All values of a label column."""
 
     @abstractmethod
     def images(self, column: str, numbers: Sequence[int]) -> list[Encoded]:
-        """Rows of the image column, still encoded; `numbers` ascend from call to call, mostly."""
+        """Rows of the image column, still encoded; `numbers` mostly ascend from call to call."""
 
 
 @contextmanager
 def reading(source: str | Path) -> Iterator[None]:
-    """What a library raises about a source's contents becomes one line."""
+    """Turn whatever a library raises about a source's contents into a UserError of one line."""
     try:
         yield
     except UserError:
@@ -94,7 +94,7 @@ def read_tables(tables: Mapping[str, Table], config: DataConfig) -> RawDataset:
                 if ours.type == theirs.type:
                     types = f"of other names in split '{train[0]}' than in split '{name}'"
                 raise UserError(
-                    f"column '{column}' of {config.source} is {types}; name splits that are alike, or mend the files."
+                    f"column '{column}' of {config.source} is {types}; name splits that agree, or correct the files."
                 )
     names: list[str] | None = None
     labels: list[np.ndarray | None] = [None] * len(chosen)
@@ -102,9 +102,11 @@ def read_tables(tables: Mapping[str, Table], config: DataConfig) -> RawDataset:
         kinds = [table.columns[label] for _, table in chosen]
         known = next((column for column in kinds if column.kind != "nothing"), kinds[0])
         where = [f"column '{label}' of split '{name}' of {config.source}" for name, _ in chosen]
-        told = [told_labels(table.values(label), known, of) for (_, table), of in zip(chosen, where, strict=True)]
-        names, position = numbering(known, told, where[0])
-        labels = [numbered(of_split, position, of) for of_split, of in zip(told, where, strict=True)]
+        values = [
+            known_labels(table.values(label), known, place) for (_, table), place in zip(chosen, where, strict=True)
+        ]
+        names, position = numbering(known, values, where[0])
+        labels = [numbered(of_split, position, place) for of_split, place in zip(values, where, strict=True)]
     rows = [
         Rows(name, range(len(table)), partial(table.images, image), of_split)
         for (name, table), of_split in zip(chosen, labels, strict=True)
@@ -165,8 +167,8 @@ def listed(columns: Mapping[str, Column]) -> str:
     return f"columns: {', '.join(f'{name}: {column.type}' for name, column in columns.items())}"
 
 
-def told_labels(values: list[Any], column: Column, where: str) -> list[Label | None]:
-    """The labels as a split tells them, None where it does not: null, NaN, and -1 among numbers and classes.
+def known_labels(values: list[Any], column: Column, where: str) -> list[Label | None]:
+    """The labels of a split, None where one is withheld: null, NaN, and -1 among numbers and classes.
 
     UserError for numbers that are not whole. Integers with nulls come as floats from pandas.
     """
@@ -184,39 +186,39 @@ def told_labels(values: list[Any], column: Column, where: str) -> list[Label | N
     return found
 
 
-def numbering(column: Column, told: list[list[Label | None]], where: str) -> tuple[list[str], dict[Label, int]]:
-    """The names of the labels, and the position of each label that the splits tell."""
+def numbering(column: Column, splits: list[list[Label | None]], where: str) -> tuple[list[str], dict[Label, int]]:
+    """The names of the labels, and the position of each label that occurs in the splits."""
     if column.kind == "classes":
         if len(set(column.names)) < len(column.names):
             twice = next(name for name in column.names if column.names.count(name) > 1)
             raise UserError(f"{where} has two classes named '{twice}'; give each a name of its own.")
         by_name: dict[Label, int] = {name: label for label, name in enumerate(column.names)}
         return list(column.names), by_name | {label: label for label in range(len(column.names))}
-    known = {label for of_split in told for label in of_split if label is not None}
+    known = {label for labels in splits for label in labels if label is not None}
     ordered: list[Any] = class_order(map(str, known)) if column.kind == "words" else sorted(known)
     return list(map(str, ordered)), {value: label for label, value in enumerate(ordered)}
 
 
-def numbered(told: list[Label | None], position: dict[Label, int], where: str) -> np.ndarray | None:
+def numbered(labels: list[Label | None], position: dict[Label, int], where: str) -> np.ndarray | None:
     """int64 (N,); None for a split whose labels are all withheld. UserError where only some are, or are no class."""
-    unknown = next((row for row, label in enumerate(told) if label is not None and label not in position), None)
+    unknown = next((row for row, label in enumerate(labels) if label is not None and label not in position), None)
     if unknown is not None:
         raise UserError(
-            f"row {unknown} of {where} has the label {told[unknown]!r}, which is none of its "
-            f"{len(set(position.values()))} classes; mend or remove such rows."
+            f"row {unknown} of {where} has the label {labels[unknown]!r}, which is none of its "
+            f"{len(set(position.values()))} classes; correct or remove such rows."
         )
-    missing = [row for row, label in enumerate(told) if label is None]
-    if 0 < len(missing) < len(told):
+    missing = [row for row, label in enumerate(labels) if label is None]
+    if 0 < len(missing) < len(labels):
         raise UserError(
-            f"{len(missing)} of {len(told)} rows of {where} have no label (null, NaN or {WITHHELD}), row {missing[0]} "
-            "the first; fill in or remove such rows."
+            f"{len(missing)} of {len(labels)} rows of {where} have no label (null, NaN or {WITHHELD}), row "
+            f"{missing[0]} the first; fill in or remove such rows."
         )
     if missing:
         log.warning(
             "%s holds no label (null, NaN or %s in each row): the split is taken as unlabelled", where, WITHHELD
         )
         return None
-    return np.array([position[label] for label in told if label is not None], np.int64)
+    return np.array([position[label] for label in labels if label is not None], np.int64)
 
 
 def encoded(cell: Any, folder: Path | None = None) -> Encoded:

@@ -1,4 +1,4 @@
-"""The files of a local source, and a hash of their contents that the second call has without reading them."""
+"""The files of a local source, and a hash of their contents that is kept, so that a second call reads no file."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ class FileState(NamedTuple):
 
 @dataclass(frozen=True)
 class Listing:
-    """A local source's files, in the order of their names; hidden ones are no data.
+    """A local source's files, in the order of their names, without hidden ones.
 
-    `beside` are images that its tables name and that are none of these files: part of its content all the same.
+    `beside` are images outside of these files that its tables name; they are part of its content too.
     """
 
     root: Path
     files: list[FileState]
-    beside: tuple[FileState, ...] = ()  # their names may lead out of the folder
+    beside: tuple[FileState, ...] = ()  # their names may lead outside of the folder
 
     @property
     def names(self) -> list[PurePosixPath]:
@@ -52,14 +52,17 @@ class Listing:
 
 
 def list_files(root: Path) -> Listing:
-    """Every file below a folder (links followed), or the one file; UserError for what cannot be read or named."""
+    """Every file below a folder (links followed), or the one file.
+
+    UserError for a folder that cannot be read, a name that is not UTF-8, and a file that is a pipe or a device.
+    """
     if not is_text(str(root)):
         raise UserError(not_text(str(root)))
     try:
         names = list(walk(str(root), "", ())) if root.is_dir() else [(root.name, root.stat())]
     except OSError as error:
         raise UserError(
-            f"data.source: {error.filename} cannot be read ({error.strerror}); mend or remove it."
+            f"data.source: {error.filename} cannot be read ({error.strerror}); repair or remove it."
         ) from error
     for name, state in names:
         if not is_text(name):
@@ -79,14 +82,14 @@ def with_beside(listing: Listing, images: Iterable[str]) -> Listing:
     states = []
     for name in set(images) - listed:
         file = listing.folder / name
-        with suppress(OSError, ValueError):  # it has a name that no file can have
+        with suppress(OSError, ValueError):  # a name that no file can have
             if file.is_file():
                 states.append(state_of(name, file.stat()))
     return replace(listing, beside=tuple(sorted(states)))
 
 
 def is_text(name: str) -> bool:
-    """Whether a file's name is UTF-8, as whoever writes it into a manifest or a page needs it."""
+    """Whether a file's name is UTF-8, as manifests and pages need it."""
     return not any("\udc80" <= character <= "\udcff" for character in name)  # how Python keeps other bytes
 
 
@@ -99,7 +102,7 @@ def not_text(name: str) -> str:
 
 
 def walk(folder: str, prefix: str, above: tuple[tuple[int, int], ...]) -> Iterator[tuple[str, os.stat_result]]:
-    """The names and states of the files below; `above` are the folders walked through, so that no link goes round."""
+    """The names and states of the files below; `above` are the folders walked through, to end circles of links."""
     state = os.stat(folder)
     identity = (state.st_dev, state.st_ino)
     if identity in above:
@@ -124,7 +127,7 @@ def content_hash(listing: Listing, cache: Path, progress: bool = True) -> str:
 
 
 def kept(what: str, listing: Listing, cache: Path, find: Callable[[], Any]) -> Any:
-    """A JSON value found in the contents of a source, so that a second call reads no contents.
+    """A JSON value that `find` computes from the contents of a source, kept so that a second call reads no contents.
 
     `cache` holds one small file for each state of a source, named by the hash of its root and of its files' names,
     sizes and times.

@@ -20,7 +20,7 @@ SECONDS_TO_WAIT = 10
 
 
 class HubSource(ImageSource):
-    """One commit of a hub dataset; `cached` is a copy in the local Hugging Face cache, when the hub cannot be asked."""
+    """One commit of a hub dataset; `cached` is a copy in the local Hugging Face cache, taken when the hub is away."""
 
     def __init__(self, dataset: str, commit: str, cached: Any = None) -> None:
         self.name = dataset.rpartition("/")[2]
@@ -28,7 +28,7 @@ class HubSource(ImageSource):
         self.identity = {"hub": dataset, "commit": commit}
 
     def read(self, config: DataConfig, scratch: Path) -> RawDataset:
-        """Downloads into the Hugging Face cache, where other programs find it too."""
+        """Download the dataset into the Hugging Face cache, where other programs find it too, and read its splits."""
         import datasets
 
         from genlib.data.reading.tables import built_tables, reading_datasets
@@ -71,7 +71,7 @@ def resolve_commit(config: DataConfig, known: Sequence[str]) -> str:
             f"(a private one needs hf auth login){did_you_mean(config.source, known)}; name a path, a hub dataset such "
             f"as ylecun/mnist, or {', '.join(known)}."
         ) from error
-    except Exception as error:  # which one depends on the HTTP library and on what lies between
+    except Exception as error:  # its type depends on the HTTP library and on proxies
         raise Unreachable(" ".join(str(error).split()) or type(error).__name__) from error
 
 
@@ -79,7 +79,7 @@ def find_in_cache(config: DataConfig, reason: Unreachable, known: Sequence[str])
     """The newest copy in the local Hugging Face cache; UserError if there is none, with the nearest name of `known`."""
     from datasets.packaged_modules.cache.cache import Cache
 
-    remedy = "mend the connection, or name a local folder"
+    remedy = "repair the connection, or name a local folder"
     if config.revision:
         raise UserError(
             f"the Hugging Face hub cannot be reached ({reason}) to look up revision '{config.revision}' of "

@@ -44,14 +44,14 @@ def is_image(file: Path) -> bool:
         Image.init()
         try:
             Image.open(file, formats=BY_CONTENTS).close()
-        except Exception:  # what Pillow's readers make of other files
+        except Exception:  # Pillow's readers raise nearly anything on other files
             return False
     return True
 
 
 @contextmanager
 def pillow_unlimited_and_silent() -> Iterator[None]:
-    """Without Pillow's own limit of pixels, which `max_pixels` stands for, and without its warnings of odd metadata.
+    """Lift Pillow's own limit of pixels, which `max_pixels` replaces, and silence its warnings of odd metadata.
 
     Both are state of the whole process, hence the lock.
     """

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from genlib.data.config import DataConfig
 
 log = logging.getLogger(__name__)
-NAMED = 5  # folders in a message
+NAMED = 5  # most folders that a message names
 NO_IMAGES = "files that are no images"
 
 
@@ -81,7 +81,7 @@ def images_and_others(names: Iterable[PurePosixPath], root: Path) -> tuple[list[
 
 
 def without_others(names: Iterable[PurePosixPath], root: Path) -> list[Path]:
-    """The images of a folder whose other files mean nothing: a warning counts and names these."""
+    """The images of a folder; a warning counts and names its other files."""
     images, others = images_and_others(names, root)
     if images and others:
         log.warning("%s", left_out(NO_IMAGES, others, kind_of).sentence(str(root)))
@@ -110,7 +110,7 @@ def in_splits(images: list[PurePosixPath], root: Path, beside: list[LeftOut]) ->
 
 
 def are_splits(images: list[PurePosixPath], config: DataConfig, root: Path) -> bool:
-    """Whether the top folders are splits, by their names; UserError where the names leave it open."""
+    """Whether the top folders are splits, by their names; UserError where the names do not tell."""
     if config.folders is not None:
         return False
     folders = sorted({image.parts[0] for image in images if len(image.parts) > 1})
@@ -136,7 +136,7 @@ def are_splits(images: list[PurePosixPath], config: DataConfig, root: Path) -> b
         places = ["/".join(parts) for parts in below]
         raise UserError(
             f"folders in the top folders of {root} look like splits ({named(places)}); splits are top folders: set "
-            f"data.source={root / below[0][0]} if it is to be read alone, data.folders=classes if the top folders are "
+            f"data.source={root / below[0][0]} to read it alone, data.folders=classes if the top folders are "
             "classes, or data.folders=ignored to read all images without labels."
         )
     return False

@@ -70,7 +70,7 @@ class LocalSource(ImageSource):
         return replace(read_tables(tables, config), left_out=beside)
 
     def read_layout(self, config: DataConfig, scratch: Path) -> RawDataset:
-        """What `datasets` makes of the folder."""
+        """The splits that `datasets` finds in the folder."""
         if self.path.is_file():
             raise UserError(f"data.subset is '{config.subset}', but {self.path} has none; set data.subset=null.")
         from genlib.data.reading.tables import local_tables
@@ -84,8 +84,9 @@ class LocalSource(ImageSource):
 
 
 def content_of(path: Path, cache: Path) -> tuple[Listing, list[str]]:
-    """The files of a source, and the images that its tables name, which belong to them; UserError for what cannot be
-    read.
+    """The files of a source, and the images that its tables name, which are part of its content.
+
+    UserError for files that cannot be read.
     """
     listing = list_files(path)
     if not any(file.name.endswith(".parquet") for file in listing.files):
@@ -101,7 +102,7 @@ def content_of(path: Path, cache: Path) -> tuple[Listing, list[str]]:
 
 
 def holds_tables(listing: Listing, named: list[str]) -> bool:
-    """Whether a folder is of a layout that `datasets` defines, rather than images that only folders put in order.
+    """Whether a folder is in a layout that `datasets` defines, and not one of images in plain folders.
 
     It is if it holds Parquet or save_to_disk's files, archives, images with the hub's metadata files, or a README with
     `configs`. Fewer tables than images are files beside the images, unless they have the hub's names or name images.
@@ -121,7 +122,7 @@ def holds_tables(listing: Listing, named: list[str]) -> bool:
 
 
 def is_metadata(file: Path) -> bool:
-    """Whether it says what belongs to each image, as on the hub: a table with a column file_name, or *_file_name."""
+    """Whether a file describes images as on the hub: a table with a column file_name, or *_file_name."""
     try:
         if file.suffix == ".parquet":
             import pyarrow.parquet as pq

@@ -32,7 +32,7 @@ TYPES: dict[Kind, tuple[Callable[[pa.DataType], bool], ...]] = {
 def parquet_tables(listing: Listing, named: Collection[str]) -> dict[str, Table] | None:
     """The splits of one Parquet file or of a folder of such files; `named` are the images that their cells name.
 
-    None where only `datasets` knows the rules.
+    Returns None for a layout that only `datasets` can tell. UserError where a file's split is not clear.
     """
     if listing.root.is_file():
         return {"train": ParquetTable([listing.root])}
@@ -61,7 +61,7 @@ def named_images(listing: Listing) -> list[str]:
 
 
 def named_in(file: Path) -> set[Path]:
-    """What image cells {bytes: null, path: ...}, or of text alone, name relative to the table's folder."""
+    """The files that image cells name, relative to the table's folder: {bytes: null, path: ...}, or text alone."""
     found: set[str | None] = set()
     with reading(file), pq.ParquetFile(file) as table:
         groups = range(table.metadata.num_row_groups)
@@ -83,14 +83,14 @@ def named_in(file: Path) -> set[Path]:
 
 
 def may_hold_nulls(group: pq.RowGroupMetaData, leaf: str) -> bool:
-    """As its statistics say, or where it has none."""
+    """Whether a column of a row group has nulls by its statistics, or has no statistics."""
     leaves = [group.column(index) for index in range(group.num_columns)]
     statistics = next((column.statistics for column in leaves if column.path_in_schema == leaf), None)
     return statistics is None or not statistics.has_null_count or statistics.null_count > 0
 
 
 class ParquetTable(Table):
-    """One split's files, in the order of their names."""
+    """The files of one split, read in the order of their names."""
 
     def __init__(self, files: list[Path]) -> None:
         self.files = files
@@ -101,7 +101,7 @@ class ParquetTable(Table):
                 self.length += opened.metadata.num_rows
                 of_files[file] = columns_of(opened.schema_arrow)
         self.columns = common_columns(of_files)
-        self._cells: Iterator[Encoded] = iter(())  # of the image column, from row _next on
+        self._cells: Iterator[Encoded] = iter(())  # the image column from row _next on
         self._next = self.length
 
     def __len__(self) -> int:
@@ -122,7 +122,7 @@ class ParquetTable(Table):
         return found
 
     def _batches(self, column: str) -> Iterator[tuple[Path, list[Any]]]:
-        """Some cells at a time, with their file; UserError that names a file which is damaged."""
+        """Some cells at a time, with their file; UserError, with its name, for a damaged file."""
         for file in self.files:
             with reading(file), pq.ParquetFile(file) as opened:
                 for batch in opened.iter_batches(READ_ROWS, columns=[column]):
@@ -132,7 +132,7 @@ class ParquetTable(Table):
 def common_columns(of_files: Mapping[Path, Mapping[str, Column]]) -> dict[str, Column]:
     """The columns of a split's files. UserError where the images or classes of one file are not those of the others.
 
-    Another column that differs is of no kind that could be read, and its type tells in which files it is what.
+    Another column that differs cannot be read; its type says which files differ.
     """
     common: dict[str, Column] = {}
     for name in dict.fromkeys(name for columns in of_files.values() for name in columns):
@@ -153,7 +153,7 @@ def common_columns(of_files: Mapping[Path, Mapping[str, Column]]) -> dict[str, C
 
 
 def columns_of(schema: pa.Schema) -> dict[str, Column]:
-    """By the types that `datasets` notes in the schema's metadata, or else by Arrow's."""
+    """The columns by the types that `datasets` notes in the schema's metadata, or else by Arrow's."""
     notes = json.loads((schema.metadata or {}).get(b"huggingface", b"{}"))
     features = notes.get("info", {}).get("features", {})
     return {field.name: column_of(field.type, features.get(field.name, {})) for field in schema}

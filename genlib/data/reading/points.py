@@ -26,13 +26,13 @@ PANEL, PANELS = 16, 64  # nodes of a Gauss-Legendre panel, and panels of a curve
 
 @dataclass(frozen=True, eq=False)
 class PointSet:
-    """Points within about [-4, 4], and their exact density."""
+    """A distribution of points within about [-4, 4], with its exact density."""
 
     draw: Callable[[int, RandomState], tuple[np.ndarray, np.ndarray | None]]  # N => float32 (N, 2), int64 (N,)
     log_density: LogDensity
     label_names: list[str] | None = None
     centres: np.ndarray | None = None  # (K, 2), of a mixture of equal Gaussians
-    std: float | None = None  # of each of them
+    std: float | None = None  # of each Gaussian
 
 
 def log_mixture(points: np.ndarray, centres: np.ndarray, weights: np.ndarray, std: float) -> np.ndarray:
@@ -97,8 +97,8 @@ def checkerboard() -> PointSet:
 def pinwheel(arms: int = 5, radial: float = 0.6, tangential: float = 0.15, distance: float = 2.0) -> PointSet:
     """Gaussian arms, wound up (after Johnson et al. 2016); the label is the arm.
 
-    An arm is N((distance, 0), diag(radial^2, tangential^2)), turned to its place, and each point by half its radius
-    besides. In polar coordinates that is a shear, which keeps areas: the density is that of the point turned back.
+    An arm is N((distance, 0), diag(radial^2, tangential^2)), turned to its place, and each point turned further by half
+    its radius. In polar coordinates that is a shear, which keeps areas: the density is that of the point turned back.
     """
 
     def turns(radius: np.ndarray, labels: np.ndarray) -> np.ndarray:
@@ -134,14 +134,16 @@ def circle(angles: np.ndarray) -> np.ndarray:
 
 
 class Points(NamedTuple):
-    """One split."""
+    """The points of one split."""
 
     points: np.ndarray  # float32 (N, 2)
     labels: np.ndarray | None  # int64 (N,)
 
 
 class PointSource(OpenSource):
-    """A point set, drawn once and for ever: a shorter split is not the beginning of a longer one."""
+    """A point set whose draws never change: the same settings give the same points. A shorter split is not the first
+    part of a longer one.
+    """
 
     def __init__(self, name: str, version: int, point_set: PointSet) -> None:
         self.name, self.point_set = name, point_set

@@ -21,7 +21,10 @@ TEST_NAMES = ("test", "testing", "holdout", "val", "valid", "validation", "dev")
 
 
 def choose(splits: Mapping[str, Split], config: DataConfig) -> tuple[Split, Split | None]:
-    """The train split and the test split, None if it is to be held out; UserError if a name is not there."""
+    """The train split and the test split, None where the test split is to be held out.
+
+    UserError where the source has no split of an asked name.
+    """
     there = ", ".join(splits)
     if config.train_split not in splits:
         raise UserError(
@@ -41,7 +44,7 @@ def choose(splits: Mapping[str, Split], config: DataConfig) -> tuple[Split, Spli
 
 
 def proposed_splits(names: list[str], config: DataConfig) -> str:
-    """The settings of data.train_split, and of data.test_split if it is not right already, that fit these names."""
+    """Settings of data.train_split, and of data.test_split unless it is right already, that fit these names."""
     train = by_role(names, TRAIN_NAMES)[0]
     proposal = f"data.train_split={train}"
     tests = [name for name in by_role(names, TEST_NAMES) if name != train and plain(name) in TEST_NAMES]
@@ -51,7 +54,7 @@ def proposed_splits(names: list[str], config: DataConfig) -> str:
 
 
 def by_role(names: list[str], role: tuple[str, ...]) -> list[str]:
-    """Names of the role first, in its order, then those that could be anything."""
+    """The names in the order of the role; names that say nothing of a role come last."""
     return sorted(names, key=lambda name: role.index(plain(name)) if plain(name) in role else len(role))
 
 
@@ -64,14 +67,14 @@ def is_for_training(name: str) -> bool:
 
 
 def plain(name: str) -> str:
-    """Hold-Out and hold_out => holdout."""
+    """A name without its case and separators: Hold-Out and hold_out => holdout."""
     return re.sub(r"[-_ ]", "", name).lower()
 
 
 def hold_out(rows: Rows, fraction: float, by_class: bool = True) -> tuple[Rows, Rows]:
-    """The same train and test rows each time, in their order in the source; each gets one row at least.
+    """The train and the test rows, the same each time, in their order in the source; each has one row at least.
 
-    Where there are labels each class gives its share, unless not `by_class`: see `order_by_class`.
+    With labels, each class gives its share, if `by_class`: see `order_by_class`. UserError for fewer than two rows.
     """
     count = len(rows.numbers)
     if count < 2:
@@ -84,7 +87,7 @@ def hold_out(rows: Rows, fraction: float, by_class: bool = True) -> tuple[Rows, 
 
 
 def order_by_class(labels: np.ndarray) -> np.ndarray:
-    """Positions in an order whose first ones, however many, hold each class in about its share; int64 (N,).
+    """An order of rows whose first ones, however many, hold each class in about its share; int64 (N,) => int64 (N,).
 
     First comes one row of each class of two or more, the largest class first, then row j of a class of n where
     (j + 1/2) / n places it, and at the end the last row of each class, so that a class loses its only row last. Rows

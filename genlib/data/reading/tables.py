@@ -22,7 +22,7 @@ from genlib.errors import UserError
 
 @contextmanager
 def reading_datasets(source: str | Path) -> Iterator[None]:
-    """Like reading; and the library's progress bars show on a terminal only, like ours."""
+    """The same as `reading`; the library's progress bars show on a terminal only, as ours do."""
     were_disabled = datasets.are_progress_bars_disabled()
     if not sys.stderr.isatty():
         datasets.disable_progress_bars()
@@ -31,7 +31,7 @@ def reading_datasets(source: str | Path) -> Iterator[None]:
             try:
                 yield
             except datasets.exceptions.DatasetGenerationError as error:
-                raise error.__cause__ or error from None  # it says nothing itself
+                raise error.__cause__ or error from None  # its own message says nothing
     finally:
         if not were_disabled:
             datasets.enable_progress_bars()
@@ -47,7 +47,7 @@ def local_tables(listing: Listing, subset: str | None, scratch: Path) -> dict[st
         folder = literal_path(listing, scratch)
         builder = datasets.load_dataset_builder(str(folder), subset, cache_dir=str(scratch))
         if isinstance(builder, Parquet) and builder.info.features is None:
-            # Only which file belongs to which split is asked: what is in the files is read without a copy.
+            # The builder only tells which file belongs to which split: the files are read without a copy.
             files = builder.config.data_files.items()
             return {str(split): ParquetTable(list(map(Path, of_split))) for split, of_split in files}
         return built_tables(builder, listing.root)
@@ -71,12 +71,12 @@ def literal_path(listing: Listing, scratch: Path) -> Path:
 
 
 def is_saved(path: Path) -> bool:
-    """Whether save_to_disk made it."""
+    """Whether the folder was written by save_to_disk."""
     return any((path / name).exists() for name in ("dataset_dict.json", "state.json"))
 
 
 def built_tables(builder: datasets.DatasetBuilder, folder: Path | None = None) -> dict[str, Table]:
-    """Every split, downloaded and converted; empty ones too, which load_dataset stumbles over."""
+    """Every split, downloaded and converted; empty ones too, on which load_dataset fails."""
     builder.download_and_prepare()
     info = builder.info
     empty = datasets.Dataset.from_dict({name: [] for name in info.features}, info.features)

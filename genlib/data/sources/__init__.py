@@ -53,6 +53,11 @@ class Source(Record, ABC):
     keys: tuple[Key, ...] = ()  # of the data section that mean something for this source and not for every other
     remote: Remote | None = None  # where the source is elsewhere, and may be out of reach
 
+    @property
+    def is_built_in(self) -> bool:
+        """Whether it is made here, by its name alone."""
+        return self.answers_to is None
+
     def answers(self, source: str) -> bool:
         return self.answers_to(source) if self.answers_to else source == self.name
 

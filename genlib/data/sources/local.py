@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def is_there(source: str) -> bool:
-    return os.path.exists(os.path.expanduser(source))  # os.path: a name that no file can have is none, not an error
+    return os.path.exists(os.path.expanduser(source))  # os.path: a name that no file can have is no error
 
 
 def open_local(config: DataConfig, cache: Path, progress: bool) -> ImageSource:

@@ -35,31 +35,35 @@ class GANConfig(ConditionalMethod):
     takes_condition_image: ClassVar[bool] = True
 
     name: Literal["gan"] = "gan"
-    network: Chosen[Network] = Field(DCGANConfig(), description="Of the generator")
-    discriminator_network: Chosen[Network] | None = Field(None, description="null: as the generator's")
+    network: Chosen[Network] = Field(DCGANConfig(), description="Architecture of the generator")
+    discriminator_network: Chosen[Network] | None = Field(
+        None, description="Architecture of the discriminator; null: the generator's"
+    )
     latent_size: int = Field(100, ge=1, le=MOST_UNITS, description="Dimensions of the latents")
     conditioning: Literal["none", "concat", "batch_norm"] = Field("none", description="How the generator takes labels")
     discriminator_conditioning: Literal["concat", "projection"] = Field(
-        "concat", description="How the discriminator takes them"
+        "concat", description="How the discriminator takes labels"
     )
     loss: Chosen[AdversarialLoss] = Field(NonSaturating(), description="Losses of discriminator and generator")
     penalty: Chosen[Penalty] = Field(NoPenalty(), description="Limit to the discriminator's slope")
-    spectral_norm: bool = Field(False, description="In the discriminator (Miyato et al. 2018)")
+    spectral_norm: bool = Field(False, description="Whether the discriminator has spectral norms (Miyato et al. 2018)")
     augmentation: Chosen[Augmentation] = Field(
-        NoAugmentation(), description="Alteration of the images that the discriminator sees"
+        NoAugmentation(), description="Augmentation of the discriminator's inputs"
     )
-    pack: int = Field(1, ge=1, le=1024, description="Images that are judged together (Lin et al. 2018)")
+    pack: int = Field(1, ge=1, le=1024, description="Images that get one score together (Lin et al. 2018)")
     reconstruction_weight: float = Field(
         0.0,
         ge=0,
         le=LARGEST_WEIGHT,
-        description="Of the mean absolute difference to the image that a condition was taken of",
+        description="Weight of the mean absolute difference to the image that a condition was made from",
     )
     discriminator_steps: int = Field(
         1, ge=1, le=1000, description="Updates of the discriminator for one of the generator: Algorithm 1's k"
     )
-    generator_optimizer: OptimizerConfig = Field(GAN_OPTIMIZER, description="Of the generator's weights")
-    discriminator_optimizer: OptimizerConfig = Field(GAN_OPTIMIZER, description="Of the discriminator's weights")
+    generator_optimizer: OptimizerConfig = Field(GAN_OPTIMIZER, description="Optimizer of the generator's weights")
+    discriminator_optimizer: OptimizerConfig = Field(
+        GAN_OPTIMIZER, description="Optimizer of the discriminator's weights"
+    )
 
     @property
     def judging_network(self) -> Network:
@@ -85,6 +89,7 @@ class GANConfig(ConditionalMethod):
             penalty=self.penalty,
             augmentation=self.augmentation.build(),
             reconstruction_weight=self.reconstruction_weight,
+            pack=self.pack,
         )
 
     def build_sampler(self, data: DataSpec) -> Sampler:

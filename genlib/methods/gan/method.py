@@ -1,12 +1,11 @@
-"""Generative adversarial network (Goodfellow et al. 2014), Algorithm 1, with later additions."""
+"""Generative adversarial network (Goodfellow et al. 2014, Algorithm 1)."""
 
 from __future__ import annotations
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from genlib.layers.augment import Augment
-from genlib.layers.discriminator import Discriminator
 from genlib.layers.spectral_norm import update_spectral_norms
 from genlib.losses.adversarial import AdversarialLoss
 from genlib.losses.penalties import Penalty
@@ -14,22 +13,22 @@ from genlib.models.base import Batch, GenerativeModel, Losses, Method, Phase
 from genlib.models.collapse import diversity, symptoms_of_players
 from genlib.models.optimizer import OptimizerConfig
 from genlib.models.sampler import Sampler
-from genlib.networks.unet.modules import PatchDiscriminator
 
 
 class GAN(Method):
     """k turns of the discriminator, each on fresh images and fresh latents, then one of the generator: on fresh images
     too where its loss compares fakes with reals (Huang et al. 2024), else on those of the first turn.
 
-    A penalty or spectral normalization may limit the discriminator's slope; reals and fakes may be augmented before it
-    sees them, and the penalty is on its slope at the images before that. Fakes have the conditions of the batch's
-    reals, and may be drawn to these by the mean absolute difference, weighted (Isola et al. 2017, eq. 4).
+    The discriminator gives a score for each `pack` of images; a penalty or spectral normalization may limit its slope.
+    Reals and fakes may be augmented before it sees them, and the penalty is on its slope at the images before that.
+    Fakes have the conditions of the batch's reals, and may be drawn to these by the mean absolute difference, weighted
+    (Isola et al. 2017, eq. 4).
     """
 
     def __init__(
         self,
         generator: Sampler,
-        discriminator: Discriminator | PatchDiscriminator,
+        discriminator: nn.Module,
         adversarial_loss: AdversarialLoss,
         generator_optimizer: OptimizerConfig,
         discriminator_optimizer: OptimizerConfig,
@@ -37,10 +36,11 @@ class GAN(Method):
         penalty: Penalty,
         augmentation: Augment,
         reconstruction_weight: float = 0.0,
+        pack: int = 1,
     ) -> None:
         super().__init__()
         self.model = GenerativeModel(generator)
-        self.discriminator = discriminator
+        self.discriminator, self.pack = discriminator, pack
         self.adversarial_loss = adversarial_loss
         self.penalty = penalty
         self.reconstruction_weight = reconstruction_weight
@@ -84,7 +84,7 @@ class GAN(Method):
         losses = {"total": total, "adversarial": total, "real_score": real.mean(), "fake_score": fake.mean()}
         losses["diversity"] = diversity(drawn, batch.images)
         if self.variant:
-            packs = [images.unflatten(0, (-1, self.discriminator.pack)) for images in (batch.images, drawn)]
+            packs = [images.unflatten(0, (-1, self.pack)) for images in (batch.images, drawn)]
             penalty = self.penalty.of(lambda images: self.judged(images, batch.given), *packs).mean()
             losses["total"] = total + self.penalty.strength * penalty
             losses["penalty"] = penalty
@@ -95,7 +95,7 @@ class GAN(Method):
         if phase == "discriminator":
             update_spectral_norms(self.discriminator)
             self.penalty.after_update(self.discriminator)
-            self.augmentation.follow(statistics, self.discriminator.pack)
+            self.augmentation.follow(statistics, self.pack)
 
     def fakes(self, batch: Batch) -> Tensor:
         """One image in [-1, 1] for each of the batch's, (B, C, H, W)."""
@@ -104,14 +104,10 @@ class GAN(Method):
         return generator(latents, batch.given)
 
     def scores(self, images: Tensor, given: Tensor | None) -> Tensor:
-        """Logits of "real" for the losses of Goodfellow et al., one for each pack of images, (B / pack,), or one for
-        each patch of an image, (B, P).
-        """
+        """A score for each pack of images, (B / pack,), or for each patch of an image, (B, P)."""
         return self.discriminator(images, given).float()
 
     def judged(self, packs: Tensor, given: Tensor | None) -> Tensor:
-        """One score for each pack of images that are yet to be augmented, the mean over patches; (B / pack, pack, ...)
-        => (B / pack,).
-        """
+        """Packs before augmentation, (B / pack, pack, ...) => a score each, or its patches' mean score, (B / pack,)."""
         scores = self.scores(self.augmentation(packs.flatten(0, 1)), given)
         return scores if scores.dim() == 1 else scores.mean(1)

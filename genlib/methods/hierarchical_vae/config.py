@@ -31,7 +31,7 @@ class HierarchicalVAEConfig(LikelihoodSection, MethodConfig):
 
     name: Literal["hierarchical_vae"] = "hierarchical_vae"
     network: Chosen[Network] = Field(
-        MLPConfig(hidden_sizes=[200, 200]), description="Of encoder and decoder next to the image"
+        MLPConfig(hidden_sizes=[200, 200]), description="Architecture of encoder and decoder next to the image"
     )
     latent_size: int = Field(100, ge=1, le=MOST_UNITS, description="Dimensions of the layer next to the image")
     upper_latent_size: int = Field(50, ge=1, le=MOST_UNITS, description="Dimensions of the layer above")
@@ -39,7 +39,7 @@ class HierarchicalVAEConfig(LikelihoodSection, MethodConfig):
         [100, 100], min_length=1, max_length=MOST_LAYERS, description="Units of each hidden layer between the two"
     )
     importance_samples: int = Field(1, ge=1, le=MOST_DRAWS, description="k of the bound")
-    optimizer: OptimizerConfig = Field(OptimizerConfig(), description="Of all weights")
+    optimizer: OptimizerConfig = Field(OptimizerConfig(), description="Optimizer of all weights")
 
     def build(self, data: DataSpec) -> Method:
         from torch import nn

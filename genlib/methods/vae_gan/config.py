@@ -29,7 +29,7 @@ class VAEGANConfig(LatentsSection, ConditionalMethod):
     is_adversarial: ClassVar[bool] = True
 
     name: Literal["vae_gan"] = "vae_gan"
-    network: Chosen[Network] = Field(DCGANConfig(), description="Of encoder, decoder and discriminator")
+    network: Chosen[Network] = Field(DCGANConfig(), description="Architecture of encoder, decoder and discriminator")
     latent_size: int = Field(64, ge=1, le=MOST_UNITS, description="Dimensions of the latents")
     conditioning: Literal["none", "concat"] = Field(
         "none", description="How encoder, decoder, discriminator get labels"
@@ -39,13 +39,13 @@ class VAEGANConfig(LatentsSection, ConditionalMethod):
         1e-3, ge=0, le=LARGEST_WEIGHT, description="Weight of the reconstruction against the adversarial loss"
     )
     encoder_optimizer: OptimizerConfig = Field(
-        OptimizerConfig(learning_rate=3e-4), description="Of the encoder's weights"
+        OptimizerConfig(learning_rate=3e-4), description="Optimizer of the encoder's weights"
     )
     decoder_optimizer: OptimizerConfig = Field(
-        OptimizerConfig(learning_rate=3e-4), description="Of the decoder's weights"
+        OptimizerConfig(learning_rate=3e-4), description="Optimizer of the decoder's weights"
     )
     discriminator_optimizer: OptimizerConfig = Field(
-        OptimizerConfig(learning_rate=3e-4), description="Of the discriminator's weights"
+        OptimizerConfig(learning_rate=3e-4), description="Optimizer of the discriminator's weights"
     )
 
     @property

@@ -17,8 +17,8 @@ from genlib.data.reading.local import LocalSource
 from genlib.data.sources.hub import HUB
 from genlib.errors import UserError
 from genlib.storage.files import read_json, write_json
+from tests.data.examples import hub_folder, pictures, png, table
 from tests.data.fake_hub import COMMIT
-from tests.data.sources import hub_folder, pictures, png, table
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import pytest
 
 from genlib.data.making.prepare import prepare
 from genlib.errors import UserError
-from tests.data.sources import hub_folder, image_folder, pictures, png, table
+from tests.data.examples import hub_folder, image_folder, pictures, png, table
 
 
 def check(folder, truth, names):
@@ -178,7 +178,7 @@ def mistakes(tmp_path):
     yield {"source": hub, "subset": "x"}, "cannot be read as a dataset: BuilderConfig 'x' not found"
 
 
-def test_a_source_that_does_not_fit_is_answered_with_what_to_mend(home, config, tmp_path):
+def test_a_source_that_does_not_fit_is_answered_with_the_remedy(home, config, tmp_path):
     for settings, message in mistakes(tmp_path):
         with pytest.raises(UserError, match=message) as caught:
             prepare(config(**settings))

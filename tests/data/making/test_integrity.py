@@ -12,7 +12,7 @@ from genlib.data.making import integrity
 from genlib.data.making.integrity import STAMP, check_contents
 from genlib.data.making.prepare import prepare
 from genlib.errors import UserError
-from tests.data.sources import hub_folder
+from tests.data.examples import hub_folder
 
 
 @pytest.fixture

@@ -8,8 +8,8 @@ import pytest
 from genlib.data.making.prepare import prepare
 from genlib.errors import UserError
 from tests.conftest import PROJECT
+from tests.data.examples import hub_folder
 from tests.data.fake_hub import COMMIT
-from tests.data.sources import hub_folder
 
 SCENARIO = """
 import os, sys

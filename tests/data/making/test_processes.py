@@ -19,7 +19,7 @@ from genlib.data.making.decode import Job
 from genlib.data.making.prepare import prepare
 from genlib.errors import UserError
 from tests.conftest import PROJECT
-from tests.data.sources import hub_folder, pictures, png
+from tests.data.examples import hub_folder, pictures, png
 
 # Makes even small sources worth worker processes.
 SMALL_JOBS = (
@@ -103,7 +103,7 @@ def test_the_images_of_a_killed_worker_are_decoded_by_the_others(jobs, caplog):
         assert [result.rows for result in pool.fill(todo)] == [1] * len(todo)
     np.testing.assert_array_equal(np.load(file)[:, 0], images)
     assert caplog.messages == [
-        "a decoding process ended early (signal 9, perhaps for want of memory): 1 other decodes its images"
+        "a decoding process ended early (signal 9, perhaps because memory was short): 1 other decodes its images"
     ]
 
 

@@ -13,7 +13,7 @@ from genlib.cli import main
 from genlib.data.folder import open_dataset
 from genlib.data.making.prepare import prepare
 from genlib.errors import UserError
-from tests.data.sources import hub_folder, pictures, png, table
+from tests.data.examples import hub_folder, pictures, png, table
 
 
 def add(root, *names, kind=None, size=8):
@@ -314,7 +314,7 @@ def test_an_image_above_the_limit_of_pixels_is_a_corrupt_row_by_that_name(pets, 
     add(pets, "1.png", "2.png", "3.png")
     add(pets, "large.png", size=30)
     with pytest.raises(
-        UserError, match=r"large\.png: it has 30x30 pixels, more than data\.max_pixels=800 allows\); mend"
+        UserError, match=r"large\.png: it has 30x30 pixels, more than data\.max_pixels=800 allows\); repair"
     ):
         read(max_pixels=800)
     folder = read(max_pixels=800, on_corrupt="skip")

@@ -16,7 +16,7 @@ from genlib.data.reading.local import LocalSource
 from genlib.errors import UserError
 from genlib.sampling.load import load_sampler
 from genlib.training.train import train
-from tests.data.sources import hub_folder, pictures, png
+from tests.data.examples import hub_folder, pictures, png
 from tests.family import tiny_config
 
 COUNT = 6

@@ -10,7 +10,7 @@ from genlib.data.folder import images_file
 from genlib.data.making.derive import stacked_names
 from genlib.data.making.prepare import prepare
 from genlib.errors import UserError
-from tests.data.sources import hub_folder, image_folder, pictures, png, table
+from tests.data.examples import hub_folder, image_folder, pictures, png, table
 
 
 def rows_that_are(channel, grey):

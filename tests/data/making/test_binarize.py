@@ -8,7 +8,7 @@ import torch
 
 from genlib.data.batches import Batches
 from genlib.data.making.prepare import prepare
-from tests.data.sources import hub_folder, pictures, png, table
+from tests.data.examples import hub_folder, pictures, png, table
 
 GREYS = np.array([0, 1, 51, 128, 254, 255], np.uint8)
 

@@ -10,7 +10,7 @@ from genlib.data.making.prepare import prepare
 from genlib.data.reading.base import Rows
 from genlib.data.reading.classes import class_order, missing_classes
 from genlib.data.reading.splits import held_out_count, hold_out
-from tests.data.sources import pictures, png
+from tests.data.examples import pictures, png
 
 
 @pytest.mark.parametrize(
