@@ -20,7 +20,6 @@ from genlib.config.rules import all_rules
 from genlib.config.run import RunConfig
 from genlib.runtime.text import text_table
 
-Choice = type[BaseModel]
 WIDTH = 120  # columns
 
 
@@ -94,12 +93,12 @@ def possible(method: str, settings: dict[str, dict[str, Any]]) -> bool:
     return True
 
 
-def sections_below(section: Choice) -> list[tuple[str, Choice]]:
+def sections_below(section: type[BaseModel]) -> list[tuple[str, type[BaseModel]]]:
     """(key, section) of every section below one, and of every choice by name; those of several owners once.
 
     Plain sections come first, and what stands inside others after them.
     """
-    found: list[tuple[str, Choice]] = []
+    found: list[tuple[str, type[BaseModel]]] = []
     waiting = [section]
     while waiting:
         inner = [
@@ -114,7 +113,7 @@ def sections_below(section: Choice) -> list[tuple[str, Choice]]:
     return found
 
 
-def block(key: str, section: Choice) -> str:
+def block(key: str, section: type[BaseModel]) -> str:
     """One section or choice as lines of text."""
     name = section.model_fields["name"].default if "name" in section.model_fields else None
     title = f"{key}.name: {name}" if name else key

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from genlib.choices.choice import Choice
 from genlib.choices.discovery import GROUP, SETTINGS, choices_of_kind
+from genlib.choices.section import Section
 
 PACKAGE = "genlib"
 
@@ -61,11 +62,10 @@ def training_only() -> Mapping[str, tuple[str, ...]]:
     """The names of methods that no sampler needs, by the module that defines them: of all kinds and their choices."""
     found: dict[str, tuple[str, ...]] = {}
     for kind in kinds_below(Choice):
-        if kind.training_only:
-            for choice in (kind, *choices_of_kind(kind).values()):
-                for base in choice.__mro__:
-                    if issubclass(base, kind):
-                        found[base.__module__] = kind.training_only
+        for choice in (kind, *choices_of_kind(kind).values()):
+            for base in choice.__mro__:
+                if issubclass(base, Section) and not issubclass(kind, base) or base is kind:
+                    found[base.__module__] = kind.training_only
     return found
 
 
