@@ -34,7 +34,6 @@ class Network(Choice):
     takes_points: ClassVar[bool] = False  # its inputs are vectors: points in the plane, or flattened images
     is_strided: ClassVar[bool] = False  # its maps double from 4 to 7 pixels to the image's size
     needs_condition_image: ClassVar[bool] = False  # it goes from an image that is the condition to another
-    scores_patches: ClassVar[bool] = False  # its discriminator gives a score for each patch, not one for an image
     spectral_norm_works: ClassVar[bool] = True  # no weight begins at 0
     label_norm_key: ClassVar[str] = ""  # the setting, key=value, by which it has label norms where it has none
 
