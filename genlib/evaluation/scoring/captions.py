@@ -24,8 +24,7 @@ from genlib.data.parts import HeldOutPart
 from genlib.evaluation.estimates import Estimate, Findings, over_images
 from genlib.evaluation.scoring.reader import Reader, cut
 from genlib.evaluation.scoring.samples import SampleScorer
-from genlib.methods.vq_vae.transformer import real_words
-from genlib.models.codes import CodeNetwork
+from genlib.models.codes import CodeNetwork, real_words
 from genlib.pixels.scale import to_uint8
 from genlib.sampling.draw import CHUNK
 from genlib.sampling.sampler import TrainedSampler
