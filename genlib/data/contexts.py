@@ -6,8 +6,7 @@ import torch
 from torch import Tensor
 
 from genlib.contexts.base import Condition
-from genlib.data.folder import DatasetFolder
-from genlib.data.parts import HeldOutPart, whole_test_split
+from genlib.data.parts import HeldOutPart
 from genlib.pixels.scale import binarized, to_unit
 from genlib.runtime.randomness import generator_for
 from genlib.sampling.draw import CHUNK
@@ -19,11 +18,6 @@ def contexts_of(part: HeldOutPart, binarize: bool) -> Contexts:
     return lambda condition, index: context_of(condition, part, index, binarize=binarize)
 
 
-def context_of_test(condition: Condition, dataset: DatasetFolder, index: int, *, binarize: bool) -> Tensor:
-    """`context_of` the test split."""
-    return context_of(condition, whole_test_split(dataset), index, binarize=binarize)
-
-
 def context_of(condition: Condition, part: HeldOutPart, index: int, *, binarize: bool) -> Tensor:
     """Conditions of the images 256 * index .. of a part in a fixed order, which begins anew at its end; as stored,
     (256, *shape).
@@ -33,11 +27,6 @@ def context_of(condition: Condition, part: HeldOutPart, index: int, *, binarize:
         return torch.from_numpy(stored)[rows_of(part, index)]
     images = truth_of(part, index, binarize)
     return condition.to_stored(condition.of_images(images, None, generator_for("test contexts", index)))
-
-
-def truth_of_test(dataset: DatasetFolder, index: int, binarize: bool) -> Tensor:
-    """`truth_of` the test split."""
-    return truth_of(whole_test_split(dataset), index, binarize)
 
 
 def truth_of(part: HeldOutPart, index: int, binarize: bool) -> Tensor:

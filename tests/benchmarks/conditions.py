@@ -14,9 +14,10 @@ from pathlib import Path
 import torch
 
 from genlib.config.load import load_config
-from genlib.data.contexts import context_of_test
+from genlib.data.contexts import context_of
 from genlib.data.folder import open_dataset
 from genlib.data.making.prepare import prepare
+from genlib.data.parts import whole_test_split
 from genlib.pixels.scale import to_unit
 from genlib.sampling.load import load_sampler
 from tests.benchmarks.properties import SEEDS, Row, judged, row_of
@@ -60,7 +61,7 @@ def means(run: Path) -> dict[str, float]:
     config = load_config(run / "config.yaml")
     sampler, dataset = load_sampler(run / "sampler"), open_dataset(prepare(config.data, progress=False).path)
     assert sampler.condition is not None
-    given = to_unit(context_of_test(sampler.condition, dataset, 0, binarize=False))[:CONTEXTS]
+    given = to_unit(context_of(sampler.condition, whole_test_split(dataset), 0, binarize=False))[:CONTEXTS]
 
     def average(count: int, seed: int) -> torch.Tensor:
         """Of `count` samples of each context."""

@@ -16,7 +16,7 @@ from genlib.conditions.greyscale.config import GreyscaleCondition
 from genlib.conditions.low_resolution.config import LowResolutionCondition
 from genlib.conditions.masked.config import MaskedCondition
 from genlib.config.training import EvaluationConfig
-from genlib.data.contexts import context_of_test, truth_of_test
+from genlib.data.contexts import context_of, truth_of
 from genlib.data.folder import DatasetFolder
 from genlib.data.parts import HeldOutPart, whole_test_split
 from genlib.evaluation.extractors.classifier.network import random_extractor
@@ -58,7 +58,7 @@ def scorer_of(dataset: DatasetFolder, config: ConditionConfig, samples: int = 3,
 
 def true_and_given(scorer: PairScorer) -> tuple[Tensor, Tensor]:
     """uint8 (COUNT, C, H, W), and in [-1, 1]."""
-    truth = to_uint8(truth_of_test(scorer.dataset, 0, scorer.binarize))[:COUNT]
+    truth = to_uint8(truth_of(scorer.part, 0, scorer.binarize))[:COUNT]
     return truth, scorer.contexts(0)[:COUNT]
 
 
@@ -194,6 +194,6 @@ def test_without_a_model_a_hole_has_the_training_images_mean_and_grey_stays_grey
 def test_the_truth_of_binarized_data_is_black_or_white(make_dataset: MakeDataset) -> None:
     scorer = scorer_of(make_dataset(), CONDITIONS["masked"], binarize=True)
     assert set(scorer.true_images(0).unique().tolist()) == {0, 255}
-    given = context_of_test(scorer.condition, scorer.dataset, 0, binarize=True)
+    given = context_of(scorer.condition, scorer.part, 0, binarize=True)
     hidden = scorer.condition.counted(to_unit(given)).bool()
     assert torch.equal(given[:, :1][~hidden], scorer.true_images(0)[~hidden])

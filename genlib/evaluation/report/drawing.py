@@ -8,8 +8,9 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from genlib.data.contexts import truth_of_test
+from genlib.data.contexts import truth_of
 from genlib.data.folder import DatasetFolder
+from genlib.data.parts import whole_test_split
 from genlib.evaluation.report.figures import ReportFigures
 from genlib.evaluation.report.plots import SHOWN_POINTS
 from genlib.evaluation.scoring.held_out import HeldOut, rows_of
@@ -78,7 +79,7 @@ def of_contexts(
     rows = sampler.grid(GRID, seed)
     assert rows.columns is not None
     beside = rows.images.unflatten(0, (-1, rows.columns))
-    truth = to_uint8(truth_of_test(dataset, 0, binarize))[: len(beside)]
+    truth = to_uint8(truth_of(whole_test_split(dataset), 0, binarize))[: len(beside)]
     shown = replace(shown, of_contexts=torch.cat([beside, truth[:, None]], dim=1))
     return replace(shown, captions=tuple(sampler.condition.texts(sampler.stored_contexts(0)[: len(beside)])))
 
