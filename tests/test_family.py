@@ -13,15 +13,13 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from genlib.conditions.images import PartOfImage
-from genlib.data.contexts import give_test_contexts
+from genlib.data.contexts import contexts_of
 from genlib.data.making.prepare import prepare
-from genlib.models.base import Batch
-from genlib.pixels.scale import to_unit
+from genlib.data.parts import whole_test_split
 from genlib.runs.checkpoints import finished_checkpoints
 from genlib.runs.folder import RunFolder
 from genlib.sampling.load import load_sampler
-from genlib.training.settle import settle, spec_of
+from genlib.training.settle import settle, spec_of, train_batches
 from genlib.training.train import train
 from genlib.training.trained_model import load_model
 from tests.conftest import PROJECT
@@ -61,8 +59,8 @@ def test_it_trains_with_finite_losses_and_samples_in_range(runs, name):
     lines = run.metrics()
     assert len(lines) == STEPS and all(math.isfinite(value) for line in lines for value in line.values())
     shape = tuple(prepare(run.config().data).manifest.shape)
-    sampler = load_sampler(run.sampler)
-    give_test_contexts(sampler, prepare(run.config().data), binarize=False)
+    contexts = contexts_of(whole_test_split(prepare(run.config().data)), binarize=False)
+    sampler = load_sampler(run.sampler).bound_to(contexts)
     samples = sampler.images(5, seed=1)
     assert samples.shape == (5, *shape)
     assert samples.dtype == (torch.float32 if len(shape) == 1 else torch.uint8) and samples.float().isfinite().all()
@@ -82,12 +80,8 @@ def test_each_phase_has_gradients_in_its_own_networks_and_in_no_other(genlib_hom
     config = tiny_config(name)
     dataset = prepare(config.data)
     method = config.method.build(spec_of(dataset, config.condition)).train()
-    labels = dataset.targets("train", config.condition.name == "caption")
-    images, condition = to_unit(torch.tensor(dataset.images("train")[:16])), method.model.sampler.condition
-    context = None
-    if isinstance(condition, PartOfImage):
-        context = condition.context(images, torch.Generator().manual_seed(0))
-    batch = Batch(images, None if labels is None else torch.from_numpy(labels[:16]), context)
+    batch = train_batches(dataset, torch.device("cpu"), False, method.model.sampler.condition)[0]
+    batch = batch.map(lambda part: part[:16])
     method.begin_step(0)
     for phase in method.phases:
         method.requires_grad_(False)

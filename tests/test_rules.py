@@ -58,14 +58,14 @@ BAD = {
     "augmentations_leave_conditions": [
         ("inpainting_gan_digits", ["method.augmentation={name: diffaugment}"], "use method.augmentation.name=none"),
     ],
-    "points_take_gaussian_likelihoods": [
+    "points_have_a_likelihood": [
         ("vae_pinwheel", ["method.likelihood=bernoulli"], "is one of pixels, and data.source pinwheel is points"),
     ],
     "only_images_are_stacked_or_binarized": [
         ("vae_pinwheel", ["data.binarize=fixed"], "leave out data.stacked and data.binarize"),
         ("dcgan_digits", ["data.stacked=100"], "makes images of 3 channels, data.channels is 1; use 3"),
     ],
-    "densities_are_not_of_binary_pixels": [
+    "binary_pixels_have_a_probability": [
         ("vae_digits", ["data.binarize=draw"], "method.likelihood (gaussian) is no probability of; use bernoulli"),
     ],
     "labels_need_a_place": [
@@ -121,14 +121,14 @@ BAD = {
             "is over a micro-batch, which has 1",
         ),
     ],
-    "inception_names_its_file": [
+    "names_its_file": [
         (
             "dcgan_digits",
             ["evaluation.features=inception", "registry.metric=fid"],
             "needs evaluation.inception",
         ),
     ],
-    "points_are_their_own_features": [
+    "fits_the_data": [
         ("r3gan_ring8", ["evaluation.features=random"], "is of images, and data.source ring8 is points; use points"),
         ("dcgan_digits", ["evaluation.features=points"], "data.source digits is images; use classifier"),
     ],
@@ -140,6 +140,10 @@ BAD = {
         ),
     ],
     "metric_is_measured": [
+        ("inpainting_vae_digits", ["registry.metric=bits_per_dim"], "use log_likelihood"),
+        ("vae_digits", ["registry.metric=caption_places"], "of images drawn for captions, and condition is none"),
+        ("vae_digits", ["registry.metric=condition_psnr"], "and condition is none; use fd_classifier"),
+        ("cvae_digits", ["condition.name=label", "registry.metric=fd_pairs"], "and condition is label"),
         ("dcgan_digits", ["registry.metric=fid"], "is not measured by evaluation.features 'classifier'"),
         ("dcgan_digits", ["registry.metric=elbo"], "needs an encoder and a likelihood, which a gan has not"),
         ("vae_gan_digits", ["registry.metric=elbo"], "which a vae_gan has not"),
@@ -159,17 +163,25 @@ BAD = {
         ),
         ("vae_pinwheel", ["registry.metric=bits_per_dim"], "needs a density over pixels"),
         ("dcgan_digits", ["registry.metric=label_accuracy"], "is of samples with a label; set method.conditioning"),
+        ("inpainting_vae_digits", ["registry.metric=bits_per_dim"], "use log_likelihood"),
+        ("vae_digits", ["registry.metric=caption_places"], "of images drawn for captions, and condition is none"),
+        ("vae_digits", ["registry.metric=condition_psnr"], "and condition is none; use fd_classifier"),
+        ("cvae_digits", ["condition.name=label", "registry.metric=fd_pairs"], "and condition is label"),
     ],
-    "labels_are_taken_somehow": [
+    "needs_a_method_that_takes_labels": [
         ("vae_digits", ["condition.name=label"], "it says how a label is taken; use method.conditioning=concat"),
+    ],
+    "takes_the_place_of_labels": [
         (
             "super_resolution_vae_digits",
             ["method.conditioning=concat"],
             "method.conditioning takes labels; use one of the two",
         ),
     ],
-    "images_are_given_to_some_methods": [
+    "is_made_from_images": [
         ("vae_pinwheel", ["condition.name=low_resolution"], "is points in the plane; use condition.name=none"),
+    ],
+    "needs_a_method_that_takes_images": [
         ("vq_vae_digits", ["condition.name=masked"], "which vq_vae does not take; use method.name gan, iwae or vae"),
     ],
     "condition_images_are_there": [
@@ -184,12 +196,14 @@ BAD = {
             "use method.network={name: unet}, or an mlp without batch norm",
         ),
     ],
-    "conditions_fit_the_images": [
+    "squares_fill_the_image": [
         (
             "super_resolution_vae_digits",
             ["condition.factor=3"],
             "condition.factor (3) must divide data.image_size (8); use 2",
         ),
+    ],
+    "needs_colour": [
         ("super_resolution_vae_digits", ["condition={name: greyscale}"], "data.channels is 1; use 3"),
     ],
     "learned_priors_take_a_kl": [
@@ -211,15 +225,14 @@ BAD = {
     "packs_have_no_condition_image": [
         ("inpainting_gan_digits", ["method.pack=2"], "condition is masked; use 1"),
     ],
-    "hidden_pixels_have_no_bits": [
-        ("inpainting_vae_digits", ["registry.metric=bits_per_dim"], "use log_likelihood"),
-    ],
     "guidance_is_towards_captions": [
         ("vq_vae_digits", ["method.prior.guidance=2"], "and condition is none; use 1"),
         ("captions_digits", ["method.prior.caption_dropout=0"], "caption_dropout 0 none are learned; use 0.1"),
     ],
-    "captions_are_taken_by_code_priors": [
+    "needs_captions": [
         ("vq_vae_digits", ["condition.name=caption"], "and the data has none; set data.scenes"),
+    ],
+    "needs_a_method_that_takes_captions": [
         (
             "vae_digits",
             ["condition.name=caption", "data.scenes=100", "data.image_size=28"],
@@ -231,11 +244,6 @@ BAD = {
         ("vae_pinwheel", ["data.scenes=100"], "is points in the plane, and data.scenes are of images"),
         ("captions_digits", ["data.stacked=100", "data.channels=3"], "leave one of the two out"),
         ("cvae_digits", ["data.scenes=100", "data.image_size=28"], "scenes have captions in their place; use none"),
-    ],
-    "metrics_of_conditions_need_one": [
-        ("vae_digits", ["registry.metric=caption_places"], "of images drawn for captions, and condition is none"),
-        ("vae_digits", ["registry.metric=condition_psnr"], "and condition is none; use fd_classifier"),
-        ("cvae_digits", ["condition.name=label", "registry.metric=fd_pairs"], "and condition is label"),
     ],
 }
 CASES = [(rule, *case) for rule, cases in BAD.items() for case in cases]

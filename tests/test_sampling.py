@@ -5,7 +5,6 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch.testing import assert_close
 
-from genlib.conditions.build import build_condition
 from genlib.config.run import RunConfig
 from genlib.config.training import RegistryConfig
 from genlib.errors import UserError
@@ -154,7 +153,7 @@ def test_labels_may_be_names_or_numbers_and_are_taken_in_turn(conditional):
 
 
 def test_what_is_shown_of_a_conditional_sampler_has_a_column_for_each_label(conditional):
-    shown = conditional.exhibit(64, seed=1)
+    shown = conditional.grid(64, seed=1)
     assert shown.columns == 3 and len(shown.images) == 63
     assert torch.equal(shown.images, conditional.images(63, 1, labels=torch.arange(3).repeat(21)))
 
@@ -163,7 +162,7 @@ def test_a_sampler_of_points_gives_points_and_shows_many():
     sampler = GANConfig(network=MLPConfig(hidden_sizes=[8]), latent_size=2).build(DataSpec((2,))).model.sampler
     points = TrainedSampler(sampler, (2,))
     assert points.images(300).shape == (300, 2) and points.images(3).dtype == torch.float32
-    assert len(points.exhibit(64).images) == 2048
+    assert len(points.grid(64).images) == 2048
 
 
 def test_more_images_than_memory_holds_are_refused_before_any_is_drawn(exported, monkeypatch):
@@ -273,7 +272,7 @@ def test_weights_that_are_no_numbers_are_refused(exported):
 def test_a_sampler_loads_without_the_rest_of_its_method_and_draws_the_same(name, tmp_path):
     config = tiny_config(name)
     shape = (2,) if config.data.is_points else (config.data.channels, config.data.image_size, config.data.image_size)
-    condition = build_condition(config.condition, shape, ["cat", "dog"])
+    condition = config.condition.build(shape, ["cat", "dog"])
     torch.manual_seed(0)
     module = config.method.build(DataSpec(shape, 2, condition=condition)).model.sampler
     sampler = TrainedSampler(module, shape, [0.5, 0.5])

@@ -50,6 +50,7 @@ ROOMS = [  # from the top down; a module belongs to the room with the longest na
     "losses",
     "layers",
     "conditions",
+    "contexts",
     "choices",
     "pixels",
     "runtime",

@@ -7,6 +7,7 @@ choice: a field of the type `Chosen[Penalty]` takes all that are found.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, TypeVar
 
@@ -29,6 +30,10 @@ def rule(function: RuleType) -> RuleType:
     """
     function.is_rule = True  # type: ignore[attr-defined]
     return function
+
+
+# A choice may have a key of its own called `kind`: what its kind is called in messages is asked of the kind itself.
+warnings.filterwarnings("ignore", 'Field name "kind" in .* shadows an attribute in parent')
 
 
 class Choice(Section):

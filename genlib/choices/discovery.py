@@ -77,6 +77,17 @@ def found_of_kind(kind: type[Choice] | type[Record]) -> dict[str, Found]:
     return by_name
 
 
+def kind_of_choice(choice: Choice) -> type[Choice]:
+    """The class that says which package the choices of its kind lie in."""
+    return next(kind for kind in type(choice).__mro__ if issubclass(kind, Choice) and "folder" in vars(kind))
+
+
+def names_where(kind: type[Choice], fact: str) -> str:
+    """The names of a kind's choices for which a fact is true, as `gan, iwae or vae`."""
+    *first, last = (name for name, choice in choices_of_kind(kind).items() if getattr(choice, fact))
+    return f"{', '.join(first)} or {last}" if first else last
+
+
 def name_of(found: Found) -> str:
     return found.name
 

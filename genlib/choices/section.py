@@ -10,6 +10,7 @@ MOST_LAYERS = 1000
 MOST_STEPS = 10**9
 MOST_DRAWS = 10**6  # random draws for one image or latent
 LARGEST_WEIGHT = 1e9  # of a term of a loss
+LEAST_TEMPERATURE = 1e-3  # of drawing codes: far below it, logits over it are NaN or infinite
 LARGEST_RATE = 100.0  # of learning, or of weight decay
 
 

@@ -14,7 +14,7 @@ from genlib.storage.paths import check_writable, output_path, user_path
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from genlib.sampling.sampler import Exhibit, TrainedSampler
+    from genlib.sampling.sampler import Grid, TrainedSampler
 
 
 def sample_options(parser: ArgumentParser) -> None:
@@ -34,7 +34,7 @@ def sample_options(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--condition",
         metavar="FILE_OR_TEXT",
-        help="what is given: an image (transparent where it is to be filled), a folder of images, an .npy array; or a "
+        help="the condition: an image (transparent where it is to be filled), a folder of images, an .npy array; or a "
         "caption, or a .txt file of them; --count samples of each (default 6)",
     )
     parser.add_argument("--resize", action="store_true", help="with --condition: scale the centre of other sizes")
@@ -55,7 +55,7 @@ def sample(options: Namespace) -> int:
     from genlib.runs.folder import RunFolder
     from genlib.sampling.codes import completions, draw_otherwise
     from genlib.sampling.load import load_sampler
-    from genlib.sampling.sampler import SAMPLES_SHOWN, Exhibit
+    from genlib.sampling.sampler import SAMPLES_SHOWN, Grid
 
     sampler = load_sampler(RunFolder(options.run_dir).sampler)
     draw_otherwise(sampler, options.temperature, options.top_k, options.guidance)
@@ -69,21 +69,21 @@ def sample(options: Namespace) -> int:
         return 0
     if sampler.condition and options.condition is None:
         raise UserError(
-            f"{options.run_dir} makes images of what is given (condition {sampler.condition.name}); name with "
-            f"--condition {sampler.condition.form()}."
+            f"{options.run_dir} draws under a condition ({sampler.condition.name}); name with --condition "
+            f"{sampler.condition.form()}."
         )
     as_grid = output.suffix.lower() == ".png"
     if options.condition is not None:
         shown, images = of_condition(sampler, options, as_grid)
     else:
         if options.resize:
-            raise UserError("--resize scales what --condition gives; leave it out.")
+            raise UserError("--resize scales the images that --condition names; leave it out.")
         count = 64 if options.count is None else options.count
         if as_grid:
             check_grid(count, sampler.image_shape)
         labels = labels_listed(sampler, options.labels, count) if options.labels else None
         images = sampler.images(count, options.seed, options.truncation, labels)
-        shown = Exhibit(images, None)
+        shown = Grid(images, None)
     if as_grid:
         write_png(output, picture(shown.images, columns=shown.columns))
     else:
@@ -111,16 +111,15 @@ def labels_listed(sampler: TrainedSampler, lists: Sequence[str], count: int) -> 
     )
 
 
-def of_condition(sampler: TrainedSampler, options: Namespace, as_grid: bool) -> tuple[Exhibit, Tensor]:
-    """Rows of what is given, each followed by its samples; and the samples alone."""
+def of_condition(sampler: TrainedSampler, options: Namespace, as_grid: bool) -> tuple[Grid, Tensor]:
+    """Rows of contexts, each followed by its samples; and the samples alone."""
     from genlib.data.context_files import read_contexts
     from genlib.pixels.pictures import check_grid
     from genlib.sampling.sampler import SAMPLES_SHOWN
 
     if sampler.condition is None:
         raise UserError(
-            f"{options.run_dir} was trained without a condition that is an image or a caption; sample it without "
-            "--condition."
+            f"{options.run_dir} was trained without a condition that is an image or a caption; leave out --condition."
         )
     if options.labels:
         raise UserError("--labels and --condition do not go together; this sampler takes --condition.")

@@ -26,7 +26,6 @@ from genlib.data.sources import sources
 from genlib.runtime.text import text_table
 from genlib.storage.files import write_bytes
 
-Choice = type[BaseModel]
 WIDTH = 120  # columns
 INTRODUCTION = """# Configuration
 
@@ -199,12 +198,12 @@ def possible(method: str, settings: dict[str, dict[str, Any]]) -> bool:
     return True
 
 
-def sections_below(section: Choice) -> list[tuple[str, Choice]]:
+def sections_below(section: type[BaseModel]) -> list[tuple[str, type[BaseModel]]]:
     """(key, section) of every section below one, and of every choice by name; those of several owners once.
 
     Plain sections come first, and what stands inside others after them.
     """
-    found: list[tuple[str, Choice]] = []
+    found: list[tuple[str, type[BaseModel]]] = []
     waiting = [section]
     while waiting:
         inner = [
@@ -219,7 +218,7 @@ def sections_below(section: Choice) -> list[tuple[str, Choice]]:
     return found
 
 
-def block(key: str, section: Choice) -> str:
+def block(key: str, section: type[BaseModel]) -> str:
     """One section or choice as lines of text."""
     entry = entry_of(key, section)
     title = f"{entry.title}{remark(entry.origin)}"

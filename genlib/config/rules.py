@@ -11,27 +11,12 @@ from typing import TYPE_CHECKING
 from genlib.choices.choice import Choice, choices_below
 from genlib.choices.fields import sections_below
 from genlib.choices.section import Section
-from genlib.config.condition_rules import CONDITION_RULES
 from genlib.config.launcher import nodes_share_the_processes
 from genlib.config.metrics import metrics
-from genlib.methods.vae.config import VAEConfig
+from genlib.pixels.sizes import SCENE_SIDE, SMALLEST_THING, scene_thing
 
 if TYPE_CHECKING:
     from genlib.config.run import RunConfig
-
-OF_POINTS_ALONE = {"gaussian", "gaussian_learned", "gaussian_optimal"}
-
-
-def points_take_gaussian_likelihoods(config: RunConfig) -> str | None:
-    """Only a Gaussian likelihood is one of points in the plane; the others are of pixels."""
-    method = config.method
-    likelihood = getattr(method, "likelihood", "gaussian")
-    if not config.data.is_points or likelihood in OF_POINTS_ALONE:
-        return None
-    return (
-        f"method.likelihood ({likelihood}) is one of pixels, and data.source {config.data.source} is points in the "
-        f"plane; use {', '.join(sorted(OF_POINTS_ALONE))}."
-    )
 
 
 def only_images_are_stacked_or_binarized(config: RunConfig) -> str | None:
@@ -44,44 +29,37 @@ def only_images_are_stacked_or_binarized(config: RunConfig) -> str | None:
     return None
 
 
-def densities_are_not_of_binary_pixels(config: RunConfig) -> str | None:
-    """Binary pixels take a bernoulli likelihood: a density could be concentrated on them without end."""
-    likelihood = getattr(config.method, "likelihood", "bernoulli")
-    if config.data.binarize == "none" or likelihood == "bernoulli":
-        return None
-    return (
-        f"data.binarize ({config.data.binarize}) makes pixels 0 or 1, which method.likelihood ({likelihood}) is no "
-        "probability of; use bernoulli."
-    )
-
-
-def decompositions_need_company(config: RunConfig) -> str | None:
-    """beta_tc and mmd compare an image with the others of its micro-batch."""
-    method, training = config.method, config.training
-    part = training.batch_size // (training.parts)
-    if part >= 2:
-        return None
-    if not isinstance(method, VAEConfig) or method.divergence.name == "kl":
-        return None
-    return (
-        f"method.divergence ({method.divergence.name}) compares the images of a micro-batch, which has {part}; "
-        "use a larger training.batch_size."
-    )
-
-
 def metric_is_measured(config: RunConfig) -> str | None:
     """registry.metric must be one that the features, the method, the condition and the data give."""
     return metrics()[config.registry.metric].problem(config)
 
 
+def scenes_have_room(config: RunConfig) -> str | None:
+    """data.scenes needs images in a frame of 27 pixels or more, without method.conditioning or data.stacked."""
+    data = config.data
+    if data.scenes is None:
+        return None
+    if data.is_points:
+        return (
+            f"data.source {data.source} is points in the plane, and data.scenes are of images; leave data.scenes out."
+        )
+    if data.stacked:
+        return "data.scenes and data.stacked make different images of the source's; leave one of the two out."
+    if config.method.takes_labels:
+        return "method.conditioning takes labels, and scenes have captions in their place; use none."
+    if scene_thing(data.image_size) < SMALLEST_THING:
+        return (
+            f"data.image_size ({data.image_size}) is too small for data.scenes: {SCENE_SIDE} images of "
+            f"{SMALLEST_THING} pixels side by side, with room to move; use {SCENE_SIDE * (SMALLEST_THING + 1)} or more."
+        )
+    return None
+
+
 BETWEEN_SECTIONS: tuple[Callable[[RunConfig], str | None], ...] = (
-    points_take_gaussian_likelihoods,
     only_images_are_stacked_or_binarized,
-    densities_are_not_of_binary_pixels,
-    decompositions_need_company,
     metric_is_measured,
     nodes_share_the_processes,
-    *CONDITION_RULES,
+    scenes_have_room,
 )
 
 

@@ -8,10 +8,8 @@ from pydantic import Field, model_validator
 
 from genlib.choices.choice import Chosen
 from genlib.choices.section import Section
-from genlib.config.conditions import (
-    ConditionConfig,
-    NoCondition,
-)
+from genlib.conditions import ConditionConfig
+from genlib.conditions.none import NoCondition
 from genlib.config.launcher import Launcher
 from genlib.config.metrics import metrics
 from genlib.config.rules import problems_of
@@ -24,7 +22,7 @@ class RunConfig(Section):
     """One complete run: dataset, condition, method, training, evaluation, registration, and the machines."""
 
     data: DataConfig = DataConfig()
-    condition: ConditionConfig = NoCondition()
+    condition: Chosen[ConditionConfig] = NoCondition()
     method: Chosen[MethodConfig]
     training: TrainingConfig = TrainingConfig()
     evaluation: EvaluationConfig = EvaluationConfig()
@@ -47,4 +45,4 @@ class RunConfig(Section):
     @property
     def chooses_by_held_out_images(self) -> bool:
         """Whether the gate's metric is computed on held-out images, or on samples that have them as conditions."""
-        return metrics()[self.registry.metric].is_held_out or self.condition.name not in ("none", "label")
+        return metrics()[self.registry.metric].is_held_out or self.condition.has_context

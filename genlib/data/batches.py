@@ -6,8 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from genlib.conditions.base import Condition
-from genlib.conditions.images import PartOfImage
+from genlib.contexts.base import Condition
 from genlib.data.read_ahead import ReadAhead
 from genlib.models.base import Batch
 from genlib.pixels.scale import binarized, to_unit
@@ -50,14 +49,15 @@ class Batches:
     A step draws `draws` batches of `batch_size` rows (more than one where a phase repeats); each is cut into
     `micro_batches` equal parts, of which this process takes `mine`. The images lie on the device as uint8 if they fit
     into `resident_bytes`; otherwise they are read from the memory-mapped file, some steps ahead.
-    `binarize` draws every pixel as -1 or 1, afresh each time. Points keep their values. Of each image a context is
-    given where there is a `condition`. Batches hold images of the `chosen` rows alone where these are given.
+    `binarize` draws every pixel as -1 or 1, afresh each time. Points keep their values. With a `condition` each image
+    has its context, made from it or taken from the `contexts` that are stored. Batches hold images of the `chosen` rows
+    alone where these are given.
     """
 
     def __init__(
         self,
         images: np.ndarray,  # uint8 (N, C, H, W), or float32 points (N, 2)
-        labels: np.ndarray | None,  # int64 (N,), or captions (N, LENGTH)
+        labels: np.ndarray | None,  # int64 (N,)
         *,
         batch_size: int,
         micro_batches: int,
@@ -69,13 +69,16 @@ class Batches:
         memory_format: torch.memory_format = torch.contiguous_format,
         binarize: bool = False,
         condition: Condition | None = None,
+        contexts: np.ndarray | None = None,  # as the condition stores them, (N, *condition.shape)
         chosen: Tensor | None = None,  # int64 (n,), on the CPU
     ) -> None:
         self.device, self.memory_format = device, memory_format if images.ndim == 4 else torch.contiguous_format
         self._binarize, self._condition = binarize, condition
         self._draws, self._batch_size, self._mine = draws, batch_size, mine
         self._part = batch_size // micro_batches
-        self._labels = None if labels is None else torch.from_numpy(np.asarray(labels)).to(device)
+        self._labels, self._contexts = (
+            None if known is None else torch.from_numpy(np.asarray(known)).to(device) for known in (labels, contexts)
+        )
         self._images: Tensor | ReadAhead
         if images.nbytes <= resident_bytes:
             self._images = torch.from_numpy(np.array(images)).to(device)
@@ -115,8 +118,10 @@ class Batches:
         images = to_unit(images)
         if self._binarize:
             images = binarized(images, stream_for("binarize", self._seed, *place, device=self.device))
-        labels = None if self._labels is None else self._labels.index_select(0, rows.to(self.device, non_blocking=True))
-        context = None
-        if isinstance(self._condition, PartOfImage):
-            context = self._condition.context(images, stream_for("condition", self._seed, *place))
+        labels, context = (self._of_rows(known, rows) for known in (self._labels, self._contexts))
+        if self._condition is not None:
+            context = self._condition.of_images(images, context, stream_for("condition", self._seed, *place))
         return Batch(images.contiguous(memory_format=self.memory_format), labels, context)
+
+    def _of_rows(self, known: Tensor | None, rows: Tensor) -> Tensor | None:
+        return None if known is None else known.index_select(0, rows.to(self.device, non_blocking=True))

@@ -1,32 +1,22 @@
-"""The conditions of a dataset's held-out images, for samplers that take them."""
+"""The conditions of a dataset's held-out images, in a fixed order."""
 
 from __future__ import annotations
-
-from functools import partial
 
 import torch
 from torch import Tensor
 
-from genlib.conditions.base import Condition
-from genlib.conditions.captions import Captions
-from genlib.conditions.images import PartOfImage
+from genlib.contexts.base import Condition
 from genlib.data.folder import DatasetFolder
 from genlib.data.parts import HeldOutPart, whole_test_split
-from genlib.pixels.scale import binarized, to_uint8, to_unit
+from genlib.pixels.scale import binarized, to_unit
 from genlib.runtime.randomness import generator_for
 from genlib.sampling.draw import CHUNK
-from genlib.sampling.sampler import TrainedSampler
+from genlib.sampling.sampler import Contexts
 
 
-def give_test_contexts(sampler: TrainedSampler, dataset: DatasetFolder, binarize: bool) -> None:
-    """Let a conditional sampler take its conditions from the test split, where it is given none."""
-    give_contexts(sampler, whole_test_split(dataset), binarize)
-
-
-def give_contexts(sampler: TrainedSampler, part: HeldOutPart, binarize: bool) -> None:
-    """Let a conditional sampler take its conditions from these images, where it is given none."""
-    if sampler.condition:
-        sampler.contexts = partial(context_of, sampler.condition, part, binarize=binarize)
+def contexts_of(part: HeldOutPart, binarize: bool) -> Contexts:
+    """The conditions that a sampler takes from a part's images where it is asked for no others."""
+    return lambda condition, index: context_of(condition, part, index, binarize=binarize)
 
 
 def context_of_test(condition: Condition, dataset: DatasetFolder, index: int, *, binarize: bool) -> Tensor:
@@ -38,11 +28,11 @@ def context_of(condition: Condition, part: HeldOutPart, index: int, *, binarize:
     """Conditions of the images 256 * index .. of a part in a fixed order, which begins anew at its end; as stored,
     (256, *shape).
     """
-    if isinstance(condition, Captions):
-        return torch.from_numpy(part.dataset.captions(part.split))[rows_of(part, index)]
-    assert isinstance(condition, PartOfImage)
+    stored = condition.stored(part.dataset, part.split)
+    if stored is not None:
+        return torch.from_numpy(stored)[rows_of(part, index)]
     images = truth_of(part, index, binarize)
-    return to_uint8(condition.context(images, generator_for("test contexts", index)))
+    return condition.to_stored(condition.of_images(images, None, generator_for("test contexts", index)))
 
 
 def truth_of_test(dataset: DatasetFolder, index: int, binarize: bool) -> Tensor:

@@ -82,10 +82,6 @@ class DatasetFolder:
         file = labels_file(self.path, split)
         return np.load(file) if file.exists() else None
 
-    def targets(self, split: Part, captions: bool) -> np.ndarray | None:
-        """What is known of each image: its label, or what is said of it."""
-        return self.captions(split) if captions else self.labels(split)
-
     def captions(self, split: Part) -> np.ndarray:
         """int64 (N, LENGTH), the words of scenes; UserError where there are none."""
         return self._of_scenes(captions_file(self.path, split))

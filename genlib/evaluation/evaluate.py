@@ -8,10 +8,9 @@ from typing import Any
 
 import torch
 
-from genlib.conditions.captions import Captions
 from genlib.config.run import RunConfig
 from genlib.config.training import EvaluationConfig
-from genlib.data.contexts import give_test_contexts
+from genlib.data.contexts import contexts_of
 from genlib.data.folder import DatasetFolder, open_dataset
 from genlib.data.making.prepare import prepare
 from genlib.data.parts import validation_facts, whole_test_split
@@ -56,7 +55,7 @@ def evaluate_on(run: RunFolder, config: RunConfig, processes: Processes, device:
     dataset = open_dataset(processes.first(lambda: prepare(config.data, progress=False).path))
     check_fit(sampler, dataset, asked)
     binarize = config.data.binarize == "draw"
-    give_test_contexts(sampler, dataset, binarize)
+    sampler = sampler.bound_to(contexts_of(whole_test_split(dataset), binarize))
     test = held_out_for(config, whole_test_split(dataset), asked.likelihood_images)
     evaluator = make_evaluator(dataset, asked, processes, device)
     first, sets = evaluator.samples(sampler)
@@ -159,7 +158,7 @@ def evaluate_sampler(folder: Path, config: RunConfig, output: Path | None) -> di
         dataset = open_dataset(processes.first(lambda: prepare(config.data, progress=False).path))
         check_shape(sampler, dataset)
         binarize = config.data.binarize == "draw"
-        give_test_contexts(sampler, dataset, binarize)
+        sampler = sampler.bound_to(contexts_of(whole_test_split(dataset), binarize))
         check_counts(asked, dataset.manifest)
         evaluator = make_evaluator(dataset, asked, processes, device)
         first, sets = evaluator.samples(sampler)
@@ -209,8 +208,9 @@ def check_shape(sampler: TrainedSampler, dataset: DatasetFolder) -> None:
         raise UserError(
             f"the sampler makes images of shape {made}, but the dataset's are {there}; evaluate it on its own dataset."
         )
-    if isinstance(sampler.condition, Captions) and sampler.condition.names != dataset.scene_names:
+    names = sampler.condition.names if sampler.condition else None
+    if names is not None and names != dataset.scene_names:
         raise UserError(
-            f"the sampler's captions are of {', '.join(sampler.condition.names)}, but the dataset's of "
+            f"the sampler's captions are of {', '.join(names)}, but the dataset's of "
             f"{', '.join(dataset.scene_names or ['nothing'])}; evaluate it on its own dataset."
         )

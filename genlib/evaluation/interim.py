@@ -10,7 +10,7 @@ import torch
 
 from genlib.config.metrics import IMPORTANCE_SAMPLES, metrics
 from genlib.config.run import RunConfig
-from genlib.data.contexts import give_contexts
+from genlib.data.contexts import contexts_of
 from genlib.data.folder import DatasetFolder
 from genlib.data.parts import choosing_part
 from genlib.evaluation.estimates import Estimate
@@ -49,6 +49,7 @@ def make_evaluate(config: RunConfig, dataset: DatasetFolder, device: torch.devic
     part = choosing_part(config, dataset)
     images = held_out_for(config, part, asked.samples)
     condition, binarize = images.condition, config.data.binarize == "draw"
+    contexts = contexts_of(part, binarize)
     of_condition = condition_scorer(scorer, condition, part, binarize, FEW_OF_EACH) if condition else None
     is_importance_weighted = IMPORTANCE_SAMPLES in gate.depends_on
     importance_samples = min(asked.likelihood_samples, MOST_IMPORTANCE_SAMPLES) if is_importance_weighted else 1
@@ -58,8 +59,7 @@ def make_evaluate(config: RunConfig, dataset: DatasetFolder, device: torch.devic
         settle_encoder(model, dataset, config.data)
         of_model = held_out(model) if isinstance(model, EncoderModel) else {}
         estimate_norms(model.sampler, shares)  # last: images are encoded under other statistics
-        sampler = TrainedSampler(model.sampler, tuple(dataset.manifest.shape), shares)
-        give_contexts(sampler, part, binarize)
+        sampler = TrainedSampler(model.sampler, tuple(dataset.manifest.shape), shares).bound_to(contexts)
         labels = partial(sampler.labels, seed=asked.seed) if sampler.classes else None
         found = scorer(partial(sampler.chunk, seed=asked.seed), asked.samples, "samples", labels).metrics
         if of_condition:

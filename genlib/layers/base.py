@@ -8,9 +8,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from genlib.conditions.base import Condition
-from genlib.conditions.images import enlarged
+from genlib.contexts.base import Condition
 from genlib.layers.shapes import UNCONDITIONAL, ConditionSpec, ImageShape
+from genlib.pixels.scale import enlarged
 
 
 class DataSpec(NamedTuple):

@@ -6,7 +6,7 @@ from abc import abstractmethod
 from typing import TYPE_CHECKING, ClassVar, Literal, Self
 
 from genlib.choices.choice import Choice, choices_below, rule
-from genlib.choices.discovery import choices_of_kind
+from genlib.choices.discovery import names_where
 from genlib.networks import Network
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ class MethodConfig(Choice):
 
     folder: ClassVar[str] = "genlib.methods"
     kind: ClassVar[str] = "method"
-    training_only: ClassVar[tuple[str, ...]] = ("build",)
+    training_only: ClassVar[tuple[str, ...]] = ("build", "variational_model")
     has_encoder: ClassVar[bool] = False
     has_likelihood: ClassVar[bool] = False  # so that images have a bound on their log-likelihood
     is_adversarial: ClassVar[bool] = False
@@ -75,18 +75,16 @@ class MethodConfig(Choice):
 
         ValueError where the family does not take it, and for labels that the data has not.
         """
-        from genlib.conditions.images import PartOfImage
         from genlib.layers.shapes import ConditionSpec
 
         if self.takes_labels and not data.classes:
             raise ValueError("method.conditioning needs labels, which the data has not; set it to none.")
-        is_image = isinstance(data.condition, PartOfImage)
+        is_image = data.condition is not None and data.condition.is_image
         if is_image and not self.takes_condition_image:
-            raise ValueError(
-                f"{self.name} takes no condition that is an image; use {families_where('takes_condition_image')}."
-            )
+            families = names_where(MethodConfig, "takes_condition_image")
+            raise ValueError(f"{self.name} takes no condition that is an image; use {families}.")
         if data.condition and not is_image and not self.takes_captions:
-            raise ValueError(f"{self.name} takes no captions; use {families_where('takes_captions')}.")
+            raise ValueError(f"{self.name} takes no captions; use {names_where(MethodConfig, 'takes_captions')}.")
         return ConditionSpec(
             data.classes if self.takes_labels else 0, data.condition.shape if data.condition and is_image else None
         )
@@ -112,9 +110,3 @@ class ConditionalMethod(MethodConfig):
             f"{key}.conditioning is batch_norm, and the {network.name} network has none there; use {with_norm}"
             f"{key}.conditioning=concat."
         )
-
-
-def families_where(fact: str) -> str:
-    """The names of the families for which a fact is true, as `gan, iwae or vae`."""
-    *first, last = (name for name, family in choices_of_kind(MethodConfig).items() if getattr(family, fact))
-    return f"{', '.join(first)} or {last}" if first else last

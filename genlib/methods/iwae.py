@@ -37,7 +37,7 @@ class IWAEConfig(VariationalSection, ConditionalMethod):
         return ImportanceWeighted(model, self.importance_samples, self.optimizer, doubly)
 
     def build_sampler(self, data: DataSpec) -> Sampler:
-        return self.decoding_sampler(data, self.given_of(data), self.likelihood_of(data).output)
+        return self.decoding_sampler(data, self.given_of(data), self.output_of(data))
 
     @rule
     def learned_priors_take_one_gradient(self, run: RunConfig, key: str) -> str | None:

@@ -20,12 +20,12 @@ class Batch(NamedTuple):
     """Training data on the device."""
 
     images: Tensor  # float in [-1, 1], (B, C, H, W); points in the plane are (B, 2)
-    labels: Tensor | None  # int64, (B,), or captions, (B, LENGTH)
-    context: Tensor | None = None  # what is given of each image, in [-1, 1], (B, K, h, w)
+    labels: Tensor | None  # int64 (B,)
+    context: Tensor | None = None  # of each image, as networks take it: (B, K, h, w) in [-1, 1], or words (B, LENGTH)
 
     @property
     def given(self) -> Tensor | None:
-        """What conditional networks take: the context where there is one, else the labels."""
+        """The condition that networks take: the context where there is one, else the labels."""
         return self.labels if self.context is None else self.context
 
     def map(self, function: Callable[[Tensor], Tensor]) -> Batch:

@@ -19,11 +19,6 @@ def diversity(fakes: Tensor, reals: Tensor) -> Tensor:
     return spread[0] / spread[1]
 
 
-def largest_kl(by_dimension: Tensor) -> Tensor:
-    """The largest of the dimensions' mean KL(q(z_i | x) || N(0, 1)) over a batch, in nats, (B, d) => ()."""
-    return by_dimension.detach().mean(0).max()
-
-
 def symptom_of_posterior(phase: str) -> Symptom:
     return Symptom(f"{phase}/largest_kl", UNUSED, "posterior collapse: no dimension of the latents carries anything")
 

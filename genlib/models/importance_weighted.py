@@ -6,9 +6,9 @@ import torch
 from torch import Tensor
 
 from genlib.losses.bounds import importance_weighted_bound
-from genlib.losses.divergences import kl_to_standard_normal_by_dimension, normal_log_density
+from genlib.losses.gaussians import kl_to_standard_normal_by_dimension, largest_kl, normal_log_density
 from genlib.models.base import Batch, LatentVariableModel, Losses, Method, Phase, Weights
-from genlib.models.collapse import largest_kl, symptom_of_posterior
+from genlib.models.collapse import symptom_of_posterior
 from genlib.models.optimizer import OptimizerConfig
 from genlib.models.posterior import Posterior
 

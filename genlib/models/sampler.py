@@ -2,29 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Literal
-
-import torch
 from torch import Tensor, nn
 
-from genlib.conditions.base import Condition
-from genlib.losses.likelihoods import continuous_bernoulli_mean
+from genlib.contexts.base import Condition
+from genlib.layers.outputs import OUTPUTS, Output
+from genlib.models.codes import CodeNetwork
 from genlib.models.latents import FittedLatents
-
-# From a network's raw numbers to pixels in [-1, 1], or to points.
-Output = Literal["tanh", "sigmoid", "continuous_bernoulli", "identity"]
-OUTPUTS: dict[Output, Callable[[Tensor], Tensor]] = {
-    "tanh": torch.tanh,
-    "sigmoid": lambda raw: 2 * torch.sigmoid(raw) - 1,
-    "continuous_bernoulli": lambda raw: 2 * continuous_bernoulli_mean(raw) - 1,
-    "identity": lambda raw: raw,
-}
-
-
-def default_output(shape: tuple[int, ...]) -> Output:
-    """tanh for images (C, H, W), whose pixels lie in [-1, 1]; identity for points (2,), which may lie anywhere."""
-    return "tanh" if len(shape) == 3 else "identity"
 
 
 class Sampler(nn.Module):
@@ -32,7 +15,7 @@ class Sampler(nn.Module):
 
     Noise is mapped to latents (the identity unless latents were fitted), latents to the network's raw numbers, and
     these to images, which agree with the condition where that fixes a part of them. `classes` is the number of labels
-    that a conditional network takes, else 0; `condition` says which images or captions it takes.
+    that a conditional network takes, else 0; `condition` describes the contexts that it takes.
     """
 
     def __init__(
@@ -53,7 +36,7 @@ class Sampler(nn.Module):
         self.classes = classes
 
     def forward(self, noise: Tensor, given: Tensor | None = None) -> Tensor:
-        """float (B, latent_size) and, for conditional networks, labels int64 (B,), captions or contexts (B, K, h, w) =>
+        """float (B, latent_size) and, for conditional networks, labels int64 (B,) or contexts (B, *condition.shape) =>
         float (B, C, H, W) in [-1, 1], or (B, 2).
         """
         return self.decode(self.latents(noise) if self.latents else noise, given)
@@ -65,6 +48,11 @@ class Sampler(nn.Module):
             return images
         assert given is not None
         return self.condition.keep(images, given)
+
+    @property
+    def codes(self) -> CodeNetwork | None:
+        """The network, if it draws codes."""
+        return self.network if isinstance(self.network, CodeNetwork) else None
 
     def to_images(self, raw: Tensor) -> Tensor:
         """The network's raw numbers as pixels in [-1, 1], or as points, of the same shape: in float32 under autocast

@@ -8,6 +8,8 @@ from pydantic import Field
 
 from genlib.choices.choice import Chosen, rule
 from genlib.choices.section import MOST_UNITS, Section
+from genlib.losses.likelihoods import LikelihoodConfig
+from genlib.losses.likelihoods.gaussian.config import GaussianConfig
 from genlib.models.optimizer import OptimizerConfig
 from genlib.networks import Network
 from genlib.networks.mlp.config import MLPConfig
@@ -15,9 +17,10 @@ from genlib.networks.mlp.config import MLPConfig
 if TYPE_CHECKING:
     from genlib.config.run import RunConfig
     from genlib.layers.base import DataSpec
+    from genlib.layers.likelihood import Likelihood
+    from genlib.layers.outputs import Output
     from genlib.layers.shapes import ConditionSpec
-    from genlib.models.likelihoods import Likelihood
-    from genlib.models.sampler import Output, Sampler
+    from genlib.models.sampler import Sampler
     from genlib.models.variational import VariationalModel
 
 
@@ -59,30 +62,30 @@ class AutoencoderSection(LatentsSection):
         return Sampler(network, self.latent_size, output, given.classes, latents, data.condition)
 
 
-LikelihoodName = Literal[
-    "gaussian", "gaussian_learned", "gaussian_optimal", "bernoulli", "continuous_bernoulli", "discretized_logistic"
-]
-
-
 class LikelihoodSection(Section):
     """p(image | latents)."""
 
     has_likelihood: ClassVar[bool] = True
 
-    likelihood: LikelihoodName = Field("gaussian", description="p(image | latents)")
+    likelihood: Chosen[LikelihoodConfig] = Field(GaussianConfig(), description="p(image | latents)")
     sigma: float = Field(
         0.2, ge=1e-6, le=1000, description="Standard deviation of likelihood: gaussian, for pixels in [-1, 1]"
     )
 
     @property
     def has_pixel_density(self) -> bool:
-        return self.likelihood != "bernoulli"
+        return self.likelihood.has_pixel_density
 
     def likelihood_of(self, data: DataSpec) -> Likelihood:
-        from genlib.models.likelihoods import build_likelihood
-        from genlib.models.sampler import default_output
+        from genlib.layers.outputs import default_output
 
-        return build_likelihood(self.likelihood, self.sigma, default_output(data.shape))
+        return self.likelihood.build(self.sigma, default_output(data.shape))
+
+    def output_of(self, data: DataSpec) -> Output:
+        """The function from the decoder's raw values to images."""
+        from genlib.layers.outputs import default_output
+
+        return self.likelihood.output(default_output(data.shape))
 
 
 class VariationalSection(LikelihoodSection, AutoencoderSection):
@@ -93,7 +96,7 @@ class VariationalSection(LikelihoodSection, AutoencoderSection):
 
         likelihood = self.likelihood_of(data)
         encoder = self.network.encoder(data.shape, 2 * self.latent_size, given)
-        sampler = self.decoding_sampler(data, given, likelihood.output)
+        sampler = self.decoding_sampler(data, given, self.output_of(data))
         return VariationalModel(encoder, sampler, likelihood, self.latent_size)
 
     @rule

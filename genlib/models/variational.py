@@ -5,10 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from genlib.conditions.images import PartOfImage
 from genlib.layers.base import required
+from genlib.layers.likelihood import Likelihood
 from genlib.models.base import Batch, LatentVariableModel, Weights
-from genlib.models.likelihoods import Likelihood
 from genlib.models.posterior import Posterior
 from genlib.models.prior_decoder import PriorDecoder
 from genlib.models.sampler import Sampler
@@ -40,9 +39,9 @@ class VariationalModel(LatentVariableModel):
         return Posterior(mean, found.log_variance - prior.log_variance)
 
     def log_likelihood(self, batch: Batch, latents: Tensor) -> Tensor:
-        """log p(x | z) in nats of (B, ...) and (B, d), (B,); of the pixels that are not given."""
+        """log p(x | z) in nats of (B, ...) and (B, d), (B,); over the pixels that the condition leaves open."""
         condition, raw = self.sampler.condition, self.sampler.network(latents, batch.given).float()
-        counted = condition.counted(required(batch.context)) if isinstance(condition, PartOfImage) else None
+        counted = condition.counted(required(batch.context)) if condition else None
         return self.likelihood(batch.images, raw, counted)
 
     def weigh(self, batch: Batch, posterior: Posterior, noise: Tensor) -> Weights:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 
@@ -29,3 +30,10 @@ def binarized(images: Tensor, generator: torch.Generator) -> Tensor:
     """
     uniform = torch.rand(images.shape, generator=generator, device=generator.device).to(images.device)
     return (2 * uniform < images + 1).to(images.dtype).mul_(2).sub_(1)
+
+
+def enlarged(context: Tensor, image_shape: tuple[int, ...]) -> Tensor:
+    """Every value as a square of pixels, (B, K, h, w) => (B, K, H, W)."""
+    if context.shape[2:] == image_shape[1:]:
+        return context
+    return F.interpolate(context, size=image_shape[1:], mode="nearest")

@@ -1,15 +1,12 @@
-"""Samplers that draw codes after words: how they draw, and captions that they complete."""
+"""Samplers that draw codes after words: how they draw, and texts that they complete."""
 
 from __future__ import annotations
 
 import torch
 
-from genlib.conditions.captions import Captions
-from genlib.conditions.words import LENGTH
+from genlib.choices.section import LEAST_TEMPERATURE
 from genlib.errors import UserError
-from genlib.methods.vq_vae.config import LEAST_TEMPERATURE
-from genlib.methods.vq_vae.sampler import CodeDecoder
-from genlib.methods.vq_vae.transformer import Drawing
+from genlib.models.codes import Drawing
 from genlib.runtime.randomness import generator_for
 from genlib.sampling.requests import finite, whole
 from genlib.sampling.sampler import TrainedSampler
@@ -24,16 +21,22 @@ def draw_otherwise(
     top_k: int | None = None,
     guidance: float | None = None,
 ) -> None:
-    """Draw codes in another way than method.prior says, where something is given.
+    """Draw codes in another way than method.prior says, by the values that are not None.
 
-    UserError for a sampler without codes, guidance without captions, and values out of range.
+    Args:
+        sampler: Whose network draws codes; it is changed.
+        temperature: 0.001 to 1000; below 1 likelier codes.
+        top_k: Codes that are drawn from, the likeliest ones.
+        guidance: 0 to 1000; above 1 codes that fit the text better.
+
+    UserError for a sampler without codes, guidance without texts, and values out of range.
     """
     asked = {"temperature": temperature, "top_k": top_k, "guidance": guidance}
     given = {name: value for name, value in asked.items() if value is not None}
     if not given:
         return
-    network = sampler.module.network
-    if not isinstance(network, CodeDecoder):
+    codes = sampler.module.codes
+    if codes is None:
         names = ", ".join(name.replace("_", "-") for name in given)
         raise UserError(f"{names}: of samplers that draw codes (vq_vae); this one takes --truncation.")
     if temperature is not None:
@@ -42,23 +45,23 @@ def draw_otherwise(
         given["top_k"] = whole(top_k, "top_k", 1)
     if guidance is not None:
         given["guidance"] = finite(guidance, "guidance", 0, MOST_GUIDANCE)
-    if guidance is not None and not isinstance(sampler.condition, Captions):
-        raise UserError(f"guidance ({guidance}) is towards what a caption says, and this sampler takes none.")
-    network.drawing = Drawing(**{**network.drawing._asdict(), **given})
+        if sampler.condition is None or not sampler.condition.is_text:
+            raise UserError(f"guidance ({guidance}) is towards what a caption says, and this sampler takes none.")
+    codes.drawing = Drawing(**{**codes.drawing._asdict(), **given})
 
 
 def completions(sampler: TrainedSampler, beginning: str, count: int, seed: int = 0) -> list[str]:
-    """Captions that begin with these words, drawn by p(word | words before it), the same for the same seed.
+    """Texts that begin with these words, drawn by p(word | words before it), the same for the same seed.
 
-    "" begins nothing. UserError for a sampler without captions, a word that is not known, and a count that is not 1 to
+    "" begins nothing. UserError for a sampler without texts, a word that is not known, and a count that is not 1 to
     10,000.
     """
-    condition, network = sampler.condition, sampler.module.network
-    if not isinstance(condition, Captions) or not isinstance(network, CodeDecoder):
+    condition, codes = sampler.condition, sampler.module.codes
+    if condition is None or condition.vocabulary is None or codes is None:
         raise UserError("this sampler knows no captions; train one as configs/captions_digits.yaml does.")
     count, seed = whole(count, "count", 1, MOST_CAPTIONS), whole(seed, "seed")
     words = [number for number in condition.vocabulary.encode(beginning) if number] if beginning.strip() else []
-    given = torch.tensor([words], dtype=torch.int64, device=sampler.device).expand(count, -1)
-    uniforms = torch.rand(count, LENGTH - len(words), generator=generator_for("completions", seed)).to(sampler.device)
-    drawing = network.drawing._replace(top_k=None)  # of codes, of which there are more
-    return condition.decode(network.prior.complete(given, uniforms, drawing))
+    begun = torch.tensor([words], dtype=torch.int64, device=sampler.device).expand(count, -1)
+    open_places = condition.shape[0] - len(words)
+    uniforms = torch.rand(count, open_places, generator=generator_for("completions", seed)).to(sampler.device)
+    return [condition.vocabulary.decode(numbers) for numbers in codes.complete(begun, uniforms).tolist()]

@@ -8,7 +8,8 @@ from typing import Annotated, Literal, Self
 from pydantic import BaseModel, Field, model_validator
 
 from genlib.choices.choice import Chosen
-from genlib.config.conditions import ConditionConfig, NoCondition
+from genlib.conditions import ConditionConfig
+from genlib.conditions.none import NoCondition
 from genlib.methods import MethodConfig
 
 LARGEST_SIDE = 2**14  # pixels; more than any network here makes
@@ -31,8 +32,8 @@ class SamplerDescription(BaseModel):
     """What config.json beside a sampler's weights says."""
 
     method: Chosen[MethodConfig]
-    condition: ConditionConfig = NoCondition()
-    scene_names: list[Name] | None = None  # of what captions are of
+    condition: Chosen[ConditionConfig] = NoCondition()
+    scene_names: list[Name] | None = None  # of the things that captions name
     image_shape: tuple[Literal[1, 3], Side, Side] | tuple[Literal[2]]  # images, or points in the plane
     label_names: list[Name] | None
     label_shares: list[Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]] | None = None

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from genlib.conditions.captions import Captions
 from genlib.config.run import RunConfig
 from genlib.sampling.sampler import TrainedSampler
 from genlib.storage.files import whole_folder, write_json
@@ -24,7 +23,7 @@ def export_sampler(
         "condition": config.condition.model_dump(mode="json"),
         "image_shape": list(sampler.image_shape),
         "label_names": names,
-        "scene_names": sampler.condition.names if isinstance(sampler.condition, Captions) else None,
+        "scene_names": sampler.condition.names if sampler.condition else None,
         "label_shares": sampler.label_shares,
     }
     with whole_folder(folder) as partial:

@@ -8,7 +8,6 @@ import torch
 from torch import Tensor, nn
 
 from genlib.choices.problems import validated
-from genlib.conditions.build import build_condition
 from genlib.errors import UserError
 from genlib.layers.base import DataSpec
 from genlib.sampling.description import SamplerDescription
@@ -34,7 +33,7 @@ def load_sampler(folder: str | Path, device: str | torch.device = "cpu") -> Trai
         )
     shape, shares = description.image_shape, description.label_shares
     try:
-        condition = build_condition(description.condition, shape, description.scene_names)
+        condition = description.condition.build(shape, description.scene_names)
         spec = DataSpec(shape, len(shares or ()), condition=condition)
         # On the meta device nothing is allocated: what a stranger's config.json asks for may be more than memory holds.
         with torch.device("meta"):

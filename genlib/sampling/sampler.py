@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
+from copy import copy
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
+from genlib.contexts.base import Condition
 from genlib.errors import UserError, did_you_mean
 from genlib.layers.shapes import ImageShape
-from genlib.methods.vq_vae.sampler import CodeDecoder
 from genlib.models.sampler import Sampler
 from genlib.pixels.scale import to_stored, to_uint8
 from genlib.sampling.draw import CHUNK, draw_labels, draw_latents
@@ -21,7 +22,10 @@ LEAST_TRUNCATION, MOST_TRUNCATION = 1e-3, 10.0  # below, all latents are as good
 MOST_COLUMNS, POINTS_FOR_AN_IMAGE, SAMPLES_SHOWN = 10, 32, 6  # of what is shown; the last of one context
 
 
-class Exhibit(NamedTuple):
+Contexts = Callable[[Condition, int], Tensor]  # (condition, chunk) => contexts as stored, (256, *condition.shape)
+
+
+class Grid(NamedTuple):
     """Samples to be shown, in rows."""
 
     images: Tensor  # as TrainedSampler.images gives them
@@ -31,11 +35,9 @@ class Exhibit(NamedTuple):
 class TrainedSampler:
     """Images from a sampler in eval mode: image i of a seed is the same whatever else is asked for.
 
-    A conditional sampler draws labels as often as the data has them (`label_shares`), or takes those it is given. One
-    that images are given to takes those that it is asked with, or of the image's chunk those that `contexts` gives.
+    One that takes labels draws them as often as the data has them (`label_shares`), or takes those that it is asked
+    for. One that takes contexts takes those that it is asked for, or those of the image's chunk that it is bound to.
     """
-
-    contexts: Callable[[int], Tensor] | None = None  # the chunk's number => (256, *condition.shape), as stored
 
     def __init__(
         self,
@@ -54,26 +56,43 @@ class TrainedSampler:
         self.label_names = label_names
         self.info = info or {}
         self.device = next(module.parameters()).device
+        self._contexts: Contexts | None = None
+
+    def bound_to(self, contexts: Contexts) -> TrainedSampler:
+        """The same sampler, which takes these contexts where it is asked for no others; it takes none without a
+        condition.
+        """
+        bound = copy(self)
+        bound._contexts = contexts
+        return bound
 
     def labels(self, index: int, seed: int = 0) -> Tensor | None:
-        """What the images of a seed's chunk are asked to be, int64 (256,); None without labels."""
+        """The labels of a seed's chunk, int64 (256,); None without labels."""
         if not self.classes:
             return None
         return draw_labels(self.label_shares or [1 / self.classes] * self.classes, seed, index)
 
     def given(self, index: int, seed: int = 0) -> Tensor | None:
-        """What a seed's chunk is of: labels int64 (256,), contexts as networks take them, or nothing.
+        """The condition of a seed's chunk: labels int64 (256,), contexts as networks take them, or nothing.
 
-        UserError for a sampler that takes images and has none.
+        UserError for a sampler that takes contexts and is bound to none.
         """
         if not self.condition:
             return self.labels(index, seed)
-        if self.contexts is None:
+        return self.condition.taken(self.stored_contexts(index))
+
+    def stored_contexts(self, index: int) -> Tensor:
+        """The contexts of a chunk that the sampler is bound to, as stored, (256, *condition.shape); UserError without.
+
+        They are the same for every seed.
+        """
+        assert self.condition is not None, "the sampler takes no contexts"
+        if self._contexts is None:
             raise UserError(
-                f"this sampler makes images of what is given (condition {self.condition.name}); give "
+                f"this sampler draws under a condition ({self.condition.name}), and none is named; give "
                 f"{self.condition.form()}."
             )
-        return self.condition.taken(self.contexts(index))
+        return self._contexts(self.condition, index)
 
     def chunk(
         self,
@@ -100,11 +119,11 @@ class TrainedSampler:
         labels: Tensor | None = None,
         contexts: Tensor | None = None,
     ) -> Tensor:
-        """uint8 (count, C, H, W), or float32 (count, 2), on the CPU; of `labels`, int64 (count,), or `contexts`
-        (count, *condition.shape), as stored, if they are given.
+        """uint8 (count, C, H, W), or float32 (count, 2), on the CPU; under `labels`, int64 (count,), or
+        `contexts` (count, *condition.shape), as stored, if they are given.
 
         UserError where `count` is not positive or more than memory holds, `seed` is not 0 to 2^63 - 1, `truncation` is
-        neither 0 (none) nor 0.001 to 10, or what is given is not what the sampler takes.
+        neither 0 (none) nor 0.001 to 10, or labels or contexts are not those that the sampler takes.
         """
         count, seed = whole(count, "count", 1), whole(seed, "seed")
         check_memory(count, self.image_shape)
@@ -130,7 +149,7 @@ class TrainedSampler:
         if finite(truncation, "truncation", 0, MOST_TRUNCATION) == 0:
             return
         finite(truncation, "truncation", LEAST_TRUNCATION, MOST_TRUNCATION)
-        if isinstance(self.module.network, CodeDecoder):
+        if self.module.codes is not None:
             raise UserError(
                 f"truncation ({truncation}) is of latents, and this sampler draws codes; give a temperature below 1 or "
                 "top_k instead (genlib sample --temperature, --top-k)."
@@ -139,11 +158,11 @@ class TrainedSampler:
     def check_contexts(self, contexts: Tensor, count: int) -> None:
         """UserError unless there is a context for each image, of the type and shape that the sampler takes."""
         if not self.condition:
-            raise UserError("this sampler makes images of nothing that is given; ask for a count only.")
+            raise UserError("this sampler was trained without a condition; ask for a count only.")
         found = tuple(contexts.shape[1:])
         if found != self.condition.shape or contexts.dtype != self.condition.dtype:
             raise UserError(
-                f"what is given is {str(contexts.dtype)[6:]} of shape {found}, and this sampler (condition "
+                f"the contexts are {str(contexts.dtype)[6:]} of shape {found}, and this sampler (condition "
                 f"{self.condition.name}) takes {str(self.condition.dtype)[6:]} of shape {self.condition.shape}: "
                 f"{self.condition.form()}."
             )
@@ -207,28 +226,27 @@ class TrainedSampler:
             return f"a name: {listed}"
         return f"0 to {self.classes - 1}" + (f", or a name such as {listed}" if names else "")
 
-    def exhibit(self, count: int, seed: int = 0) -> Exhibit:
+    def grid(self, count: int, seed: int = 0) -> Grid:
         """Samples that show what the sampler can do: of a conditional one a column for each of up to ten labels; many
         points instead of a few images.
         """
         if len(self.image_shape) == 1:
-            return Exhibit(self.images(count * POINTS_FOR_AN_IMAGE, seed), None)
+            return Grid(self.images(count * POINTS_FOR_AN_IMAGE, seed), None)
         if self.condition:
-            return self._exhibit_of_contexts(max(1, count // (1 + SAMPLES_SHOWN)), seed)
+            return self._grid_of_contexts(max(1, count // (1 + SAMPLES_SHOWN)), seed)
         if not self.classes:
-            return Exhibit(self.images(count, seed), None)
+            return Grid(self.images(count, seed), None)
         columns = min(self.classes, MOST_COLUMNS)
         rows = max(1, count // columns)
-        return Exhibit(self.images(rows * columns, seed, labels=torch.arange(columns).repeat(rows)), columns)
+        return Grid(self.images(rows * columns, seed, labels=torch.arange(columns).repeat(rows)), columns)
 
-    def _exhibit_of_contexts(self, rows: int, seed: int) -> Exhibit:
-        """A row for each context: what is given, and samples."""
-        assert self.contexts is not None, "the sampler has nothing to show"
-        return self.of_contexts(self.contexts(0)[:rows], SAMPLES_SHOWN, seed)[0]
+    def _grid_of_contexts(self, rows: int, seed: int) -> Grid:
+        """A row for each context: the context, if it is a picture, and samples."""
+        return self.of_contexts(self.stored_contexts(0)[:rows], SAMPLES_SHOWN, seed)[0]
 
     def of_contexts(
         self, contexts: Tensor, each: int, seed: int = 0, truncation: float | None = None
-    ) -> tuple[Exhibit, Tensor]:
+    ) -> tuple[Grid, Tensor]:
         """Rows of a context (n, *condition.shape), if it is a picture, and `each` samples of it; and the samples alone,
         uint8 (n * each, C, H, W), those of a context one after another. UserError as of `images`.
         """
@@ -239,9 +257,9 @@ class TrainedSampler:
         assert self.condition
         shown = self.condition.shown(self.condition.taken(contexts))
         if shown is None:
-            return Exhibit(samples, each), samples
+            return Grid(samples, each), samples
         rows = torch.cat([to_uint8(shown)[:, None], samples.unflatten(0, (-1, each))], dim=1)
-        return Exhibit(rows.flatten(0, 1), 1 + each), samples
+        return Grid(rows.flatten(0, 1), 1 + each), samples
 
 
 INDEX = re.compile("[0-9]{1,9}")

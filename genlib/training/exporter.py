@@ -7,8 +7,9 @@ from pathlib import Path
 import torch
 
 from genlib.config.run import RunConfig
-from genlib.data.contexts import give_test_contexts
+from genlib.data.contexts import contexts_of
 from genlib.data.folder import DatasetFolder
+from genlib.data.parts import whole_test_split
 from genlib.pixels.pictures import picture, write_png
 from genlib.runs.folder import RunFolder
 from genlib.sampling.export import export_sampler
@@ -34,15 +35,14 @@ class Exporter:
         model = self.average.current()
         settle(model, self.dataset, self.config.data)
         shape = tuple(self.dataset.manifest.shape)
-        sampler = TrainedSampler(model.sampler, shape, self.dataset.label_shares())
-        give_test_contexts(sampler, self.dataset, self.config.data.binarize == "draw")
-        return sampler
+        contexts = contexts_of(whole_test_split(self.dataset), self.config.data.binarize == "draw")
+        return TrainedSampler(model.sampler, shape, self.dataset.label_shares()).bound_to(contexts)
 
     def show(self, step: int) -> None:
         """A picture from the same latents every time; of a conditional sampler a column for each label, or a row for
         each thing that is given.
         """
-        shown = self.sampler().exhibit(GRID, self.config.training.seed)
+        shown = self.sampler().grid(GRID, self.config.training.seed)
         real = torch.tensor(self.dataset.images("test")[:REAL_POINTS]) if self.dataset.is_points else None
         grid = picture(shown.images, real, columns=shown.columns)
         file = self.run_folder.samples / f"step-{step:08d}.png"

@@ -17,7 +17,6 @@ import torch
 from torch import Tensor
 from torch.autograd.graph import saved_tensors_hooks
 
-from genlib.conditions.images import PartOfImage
 from genlib.config.run import RunConfig
 from genlib.data.folder import DatasetFolder
 from genlib.errors import UserError
@@ -136,9 +135,10 @@ def address(tensor: Tensor) -> int:
 def batch_of(spec: DataSpec, images: int, config: RunConfig) -> Batch:
     """Of shapes alone."""
     condition = spec.condition
-    captions = condition.shape if condition is not None and not isinstance(condition, PartOfImage) else ()
-    labels = torch.empty(images, *captions, dtype=torch.int64) if spec.classes or captions else None
-    context = torch.empty(images, *condition.shape) if isinstance(condition, PartOfImage) else None
+    labels = torch.empty(images, dtype=torch.int64) if spec.classes else None
+    context = None
+    if condition is not None:
+        context = condition.taken(torch.empty(images, *condition.shape, dtype=condition.dtype))
     return Batch(torch.empty(images, *spec.shape), labels, context)
 
 

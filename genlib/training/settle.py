@@ -8,17 +8,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from genlib.conditions.base import Condition
-from genlib.conditions.build import build_condition
-from genlib.conditions.captions import Captions
-from genlib.conditions.images import PartOfImage
-from genlib.config.conditions import ConditionConfig
+from genlib.conditions import ConditionConfig
+from genlib.contexts.base import Condition
 from genlib.data.config import DataConfig
 from genlib.data.folder import DatasetFolder
 from genlib.layers.base import DataSpec
 from genlib.layers.batch_norm import reestimate_batch_norm
+from genlib.layers.likelihood import FittedLikelihood
 from genlib.models.base import Batch, EncoderModel, GenerativeModel, LatentVariableModel
-from genlib.models.likelihoods import OptimalGaussian
 from genlib.pixels.scale import binarized, to_unit
 from genlib.runtime.randomness import generator_for, seed_draws
 from genlib.sampling.draw import estimate_norms
@@ -30,7 +27,7 @@ def spec_of(dataset: DatasetFolder, condition: ConditionConfig) -> DataSpec:
     """What a model must know of its data."""
     manifest = dataset.manifest
     shape, classes = tuple(manifest.shape), len(dataset.label_shares() or ())
-    return DataSpec(shape, classes, manifest.counts["train"], build_condition(condition, shape, dataset.scene_names))
+    return DataSpec(shape, classes, manifest.counts["train"], condition.build(shape, dataset.scene_names))
 
 
 def settle(model: GenerativeModel, dataset: DatasetFolder, data: DataConfig) -> None:
@@ -52,7 +49,7 @@ def settle_encoder(model: GenerativeModel, dataset: DatasetFolder, data: DataCon
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         seed_draws(0, device)
         reestimate_batch_norm(model, lambda batch: there_and_back(model, batch), batches)
-        for likelihood in [module for module in model.modules() if isinstance(module, OptimalGaussian)]:
+        for likelihood in [module for module in model.modules() if isinstance(module, FittedLikelihood)]:
             likelihood.begin_fit()
             for batch in batches:
                 there_and_back(model, batch)
@@ -72,18 +69,19 @@ def there_and_back(model: EncoderModel, batch: Batch) -> Tensor:
 def train_batches(
     dataset: DatasetFolder, device: torch.device, binarize: bool, condition: Condition | None = None
 ) -> list[Batch]:
-    """A fixed choice of train images, with what is given of them."""
-    images, labels = dataset.images("train"), dataset.targets("train", isinstance(condition, Captions))
+    """A fixed choice of train images, with their labels and contexts."""
+    images, labels = dataset.images("train"), dataset.labels("train")
     count = min(len(images), BATCHES * BATCH_SIZE)
     rows = torch.randperm(len(images), generator=generator_for("batch-norm images"))[:count].sort().values.numpy()
     chosen = to_unit(torch.from_numpy(images[rows]))
     if binarize:
         chosen = binarized(chosen, generator_for("batch-norm images binarized"))
-    whole = Batch(
-        chosen,
-        None if labels is None else torch.from_numpy(np.asarray(labels)[rows]),
-        condition.context(chosen, generator_for("batch-norm contexts")) if isinstance(condition, PartOfImage) else None,
-    )
+    context = None
+    if condition is not None:
+        stored = condition.stored(dataset, "train")
+        known = None if stored is None else torch.from_numpy(np.asarray(stored)[rows])
+        context = condition.of_images(chosen, known, generator_for("batch-norm contexts"))
+    whole = Batch(chosen, None if labels is None else torch.from_numpy(np.asarray(labels)[rows]), context)
     rows_of_parts = [torch.arange(part, count, BATCHES) for part in range(min(BATCHES, count))]
     return [whole.map(partial(rows_to, rows=rows_of_part, device=device)) for rows_of_part in rows_of_parts]
 

@@ -115,9 +115,10 @@ class Trainer:
         self.draws = draws_of(self.method.phases)
         # What one phase draws for itself does not count: the images of a step are those that the longest phase sees.
         self.images_per_step = max(phase.repeats for phase in self.method.phases) * training.batch_size
+        condition = self.method.model.sampler.condition
         self.batches = Batches(
             dataset.images("train"),
-            dataset.targets("train", config.condition.name == "caption"),
+            dataset.labels("train"),
             batch_size=training.batch_size,
             micro_batches=self.micro_batches,
             mine=self.mine,
@@ -127,7 +128,8 @@ class Trainer:
             resident_bytes=training.resident_gib * 2**30,
             memory_format=layout,
             binarize=config.data.binarize == "draw",
-            condition=self.method.model.sampler.condition,
+            condition=condition,
+            contexts=condition.stored(dataset, "train") if condition else None,
             chosen=learned_from if len(left_out) else None,
         )
         self.progress, self.clock, self.evaluations = Progress(), Clock(), Evaluations()

@@ -45,9 +45,9 @@ def sample(
         seed: The same seed gives the same images.
         version: A version's number or its alias.
         output: A folder that is not there yet (default: one under GENLIB_HOME/samples).
-        condition: Of a model that images or captions are given to: a file or folder of these, or a caption; count
-            samples are drawn of each.
-        resize: Whether images of another size that condition gives are cut to their centre and scaled.
+        condition: For a model with a condition: a file or folder of images, or a caption; count samples are drawn of
+            each.
+        resize: Whether images of another size that condition names are cut to their centre and scaled.
     """
     count, seed = whole(count, "count", 1), whole(seed, "seed")
     environment.configure(by_worker=bool(runtime.deployment.id))
@@ -56,7 +56,7 @@ def sample(
     if condition is not None and labels is not None:
         raise UserError("labels and condition do not go together; give the one that the model takes.")
     if resize and condition is None:
-        raise UserError("resize scales the images that condition gives; leave it out.")
+        raise UserError("resize scales the images that condition names; leave it out.")
     given = {"labels": labels, "condition": condition} | ({"resize": True} if resize else {})
     of_given = f"-{sha256_of_json(given)[:8]}" if any(given.values()) else ""
     name = f"{model}-{chosen.version}-seed-{seed}-{count}{of_given}"
@@ -75,7 +75,7 @@ def sample(
     if condition is None:
         samples = sampler.images(count, seed, labels=named)
     elif sampler.condition is None:
-        raise UserError(f"{model} version {chosen.version} makes images of nothing that is given; leave out condition.")
+        raise UserError(f"{model} version {chosen.version} was trained without a condition; leave out condition.")
     else:
         samples = sampler.of_contexts(read_contexts(condition, sampler.condition, resize), count, seed)[1]
     provenance: dict[str, object] = {"model": model, "version": str(chosen.version), "mlflow_run": chosen.run_id}

@@ -16,9 +16,9 @@ from pathlib import Path
 
 from genlib.choices.choice import Choice
 from genlib.choices.discovery import GROUP, SETTINGS, choices_of_kind
+from genlib.choices.section import Section
 
 PACKAGE = "genlib"
-BY_NAME = {"genlib.methods.gan.config": "genlib.losses.adversarial"}  # a package whose files a module takes as names
 
 
 def modules_needed(modules: Iterable[str], packages: Iterable[str] = (PACKAGE,)) -> dict[str, Path]:
@@ -37,8 +37,6 @@ def modules_needed(modules: Iterable[str], packages: Iterable[str] = (PACKAGE,))
         waiting.append(name.rpartition(".")[0])
         if file.name == "__init__.py" and name not in roots:
             waiting.append(f"{name}.{SETTINGS}")  # without its settings a folder of a choice declares none
-        if name in BY_NAME:
-            waiting += [f"{BY_NAME[name]}.{each.stem}" for each in folder_of(BY_NAME[name]).glob("[!_]*.py")]
         waiting += imports_of(ast.parse(file.read_text()), skipped.get(name, ()))
     return found
 
@@ -64,11 +62,10 @@ def training_only() -> Mapping[str, tuple[str, ...]]:
     """By module, those of its methods that no sampler needs: of all kinds of choices and their choices."""
     found: dict[str, tuple[str, ...]] = {}
     for kind in kinds_below(Choice):
-        if kind.training_only:
-            for choice in (kind, *choices_of_kind(kind).values()):
-                for base in choice.__mro__:
-                    if issubclass(base, kind):
-                        found[base.__module__] = kind.training_only
+        for choice in (kind, *choices_of_kind(kind).values()):
+            for base in choice.__mro__:
+                if issubclass(base, Section) and not issubclass(kind, base) or base is kind:
+                    found[base.__module__] = kind.training_only
     return found
 
 

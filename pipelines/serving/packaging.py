@@ -18,7 +18,6 @@ from mlflow.types import ParamSchema, ParamSpec, Schema, TensorSpec
 
 from genlib.choices.choice import choices_below
 from genlib.choices.discovery import GROUP
-from genlib.conditions.captions import Captions
 from genlib.sampling.description import SamplerDescription
 from genlib.sampling.load import load_sampler
 from genlib.sampling.sampler import TrainedSampler
@@ -54,26 +53,23 @@ def fetch_sampler(version: ModelVersion, folder: Path) -> Path | None:
 
 
 def example(sampler: TrainedSampler) -> pd.DataFrame | np.ndarray:
-    """Rows that ask for images, or an image or a caption that is given."""
-    if isinstance(sampler.condition, Captions):
-        return pd.DataFrame({"caption": [sampler.condition.sentence()]})
+    """A request: rows that ask for images, or contexts in the form that the condition says."""
     if sampler.condition:
-        return sampler.condition.example().numpy()
+        values, column = sampler.condition.request(), sampler.condition.served_column
+        return pd.DataFrame({column: values}) if column else np.asarray(values)
     label = {"label": [(sampler.label_names or ["0"])[0]]} if sampler.classes else {}
     return pd.DataFrame({"count": [4], **label})
 
 
 def input_form(sampler: TrainedSampler) -> str:
-    """What the model takes, for readers of its MLmodel file."""
-    if isinstance(sampler.condition, Captions):
-        return "rows with a caption"
+    """The form of a request in words, for readers of the MLmodel file."""
     if sampler.condition:
-        return f"an array of whole numbers from 0 to 255 (n, {', '.join(map(str, sampler.condition.shape))})"
+        return sampler.condition.request_form()
     return "rows with a count" + (", and a label (its name) or none" if sampler.classes else "")
 
 
 def signature_for(sampler: TrainedSampler) -> ModelSignature:
-    """The parameters seed and truncation (0: none) in, and `samples` where images or captions are given; uint8
+    """The parameters seed and truncation (0: none) in, and `samples` of each context where there is a condition; uint8
     (n, C, H, W) or float32 (n, 2) out.
 
     Input columns are left out: MLflow would convert what comes to their types before the model sees it (3.7 to 3, true

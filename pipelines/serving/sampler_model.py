@@ -22,10 +22,10 @@ SERVING = "_MLFLOW_IS_IN_SERVING_ENVIRONMENT"  # set to "true" by MLflow's scori
 
 
 class SamplerModel(PythonModel):
-    """Input: rows with a `count`, and of a conditional sampler a `label` if it is to be chosen. Output: uint8 (sum of
-    counts, C, H, W), or float32 (sum of counts, 2), the same for the same seed. Of a sampler that images or captions
-    are given to, the input is these, integers from 0 to 255 (n, K, h, w) or rows with a `caption`, and the output
-    `samples` of each, one after another.
+    """Input: rows with a `count`, and for a sampler that takes labels a `label` if it is to be chosen. Output: uint8
+    (sum of counts, C, H, W), or float32 (sum of counts, 2), the same for the same seed. For a sampler with a condition
+    the input is contexts, in rows or as an array, as the condition says, and the output `samples` of each, one after
+    another.
 
     The signature says nothing of the input, because MLflow would convert it before it comes here: 3.7 and true into 3
     and 1. What cannot be drawn is an MlflowException that says what to mend, which a server answers with status 400.
@@ -73,43 +73,28 @@ class SamplerModel(PythonModel):
         return self.sampler.images(sum(counts), chosen["seed"], chosen["truncation"], labels).numpy()
 
     def contexts_in(self, model_input: Any) -> Any:
-        """A tensor of what is given; UserError for captions with words that are not known, and for numbers that are no
-        pixels.
-        """
-        import torch
-
-        from genlib.conditions.captions import Captions
-        from genlib.errors import UserError
-
+        """The contexts of a request, a tensor (n, *shape) as stored; UserError where it holds something else."""
         condition = self.sampler.condition
         assert condition is not None
-        if isinstance(condition, Captions):
-            captions = rows_in(model_input, ["caption"])["caption"].tolist()
-            if not all(isinstance(caption, str) for caption in captions):
-                raise UserError(f"some rows have no caption; give one in each, such as '{condition.sentence()}'.")
-            return condition.encode(captions)
+        if condition.served_column is not None:
+            return condition.requested(
+                rows_in(model_input, [condition.served_column])[condition.served_column].tolist()
+            )
         if isinstance(model_input, pd.DataFrame):
             model_input = model_input.iloc[:, 0].tolist() if len(model_input.columns) == 1 else model_input.to_numpy()
-        try:
-            pixels = np.array(model_input)
-        except ValueError as error:
-            raise UserError(f"the images that are given differ in size; give {condition.form()}.") from error
-        if pixels.dtype.kind not in "iu" or (pixels.size and (pixels.min() < 0 or pixels.max() > 255)):
-            found = f"numbers from {pixels.min()} to {pixels.max()}" if pixels.dtype.kind in "iu" else pixels.dtype
-            raise UserError(f"what is given is {found}; give whole numbers from 0 to 255: {condition.form()}.")
-        return torch.from_numpy(pixels.astype(np.uint8))
+        return condition.requested(model_input)
 
-    def of_contexts(self, given: Any, chosen: dict[str, Any]) -> np.ndarray:
+    def of_contexts(self, contexts: Any, chosen: dict[str, Any]) -> np.ndarray:
         """UserError for contexts of another form, and for more samples than one answer can hold."""
         from genlib.errors import UserError
         from genlib.sampling.requests import whole
 
-        if given.ndim == 0 or not len(given):
+        if contexts.ndim == 0 or not len(contexts):
             assert self.sampler.condition is not None
-            raise UserError(f"nothing is given; give {self.sampler.condition.form()}.")
+            raise UserError(f"the request holds no contexts; give {self.sampler.condition.form()}.")
         samples = whole(chosen["samples"], "samples", 1)
-        self.check_total(len(given) * samples, "n x samples")
-        return self.sampler.of_contexts(given, samples, chosen["seed"], chosen["truncation"])[1].numpy()
+        self.check_total(len(contexts) * samples, "n x samples")
+        return self.sampler.of_contexts(contexts, samples, chosen["seed"], chosen["truncation"])[1].numpy()
 
     def check_total(self, total: int, name: str) -> None:
         """UserError where one answer cannot hold so many."""
@@ -152,7 +137,7 @@ def refuse_what_is_ignored(record: logging.LogRecord) -> bool:
     Who asked would get other images than those asked for, and not know: a server, which has this model alone, refuses.
     """
     if os.environ.get(SERVING) == "true" and (ignored := IGNORED.match(str(record.msg))):
-        known = "parameters are seed and truncation, and samples where images or captions are given"
+        known = "parameters are seed and truncation, and samples where there is a condition"
         raise MlflowException.invalid_parameter_value(f"{ignored[0].replace('`', '')}; {known}.")
     return True
 

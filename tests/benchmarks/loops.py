@@ -17,8 +17,8 @@ from torch.utils.data import DataLoader, TensorDataset
 from genlib.config.run import RunConfig
 from genlib.layers.base import DataSpec
 from genlib.layers.spectral_norm import update_spectral_norms
-from genlib.losses.divergences import kl_to_standard_normal
-from genlib.losses.likelihoods import gaussian_negative_log_likelihood
+from genlib.losses.gaussians import kl_to_standard_normal
+from genlib.losses.likelihoods.gaussian.module import gaussian_negative_log_likelihood
 from genlib.models.base import Batch, Method
 from genlib.training.phases import build_optimizer
 from tests.benchmarks.families import config_of, images_of

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from genlib.conditions.base import Condition
+from genlib.contexts.base import Condition
 from genlib.pixels.scale import to_uint8, to_unit
 from genlib.runtime.randomness import generator_for
 

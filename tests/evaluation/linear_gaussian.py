@@ -7,8 +7,8 @@ from torch import Tensor, nn
 from torch.distributions import MultivariateNormal
 
 from genlib.evaluation.scoring.held_out import HeldOut
-from genlib.losses.divergences import normal_log_density
-from genlib.losses.likelihoods import gaussian_negative_log_likelihood
+from genlib.losses.gaussians import normal_log_density
+from genlib.losses.likelihoods.gaussian.module import gaussian_negative_log_likelihood
 from genlib.models.base import Batch, LatentVariableModel, Weights
 from genlib.models.posterior import Posterior
 from genlib.models.sampler import Sampler

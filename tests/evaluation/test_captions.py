@@ -7,12 +7,11 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from genlib.conditions.build import build_condition
-from genlib.conditions.captions import Captions
-from genlib.conditions.words import PLACES, Said, Thing
-from genlib.config.conditions import CaptionCondition
+from genlib.conditions.caption.condition import Captions
+from genlib.conditions.caption.config import CaptionCondition
+from genlib.conditions.caption.words import PLACES, Said, Thing
 from genlib.config.training import EvaluationConfig
 from genlib.data.config import DataConfig
 from genlib.data.contexts import rows_of
@@ -52,7 +51,7 @@ def dataset(genlib_home) -> DatasetFolder:
 def scorer(dataset: DatasetFolder) -> CaptionScorer:
     asked = EvaluationConfig(samples=COUNT, features="random")
     inner = SampleScorer(dataset, Extractors(random_extractor(dataset, CPU), ()), asked, Processes(CPU), thorough=False)
-    condition = build_condition(CaptionCondition(), (1, 28, 28), dataset.scene_names)
+    condition = CaptionCondition().build((1, 28, 28), dataset.scene_names)
     assert isinstance(condition, Captions)
     return CaptionScorer(inner, condition, whole_test_split(dataset), binarize=False)
 
@@ -69,7 +68,7 @@ def test_validation_images_are_scored_by_their_own_captions(dataset: DatasetFold
 
 
 def sampler(draw) -> SimpleNamespace:
-    return SimpleNamespace(chunk=lambda index, seed, given: draw(index), module=SimpleNamespace(network=nn.Identity()))
+    return SimpleNamespace(chunk=lambda index, seed, given: draw(index), module=SimpleNamespace(codes=None))
 
 
 def values(scorer: CaptionScorer, draw) -> dict[str, float]:
@@ -107,7 +106,7 @@ def test_images_of_other_captions_or_of_nothing_are_wrong(scorer: CaptionScorer)
 
 
 def test_a_sampler_of_other_words_is_refused(dataset: DatasetFolder) -> None:
-    pets = build_condition(CaptionCondition(), (1, 28, 28), ["cat", "dog"])
+    pets = CaptionCondition().build((1, 28, 28), ["cat", "dog"])
     with pytest.raises(UserError, match="the sampler's captions are of cat, dog, but the dataset's of 0, 1, 2"):
         check_shape(SimpleNamespace(image_shape=(1, 28, 28), condition=pets), dataset)
 
@@ -164,17 +163,18 @@ def test_cells_are_cut_row_by_row() -> None:
 def test_perplexity_is_the_exponential_of_the_mean_nats(scorer: CaptionScorer) -> None:
     torch.manual_seed(0)
     config = VQVAEConfig(width=4, codes=4, code_size=2, prior=CodePriorConfig(width=8, layers=1, heads=2))
-    prior = config.build(DataSpec((1, 28, 28), condition=scorer.condition)).model.sampler.network.prior.eval()
+    codes = config.build_sampler(DataSpec((1, 28, 28), condition=scorer.condition)).codes.eval()
+    prior = codes.prior
     nats = prior.word_nats(scorer.captions)
     words = (scorer.captions > 0).sum() + COUNT  # with an end each
     expected = math.exp(nats.sum().item() / words)
-    found = perplexity(prior, scorer.captions)
+    found = perplexity(codes, scorer.captions)
     assert found.value == pytest.approx(expected, rel=1e-5) and found.count == COUNT
     assert 0 < found.standard_error < found.value
     with torch.no_grad():
         prior.word_head.weight.zero_()
         prior.word_head.bias.zero_()
-    assert perplexity(prior, scorer.captions).value == pytest.approx(len(scorer.condition.vocabulary.words), rel=1e-5)
+    assert perplexity(codes, scorer.captions).value == pytest.approx(len(scorer.condition.vocabulary.words), rel=1e-5)
 
 
 def test_bigrams_are_counted() -> None:

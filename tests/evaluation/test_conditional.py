@@ -11,8 +11,10 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from genlib.conditions.build import build_condition
-from genlib.config.conditions import ConditionConfig, GreyscaleCondition, LowResolutionCondition, MaskedCondition
+from genlib.conditions import ConditionConfig
+from genlib.conditions.greyscale.config import GreyscaleCondition
+from genlib.conditions.low_resolution.config import LowResolutionCondition
+from genlib.conditions.masked.config import MaskedCondition
 from genlib.config.training import EvaluationConfig
 from genlib.data.contexts import context_of_test, truth_of_test
 from genlib.data.folder import DatasetFolder
@@ -49,7 +51,7 @@ def scorer(request: pytest.FixtureRequest, make_dataset: MakeDataset, make_stack
 def scorer_of(dataset: DatasetFolder, config: ConditionConfig, samples: int = 3, binarize: bool = False) -> PairScorer:
     asked = EvaluationConfig(samples=COUNT, features="random")
     inner = SampleScorer(dataset, Extractors(random_extractor(dataset, CPU), ()), asked, Processes(CPU), thorough=False)
-    condition = build_condition(config, tuple(dataset.manifest.shape))
+    condition = config.build(tuple(dataset.manifest.shape))
     assert condition is not None
     return PairScorer(inner, condition, whole_test_split(dataset), binarize, samples=3)
 

@@ -13,7 +13,7 @@ from genlib.evaluation.scoring.processes import Processes
 from genlib.evaluation.statistics import likelihood as module
 from genlib.evaluation.statistics.likelihood import bound, likelihood
 from genlib.layers.base import DataSpec
-from genlib.losses.divergences import kl_to_standard_normal
+from genlib.losses.gaussians import kl_to_standard_normal
 from genlib.methods.hierarchical_vae.config import HierarchicalVAEConfig
 from genlib.methods.vae.config import VAEConfig
 from genlib.models.base import Batch, LatentVariableModel

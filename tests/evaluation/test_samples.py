@@ -13,8 +13,7 @@ import torch.distributed as dist
 import torch.multiprocessing as multiprocessing
 from torch import Tensor
 
-from genlib.conditions.build import build_condition
-from genlib.config.conditions import LowResolutionCondition
+from genlib.conditions.low_resolution.config import LowResolutionCondition
 from genlib.config.training import EvaluationConfig
 from genlib.data.folder import DatasetFolder, open_dataset
 from genlib.data.parts import whole_test_split
@@ -263,7 +262,7 @@ def everything(path: Path, points: Path, processes: Processes) -> list[dict[str,
         halved = held_out(torch.nn.functional.avg_pool2d(images.float(), 2).byte())
         results.append(likelihood(model, halved, 20, 0, processes).metrics)
         results.append(reconstruction_metrics(model, halved, processes).metrics)
-    condition = build_condition(LowResolutionCondition(), (1, 8, 8))
+    condition = LowResolutionCondition().build((1, 8, 8))
     of_condition = PairScorer(scorer_of(dataset, processes, 300), condition, whole_test_split(dataset), False, 2)
     results.append(of_condition(Guesses(condition), baselines=True).metrics)
     asked = EvaluationConfig(samples=300, features="points")

@@ -14,9 +14,6 @@ from hypothesis import example, given, reject
 from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
-from genlib.conditions.build import build_condition
-from genlib.conditions.captions import Captions
-from genlib.conditions.images import PartOfImage
 from genlib.config.load import load_config
 from genlib.config.run import RunConfig
 from genlib.config.training import RegistryConfig
@@ -134,7 +131,7 @@ def test_a_configuration_that_is_taken_can_be_built(content: dict[str, Any]) -> 
     if size > 32 or not is_small(content):
         return
     shape = (2,) if config.data.is_points else (config.data.channels, size, size)
-    spec = DataSpec(shape, classes=3, rows=100, condition=build_condition(config.condition, shape))
+    spec = DataSpec(shape, classes=3, rows=100, condition=config.condition.build(shape))
     assert isinstance(config.method.build(spec), Method)
 
 
@@ -171,17 +168,16 @@ def test_a_configuration_of_anything_that_is_taken_can_be_built_and_trained(cont
 def begin_training(config: RunConfig) -> None:
     """A forward and a backward pass of every phase, on a micro-batch of noise; and samples."""
     shape = (2,) if config.data.is_points else (config.data.channels, *2 * [config.data.image_size])
-    condition = build_condition(config.condition, shape, ["a", "b", "c"])
+    condition = config.condition.build(shape, ["a", "b", "c"])
     torch.manual_seed(0)
     method = config.method.build(DataSpec(shape, 3, 100, condition)).train()
     layout = torch.channels_last if config.training.channels_last else torch.contiguous_format
     method.to(memory_format=layout)
     images = config.training.batch_size // config.training.parts
     batch = Batch(2 * torch.rand(images, *shape) - 1, torch.randint(3, (images,)))
-    if isinstance(condition, Captions):
-        batch = batch._replace(labels=condition.example().expand(images, -1))
-    elif isinstance(condition, PartOfImage):
-        batch = batch._replace(context=condition.context(batch.images, torch.Generator().manual_seed(0)))
+    if condition:
+        stored = condition.example().expand(images, *condition.shape)
+        batch = batch._replace(context=condition.of_images(batch.images, stored, torch.Generator().manual_seed(0)))
     method.begin_step(0)
     for phase in method.phases:
         losses = method.loss(phase.name, batch)

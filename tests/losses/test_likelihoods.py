@@ -5,15 +5,12 @@ import torch
 from torch.distributions import Bernoulli, ContinuousBernoulli, Normal
 from torch.testing import assert_close
 
-from genlib.losses.likelihoods import (
-    LEAST_SIGMA,
-    bernoulli_negative_log_likelihood,
-    continuous_bernoulli_mean,
-    continuous_bernoulli_negative_log_likelihood,
-    discretized_logistic_negative_log_likelihood,
-    gaussian_negative_log_likelihood,
-    optimal_sigma,
-)
+from genlib.layers.outputs import continuous_bernoulli_mean
+from genlib.losses.likelihoods.bernoulli.module import bernoulli_negative_log_likelihood
+from genlib.losses.likelihoods.continuous_bernoulli.module import continuous_bernoulli_negative_log_likelihood
+from genlib.losses.likelihoods.discretized_logistic.module import discretized_logistic_negative_log_likelihood
+from genlib.losses.likelihoods.gaussian.module import gaussian_negative_log_likelihood
+from genlib.losses.likelihoods.gaussian_optimal.module import LEAST_SIGMA, optimal_sigma
 
 GREYS = torch.arange(256).double() / 127.5 - 1
 

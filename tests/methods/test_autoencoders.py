@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from genlib.conditions.build import build_condition
-from genlib.config.conditions import CaptionCondition, NoCondition
+from genlib.conditions.caption.config import CaptionCondition
+from genlib.conditions.none import NoCondition
 from genlib.data.making.prepare import prepare
 from genlib.layers.base import DataSpec
 from genlib.methods.autoencoder.config import AutoencoderConfig
@@ -124,13 +124,13 @@ def test_the_prior_learns_codes_and_leaves_the_autoencoder_alone():
 
 def captioned():
     """A method, and a batch with captions."""
-    condition = build_condition(CaptionCondition(), (1, 8, 8), [str(digit) for digit in range(10)])
+    condition = CaptionCondition().build((1, 8, 8), [str(digit) for digit in range(10)])
     prior = CodePriorConfig(width=8, layers=1, heads=2, caption_dropout=0.0)
     torch.manual_seed(0)
     config = VQVAEConfig(width=8, residual_blocks=1, downsamplings=1, codes=6, code_size=3, prior=prior)
     method = config.build(DataSpec((1, 8, 8), condition=condition))
     texts = ["a four above a seven", "two sevens and a one", "an eight", "a thin one at the top"]
-    return method, Batch(images(4).images, condition.encode(texts))
+    return method, Batch(images(4).images, None, condition.encode(texts))
 
 
 def test_the_priors_loss_weighs_the_words_and_the_codes():
@@ -138,8 +138,8 @@ def test_the_priors_loss_weighs_the_words_and_the_codes():
     losses = method.loss("prior", batch)
     codes = method.quantizer(method.model.encoder(batch.images)).codes.flatten(1)
     prior = method.model.code_decoder.prior
-    of_words, of_codes = prior.joint(codes, batch.labels)
-    said = [list(row[: (row > 0).sum() + 1]) for row in batch.labels]  # with the first end
+    of_words, of_codes = prior.joint(codes, batch.context)
+    said = [list(row[: (row > 0).sum() + 1]) for row in batch.context]  # with the first end
     nats = [
         -of_words[row, place].log_softmax(-1)[word]
         for row, words in enumerate(said)
@@ -157,7 +157,7 @@ def test_captions_that_are_left_out_teach_no_words():
     losses = method.loss("prior", batch)
     prior = method.model.code_decoder.prior
     codes = method.quantizer(method.model.encoder(batch.images)).codes.flatten(1)
-    nothing = prior(codes, torch.zeros_like(batch.labels))
+    nothing = prior(codes, torch.zeros_like(batch.context))
     assert losses["words"] == 0
     assert_close(losses["codes"], -nothing.log_softmax(-1).gather(2, codes[..., None]).mean())
     method.caption_dropout = 0.5
@@ -166,19 +166,19 @@ def test_captions_that_are_left_out_teach_no_words():
     torch.manual_seed(0)
     left_out = torch.rand(4) < 0.5
     assert 0 < left_out.sum() < 4
-    expected = prior.word_nats(batch.labels)[~left_out]
+    expected = prior.word_nats(batch.context)[~left_out]
     assert_close(some, expected.sum() / (expected > 0).sum())
 
 
 def test_guidance_needs_no_other_model():
     method, batch = captioned()
     network, noise = method.eval().model.code_decoder, torch.randn(4, 16)
-    plain = network(noise, batch.labels)
+    plain = network(noise, batch.context)
     network.drawing = Drawing(guidance=0.0)
-    without = network(noise, batch.labels)
-    assert torch.equal(without, network(noise, batch.labels.flip(0)))
+    without = network(noise, batch.context)
+    assert torch.equal(without, network(noise, batch.context.flip(0)))
     network.drawing = Drawing(guidance=1.0 + 1e-9)
-    assert_close(network(noise, batch.labels), plain)
+    assert_close(network(noise, batch.context), plain)
 
 
 def test_a_vq_vaes_sample_is_a_function_of_its_noise_and_label():

@@ -5,16 +5,17 @@ import torch
 from torch.distributions import Normal, kl_divergence
 from torch.testing import assert_close
 
-from genlib.conditions.build import build_condition
-from genlib.config.conditions import LowResolutionCondition, MaskedCondition
+from genlib.choices.discovery import choices_of_kind
+from genlib.conditions.low_resolution.config import LowResolutionCondition
+from genlib.conditions.masked.config import MaskedCondition
 from genlib.layers.base import DataSpec
-from genlib.losses.divergences import kl_to_standard_normal
-from genlib.losses.likelihoods import gaussian_negative_log_likelihood
+from genlib.losses.gaussians import kl_to_standard_normal
+from genlib.losses.likelihoods import LikelihoodConfig
+from genlib.losses.likelihoods.gaussian.module import gaussian_negative_log_likelihood
 from genlib.methods.gan.config import GANConfig
 from genlib.methods.iwae import IWAEConfig
 from genlib.methods.vae.config import VAEConfig
 from genlib.models.base import Batch
-from genlib.models.likelihoods import build_likelihood
 from genlib.models.optimizer import OptimizerConfig
 from genlib.networks.mlp.config import MLPConfig
 from genlib.networks.unet.config import UNetConfig
@@ -25,7 +26,7 @@ UNET = UNetConfig(width=4, discriminator_layers=1)
 
 def method_of(config, condition=None):
     torch.manual_seed(0)
-    return config.build(DataSpec(SHAPE, condition=build_condition(condition or LowResolutionCondition(), SHAPE)))
+    return config.build(DataSpec(SHAPE, condition=(condition or LowResolutionCondition()).build(SHAPE)))
 
 
 def batch_of(method, count=6):
@@ -76,10 +77,10 @@ def test_only_hidden_pixels_have_a_likelihood():
 
 @pytest.mark.parametrize(
     "name",
-    ["gaussian", "gaussian_learned", "gaussian_optimal", "bernoulli", "continuous_bernoulli", "discretized_logistic"],
+    choices_of_kind(LikelihoodConfig),
 )
 def test_a_likelihood_of_all_pixels_is_the_sum_of_its_parts(name):
-    likelihood = build_likelihood(name, 0.3, "tanh").eval()
+    likelihood = choices_of_kind(LikelihoodConfig)[name]().build(0.3, "tanh").eval()
     images, raw = torch.rand(4, 3, 8, 8) * 2 - 1, torch.randn(4, 3, 8, 8)
     counted = (torch.rand(4, 1, 8, 8) < 0.4).float()
     parts = likelihood(images, raw, counted) + likelihood(images, raw, 1 - counted)

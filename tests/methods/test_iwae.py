@@ -9,11 +9,11 @@ from torch.distributions import Normal
 from torch.testing import assert_close
 
 from genlib.layers.base import DataSpec
+from genlib.losses.likelihoods.gaussian.module import Gaussian
 from genlib.methods.hierarchical_vae.config import HierarchicalVAEConfig
 from genlib.methods.iwae import IWAEConfig
 from genlib.models.base import Batch
 from genlib.models.importance_weighted import ImportanceWeighted
-from genlib.models.likelihoods import Gaussian
 from genlib.models.optimizer import OptimizerConfig
 from genlib.models.posterior import Posterior
 from genlib.models.sampler import Sampler

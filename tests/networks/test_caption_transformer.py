@@ -8,7 +8,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from genlib.conditions.words import LENGTH
+from genlib.conditions.caption.words import LENGTH
 from genlib.methods.vq_vae.transformer import CodeTransformer, Drawing, drawn, nats_of_words, real_words
 
 WORDS, CODES, PLACES = 11, 7, 6
@@ -17,7 +17,7 @@ WORDS, CODES, PLACES = 11, 7, 6
 def transformer(scale: float = 8.0) -> CodeTransformer:
     """With weights so large that what it says of codes depends on all that came before."""
     torch.manual_seed(0)
-    model = CodeTransformer(CODES, PLACES, width=16, layers=2, heads=2, words=WORDS).eval()
+    model = CodeTransformer(CODES, PLACES, width=16, layers=2, heads=2, words=WORDS, length=LENGTH).eval()
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.mul_(scale if parameter.ndim > 1 else 1.0)

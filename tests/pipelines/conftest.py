@@ -117,8 +117,7 @@ def context_sampler(tmp_path: Path) -> Path:
     """The exported sampler of an untrained VAE from 4x4 to 8x8 pixels."""
     import torch
 
-    from genlib.conditions.build import build_condition
-    from genlib.config.conditions import LowResolutionCondition
+    from genlib.conditions.low_resolution.config import LowResolutionCondition
     from genlib.config.training import RegistryConfig
     from genlib.layers.base import DataSpec
     from genlib.methods.vae.config import VAEConfig
@@ -134,7 +133,7 @@ def context_sampler(tmp_path: Path) -> Path:
         condition=condition,
         registry=RegistryConfig(model="tiny"),
     )
-    spec = DataSpec((1, 8, 8), condition=build_condition(condition, (1, 8, 8)))
+    spec = DataSpec((1, 8, 8), condition=condition.build((1, 8, 8)))
     sampler = TrainedSampler(method.build(spec).model.sampler, (1, 8, 8))
     export_sampler(tmp_path / "given", sampler, config, None, {"step": 0})
     return tmp_path / "given"
@@ -145,8 +144,7 @@ def caption_sampler(tmp_path: Path) -> Path:
     """The exported sampler of an untrained model of cats and dogs in scenes."""
     import torch
 
-    from genlib.conditions.build import build_condition
-    from genlib.config.conditions import CaptionCondition
+    from genlib.conditions.caption.config import CaptionCondition
     from genlib.config.training import RegistryConfig
     from genlib.layers.base import DataSpec
     from genlib.methods.vq_vae.config import CodePriorConfig, VQVAEConfig
@@ -162,7 +160,7 @@ def caption_sampler(tmp_path: Path) -> Path:
         condition=condition,
         registry=RegistryConfig(model="tiny"),
     )
-    spec = DataSpec((1, 28, 28), condition=build_condition(condition, (1, 28, 28), ["cat", "dog"]))
+    spec = DataSpec((1, 28, 28), condition=condition.build((1, 28, 28), ["cat", "dog"]))
     sampler = TrainedSampler(method.build(spec).model.sampler, (1, 28, 28))
     export_sampler(tmp_path / "told", sampler, config, None, {"step": 0})
     return tmp_path / "told"

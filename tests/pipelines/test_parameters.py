@@ -13,7 +13,7 @@ from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
 from genlib.choices.fields import choices_of, section_of
-from genlib.config.conditions import MaskedCondition
+from genlib.conditions.masked.config import MaskedCondition
 from genlib.config.load import load_config
 from genlib.config.reference import sections_below
 from genlib.config.run import RunConfig

@@ -129,7 +129,7 @@ def test_of_each_image_that_is_given_there_are_samples(served_contexts):
         ((2, 1, 4, 4), {"samples": 0}, r"samples \(0\) must be at least 1"),
         ((2, 1, 4, 4), {"samples": 1.5}, r"samples \(1.5\) must be a whole number"),
         ((2, 1, 4, 4), {"truncation": float("nan")}, r"truncation \(nan\) must be a number"),
-        ((0, 1, 4, 4), {}, "nothing is given; give images of 4x4 pixels with 1 channel"),
+        ((0, 1, 4, 4), {}, "the request holds no contexts; give images of 4x4 pixels with 1 channel"),
         ((2, 1, 4, 4), {"samples": 2**20}, "n x samples .* is more than"),
     ],
 )
@@ -142,14 +142,14 @@ def test_images_that_cannot_be_given_are_bad_requests(served_contexts, shape, pa
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        (np.full((1, 1, 4, 4), 0.5), "what is given is float64; give whole numbers from 0 to 255: images of 4x4"),
-        (np.full((1, 1, 4, 4), np.nan), "what is given is float64"),
-        (np.full((1, 1, 4, 4), True), "what is given is bool"),
-        (np.full((1, 1, 4, 4), 256), "what is given is numbers from 256 to 256; give whole numbers from 0 to 255"),
-        (np.full((1, 1, 4, 4), -1), "what is given is numbers from -1 to -1"),
-        (np.full((1, 1, 4, 4), "a"), "what is given is <U1"),
-        ([[[[1, 2], [3]]]], "the images that are given differ in size"),
-        (np.array(3), "nothing is given"),
+        (np.full((1, 1, 4, 4), 0.5), "the request holds float64; give whole numbers from 0 to 255: images of 4x4"),
+        (np.full((1, 1, 4, 4), np.nan), "the request holds float64"),
+        (np.full((1, 1, 4, 4), True), "the request holds bool"),
+        (np.full((1, 1, 4, 4), 256), "the request holds numbers from 256 to 256; give whole numbers from 0 to 255"),
+        (np.full((1, 1, 4, 4), -1), "the request holds numbers from -1 to -1"),
+        (np.full((1, 1, 4, 4), "a"), "the request holds <U1"),
+        ([[[[1, 2], [3]]]], "the images of the request differ in size"),
+        (np.array(3), "the request holds no contexts"),
     ],
 )
 def test_values_that_are_no_pixels_are_bad_requests(served_contexts, given, message):

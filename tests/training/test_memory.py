@@ -8,7 +8,6 @@ import pytest
 import torch
 from torch.autograd.graph import saved_tensors_hooks
 
-from genlib.conditions.build import build_condition
 from genlib.config.load import load_config
 from genlib.errors import UserError
 from genlib.layers.base import DataSpec
@@ -24,7 +23,7 @@ def spec_for(config):
     size = config.data.image_size
     shape = (2,) if config.data.is_points else (config.data.channels, size, size)
     names = [str(number) for number in range(10)]
-    return DataSpec(shape, 10, 60_000, build_condition(config.condition, shape, names))
+    return DataSpec(shape, 10, 60_000, config.condition.build(shape, names))
 
 
 def need_of(config):

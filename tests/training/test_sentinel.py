@@ -12,9 +12,9 @@ from torch.testing import assert_close
 from genlib.choices.discovery import choices_of_kind
 from genlib.layers.base import DataSpec
 from genlib.losses.adversarial import AdversarialLoss
-from genlib.losses.divergences import kl_to_standard_normal_by_dimension
+from genlib.losses.gaussians import kl_to_standard_normal_by_dimension, largest_kl
 from genlib.models.base import Batch, Symptom
-from genlib.models.collapse import SATURATED, diversity, largest_kl
+from genlib.models.collapse import SATURATED, diversity
 from genlib.training.state.sentinel import Sentinel
 from tests.family import tiny_config
 

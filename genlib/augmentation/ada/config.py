@@ -18,7 +18,7 @@ class ADAConfig(Augmentation):
     reads_signs: ClassVar[bool] = True
 
     name: Literal["ada"] = "ada"
-    target: float = Field(0.6, ge=-1, le=1, description="Mean sign of the scores of reals")
+    target: float = Field(0.6, ge=-1, le=1, description="Mean sign of the reals' scores that is aimed at")
     speed_images: int = Field(
         500_000, ge=1, le=10**12, description="Images over which the probability can go from 0 to 1"
     )

@@ -119,7 +119,7 @@ def matrices(entries: list[list[Tensor]]) -> Tensor:
 
 
 def translation(x: Tensor, y: Tensor) -> Tensor:
-    """In units of half the image; (B, 3, 3)."""
+    """A shift in units of half the image; (B, 3, 3)."""
     one, zero = torch.ones_like(x), torch.zeros_like(x)
     return matrices([[one, zero, x], [zero, one, y], [zero, zero, one]])
 
@@ -135,7 +135,7 @@ def rotation(angle: Tensor) -> Tensor:
 
 
 def hue_rotation(angle: Tensor) -> Tensor:
-    """Rotations of colours about the axis of grey, (1, 1, 1) / sqrt 3, by Rodrigues' formula; (B, 3, 3)."""
+    """A rotation of colours about the axis of grey, (1, 1, 1) / sqrt 3, by Rodrigues' formula; (B, 3, 3)."""
     identity, grey = torch.eye(3, device=angle.device), torch.full((3, 3), 1 / 3, device=angle.device)
     cross = (identity.roll(1, 0) - identity.roll(1, 1)) / math.sqrt(3)
     sin, cos = angle.sin().view(-1, 1, 1), angle.cos().view(-1, 1, 1)

@@ -17,7 +17,10 @@ class DiffAugmentConfig(Augmentation):
 
     name: Literal["diffaugment"] = "diffaugment"
     policy: list[Literal["color", "translation", "cutout"]] = Field(
-        ["color", "translation", "cutout"], min_length=1, max_length=3, description="Applied one after another"
+        ["color", "translation", "cutout"],
+        min_length=1,
+        max_length=3,
+        description="Alterations, one after another",
     )
 
     def build(self) -> Augment:

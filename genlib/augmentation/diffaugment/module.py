@@ -50,7 +50,7 @@ def color(images: Tensor) -> Tensor:
 
 
 def translation(images: Tensor) -> Tensor:
-    """By up to an eighth of the size in whole pixels, grey (0) moving in."""
+    """A shift by up to an eighth of the size in whole pixels; grey (0) moves in."""
     height, width = images.shape[2:]
     rows = shifted(images, height).clamp(-1, height)  # -1 and height are outside
     columns = shifted(images, width).clamp(-1, width)

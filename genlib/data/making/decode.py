@@ -11,11 +11,8 @@ from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
 
 from genlib.data.reading.base import Encoded
 from genlib.data.reading.image_files import pillow_unlimited_and_silent
+from genlib.pixels.fitting import fitted, on_white
 from genlib.pixels.sizes import MAX_PIXELS
-
-# Pillow's bicubic widens its support when it shrinks, so nothing aliases; it rings less than Lanczos at the hard edges
-# of digits and text; and it is the filter of the published FID protocol (Parmar et al. 2022, clean-fid).
-FILTER = Image.Resampling.BICUBIC
 
 
 class Job(NamedTuple):
@@ -77,16 +74,11 @@ def decode(encoded: Encoded, size: int, channels: int, max_pixels: int = MAX_PIX
 
     Raises whatever Pillow raises, and ValueError, for an image that cannot be read or has more than `max_pixels`.
     """
-    image = upright_eight_bit(encoded, max_pixels)
-    if image.mode.endswith("A"):
-        # White is what pages and viewers put behind cut-out images.
-        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image.convert("RGBA"))
+    image = on_white(upright_eight_bit(encoded, max_pixels))
     mode = "L" if channels == 1 else "RGB"
     if image.mode != mode:
         image = image.convert(mode)
-    if image.size != (size, size):
-        image = ImageOps.fit(image, (size, size), FILTER)
-    pixels = np.asarray(image)
+    pixels = np.asarray(fitted(image, (size, size)))
     return pixels[None] if channels == 1 else pixels.transpose(2, 0, 1)
 
 

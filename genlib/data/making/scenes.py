@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from genlib.conditions.words import LENGTH, LOOKS, MOST, RELATIONS, SIDE, Said, Thing, Vocabulary, places_agree
+from genlib.conditions.caption.words import LENGTH, LOOKS, MOST, RELATIONS, SIDE, Said, Thing, Vocabulary, places_agree
 from genlib.data.folder import PARTS, Part, captions_file, cells_file, images_file, labels_file
 from genlib.data.making.arrays import allocate
 from genlib.data.reading.base import frozen_stream

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 def with_captions(metric: Metric, run: RunConfig) -> str | None:
     """A condition that is a caption."""
-    if run.condition.name == "caption":
+    if run.condition.is_text:
         return None
     return (
         f"registry.metric ({metric.name}) is of images drawn for captions, and condition is {run.condition.name}; use "

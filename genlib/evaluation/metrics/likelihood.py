@@ -37,10 +37,10 @@ def of_a_density_of_all_pixels(metric: Metric, run: RunConfig) -> str | None:
             f"registry.metric ({metric.name}) needs a density over pixels, which this method.likelihood is not; use "
             "log_likelihood."
         )
-    if run.condition.name == "masked":
+    if not run.condition.counts_all_pixels:
         return (
-            f"registry.metric ({metric.name}) is over all pixels, and with condition masked the likelihood is of the "
-            "hidden ones, as many as the mask has; use log_likelihood."
+            f"registry.metric ({metric.name}) is over all pixels, and with condition {run.condition.name} the "
+            "likelihood is over those that it leaves open; use log_likelihood."
         )
     return None
 

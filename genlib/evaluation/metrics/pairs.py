@@ -12,9 +12,7 @@ if TYPE_CHECKING:
 
 def with_a_condition_image(metric: Metric, run: RunConfig) -> str | None:
     """A condition that is an image."""
-    from genlib.config.condition_rules import image_given
-
-    if image_given(run):
+    if run.condition.is_image:
         return None
     return (
         f"registry.metric ({metric.name}) is of samples for a condition that is an image, and condition is "

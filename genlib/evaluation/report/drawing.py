@@ -8,7 +8,6 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from genlib.conditions.captions import Captions
 from genlib.data.contexts import truth_of_test
 from genlib.data.folder import DatasetFolder
 from genlib.evaluation.report.figures import ReportFigures
@@ -60,7 +59,7 @@ def of_sampler(shown: ReportFigures, sampler: TrainedSampler, seed: int) -> Repo
     shown = replace(shown, interpolations=images)
     if not sampler.classes:
         return shown
-    by_label = sampler.exhibit(GRID, seed)
+    by_label = sampler.grid(GRID, seed)
     assert by_label.columns is not None
     names = sampler.label_names or [str(label) for label in range(by_label.columns)]
     return replace(
@@ -76,14 +75,12 @@ def of_contexts(
     """The figures with conditions from test images, samples for them, and these images; none without one."""
     if not sampler.condition:
         return shown
-    rows = sampler.exhibit(GRID, seed)
+    rows = sampler.grid(GRID, seed)
     assert rows.columns is not None
     beside = rows.images.unflatten(0, (-1, rows.columns))
     truth = to_uint8(truth_of_test(dataset, 0, binarize))[: len(beside)]
     shown = replace(shown, of_contexts=torch.cat([beside, truth[:, None]], dim=1))
-    if not isinstance(sampler.condition, Captions) or sampler.contexts is None:
-        return shown
-    return replace(shown, captions=tuple(sampler.condition.decode(sampler.contexts(0)[: len(beside)])))
+    return replace(shown, captions=tuple(sampler.condition.texts(sampler.stored_contexts(0)[: len(beside)])))
 
 
 @torch.no_grad()

@@ -9,9 +9,10 @@ from typing import Any, NamedTuple
 import torch
 
 from genlib.config.run import RunConfig
-from genlib.data.contexts import give_test_contexts
+from genlib.data.contexts import contexts_of
 from genlib.data.folder import open_dataset
 from genlib.data.making.prepare import prepare
+from genlib.data.parts import whole_test_split
 from genlib.evaluation.report.drawing import GRID, of_contexts, of_sampler
 from genlib.evaluation.report.figures import ReportFigures, image_sections
 from genlib.evaluation.report.page import POLICY, STYLE, baselines_table, meaning
@@ -74,7 +75,7 @@ def shown_of(run: RunFolder) -> ReportFigures:
     config = run.config()
     sampler, dataset = load_sampler(run.sampler), open_dataset(prepare(config.data, progress=False).path)
     binarize, seed = config.data.binarize == "draw", config.evaluation.seed
-    give_test_contexts(sampler, dataset, binarize)
+    sampler = sampler.bound_to(contexts_of(whole_test_split(dataset), binarize))
     if sampler.condition:
         return of_contexts(ReportFigures(), sampler, seed, dataset, binarize)
     if sampler.classes:

@@ -15,16 +15,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from genlib.conditions.captions import Captions
-from genlib.conditions.words import SIDE, Said, places_agree
+from genlib.conditions.caption.condition import Captions
+from genlib.conditions.caption.words import SIDE, Said, places_agree
 from genlib.data.contexts import context_of, rows_of, truth_of
 from genlib.data.making.scenes import EMPTY, looks_of
 from genlib.data.parts import HeldOutPart
 from genlib.evaluation.estimates import Estimate, Findings, over_images
 from genlib.evaluation.scoring.reader import Reader, cut
 from genlib.evaluation.scoring.samples import SampleScorer
-from genlib.methods.vq_vae.sampler import CodeDecoder
-from genlib.methods.vq_vae.transformer import CodeTransformer, real_words
+from genlib.methods.vq_vae.transformer import real_words
+from genlib.models.codes import CodeNetwork
 from genlib.pixels.scale import to_uint8
 from genlib.sampling.draw import CHUNK
 from genlib.sampling.sampler import TrainedSampler
@@ -43,13 +43,16 @@ class Reading(NamedTuple):
 
 
 class CaptionScorer:
-    """Scores samplers that draw for captions, on those of a part, as many as samples are asked for.
+    """Scores samplers that draw for captions, on those of a part, as many as samples are asked for, by one sample of
+    each, however many `samples` an image is to have.
 
     Every process must make it, and call it; all get the same.
     """
 
-    def __init__(self, scorer: SampleScorer, condition: Captions, part: HeldOutPart, binarize: bool) -> None:
-        self.condition, self.part, self.binarize = condition, part, binarize
+    def __init__(
+        self, scorer: SampleScorer, condition: Captions, part: HeldOutPart, binarize: bool, samples: int = 1
+    ) -> None:
+        self.scorer, self.condition, self.part, self.binarize = scorer, condition, part, binarize
         self.dataset, self.processes, self.seed = scorer.dataset, scorer.processes, scorer.asked.seed
         self.count = min(scorer.asked.samples, len(part.rows))
         self.reader = Reader(self.dataset, scorer.extractors.main.place.device, self.processes)
@@ -80,8 +83,8 @@ class CaptionScorer:
             return sampler.chunk(index, self.seed, given=given)
 
         metrics = self.metrics(self.readings(samples))
-        if isinstance(sampler.module.network, CodeDecoder):
-            metrics["caption_perplexity"] = perplexity(sampler.module.network.prior, self.captions)
+        if sampler.module.codes is not None:
+            metrics["caption_perplexity"] = perplexity(sampler.module.codes, self.captions)
         if not baselines:
             return Findings(metrics, floor=self.floor)
         rows = {
@@ -183,10 +186,10 @@ def reading_of(said: Said, cells: list[int], looks: list[int]) -> Reading:
 
 
 @torch.no_grad()
-def perplexity(prior: CodeTransformer, captions: Tensor) -> Estimate:
+def perplexity(codes: CodeNetwork, captions: Tensor) -> Estimate:
     """exp of the mean nats of a word, the end counting as one, and its error to first order."""
-    device = prior.position.device
-    nats = torch.cat([prior.word_nats(part.to(device)).sum(1).double().cpu() for part in captions.split(CHUNK)])
+    device = next(codes.parameters()).device
+    nats = torch.cat([codes.nats_of_texts(part.to(device)).sum(1).double().cpu() for part in captions.split(CHUNK)])
     words = real_words(captions).sum(1).double()
     mean = (nats.sum() / words.sum()).item()
     error = over_images((nats - mean * words) / words.mean()).standard_error

@@ -4,23 +4,20 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from importlib import import_module
+from typing import Any, Protocol
 
 import torch
 
-from genlib.conditions.base import Condition
-from genlib.conditions.captions import Captions
-from genlib.conditions.images import PartOfImage
 from genlib.config.training import EvaluationConfig
+from genlib.contexts.base import Condition
 from genlib.data.folder import DatasetFolder
 from genlib.data.parts import HeldOutPart, whole_test_split
 from genlib.evaluation.estimates import Estimate, Findings
 from genlib.evaluation.preflight import check_dimensions
-from genlib.evaluation.scoring.captions import CaptionScorer
 from genlib.evaluation.scoring.extractors import build_extractors
 from genlib.evaluation.scoring.floor import floor_of
 from genlib.evaluation.scoring.held_out import HeldOut, HeldOutModel
-from genlib.evaluation.scoring.pairs import PairScorer
 from genlib.evaluation.scoring.processes import Processes
 from genlib.evaluation.scoring.samples import SampleScorer, SampleScores
 from genlib.models.base import EncoderModel, LatentVariableModel
@@ -88,14 +85,21 @@ def make_evaluator(
     return Evaluator(device, scorer, floor_of(scorer, count), count)
 
 
+class ConditionScorer(Protocol):
+    """Scores samples for the conditions of a part's images; every process must make it, and call it."""
+
+    @property
+    def provenance(self) -> dict[str, Any]: ...
+
+    def __call__(self, sampler: TrainedSampler, baselines: bool = False) -> Findings: ...
+
+
 def condition_scorer(
     scorer: SampleScorer, condition: Condition, part: HeldOutPart, binarize: bool, samples: int
-) -> PairScorer | CaptionScorer:
-    """The scorer of samples for the conditions of a part's images; of a caption one sample counts."""
-    if isinstance(condition, Captions):
-        return CaptionScorer(scorer, condition, part, binarize)
-    assert isinstance(condition, PartOfImage)
-    return PairScorer(scorer, condition, part, binarize, samples)
+) -> ConditionScorer:
+    """The scorer that a condition names, by `samples` for the condition of each image, where it takes several."""
+    module, _, name = condition.scorer.partition(":")
+    return getattr(import_module(module), name)(scorer, condition, part, binarize, samples)
 
 
 def seeds_of(asked: EvaluationConfig) -> list[int]:

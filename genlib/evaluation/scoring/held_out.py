@@ -8,13 +8,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from genlib.conditions.base import Condition
-from genlib.conditions.build import build_condition
-from genlib.conditions.captions import Captions
-from genlib.conditions.images import PartOfImage
 from genlib.config.metrics import Metric, computations
 from genlib.config.run import RunConfig
 from genlib.config.training import EvaluationConfig
+from genlib.contexts.base import Condition
 from genlib.data.folder import DatasetFolder
 from genlib.data.parts import HeldOutPart
 from genlib.errors import UserError
@@ -42,19 +39,21 @@ class HeldOut:
     count: int
     binarize_seed: int | None = None
     condition: Condition | None = None
+    contexts: Chunk | None = None  # those that are stored
 
     @property
     def chunks(self) -> int:
         return math.ceil(self.count / CHUNK)
 
     def batch(self, index: int, device: torch.device) -> Batch:
-        """A chunk in [-1, 1], with its labels and its condition."""
+        """A chunk in [-1, 1], with its labels and contexts."""
         images, labels = to_unit(self.chunk(index)), self.labels(index)
         if self.binarize_seed is not None:
             images = binarized(images, generator_for("test images binarized", self.binarize_seed, index))
         context = None
-        if isinstance(self.condition, PartOfImage):
-            context = self.condition.context(images, generator_for("held-out contexts", index))
+        if self.condition is not None:
+            stored = None if self.contexts is None else self.contexts(index)
+            context = self.condition.of_images(images, stored, generator_for("held-out contexts", index))
         rows = self.count - index * CHUNK
         return Batch(images, labels, context).map(lambda part: part[:rows].to(device))
 
@@ -113,14 +112,16 @@ def held_out_of(
             )
     wanted = min(count or len(rows), len(rows))
     chunk, labels_of_chunk = chunks_of(dataset, split, rows), labels_of(dataset, split, rows)
-    if isinstance(condition, Captions):
-        labels_of_chunk = captions_of(part, rows)
-    return HeldOut(chunk, labels_of_chunk, wanted, binarize_seed, condition)
+    return HeldOut(chunk, labels_of_chunk, wanted, binarize_seed, condition, stored_contexts(condition, part, rows))
 
 
-def captions_of(part: HeldOutPart, rows: Tensor) -> Labels:
-    captions = torch.from_numpy(part.dataset.captions(part.split))[rows]
-    return lambda index: captions[index * CHUNK : (index + 1) * CHUNK]
+def stored_contexts(condition: Condition | None, part: HeldOutPart, rows: Tensor) -> Chunk | None:
+    """The contexts that are stored for the rows of a part's split, in chunks; None where there are none."""
+    stored = None if condition is None else condition.stored(part.dataset, part.split)
+    if stored is None:
+        return None
+    contexts = torch.from_numpy(stored)[rows]
+    return lambda index: contexts[index * CHUNK : (index + 1) * CHUNK]
 
 
 def held_out_for(config: RunConfig, part: HeldOutPart, count: int | None) -> HeldOut:
@@ -128,7 +129,7 @@ def held_out_for(config: RunConfig, part: HeldOutPart, count: int | None) -> Hel
     must_have_labels = config.method.has_encoder and config.method.takes_labels
     binarize_seed = config.evaluation.seed if config.data.binarize == "draw" else None
     dataset = part.dataset
-    condition = build_condition(config.condition, tuple(dataset.manifest.shape), dataset.scene_names)
+    condition = config.condition.build(tuple(dataset.manifest.shape), dataset.scene_names)
     return held_out_of(part, count, must_have_labels, binarize_seed, condition)
 
 

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from genlib.conditions.images import PartOfImage
+from genlib.contexts.images import ImageCondition
 from genlib.data.contexts import context_of, truth_of
 from genlib.data.parts import HeldOutPart
 from genlib.evaluation.estimates import Estimate, Findings, over_images
@@ -53,7 +53,7 @@ class PairScorer:
     """
 
     def __init__(
-        self, scorer: SampleScorer, condition: PartOfImage, part: HeldOutPart, binarize: bool, samples: int
+        self, scorer: SampleScorer, condition: ImageCondition, part: HeldOutPart, binarize: bool, samples: int
     ) -> None:
         self.scorer, self.condition, self.part = scorer, condition, part
         self.binarize, self.samples = binarize, samples

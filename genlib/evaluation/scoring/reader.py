@@ -10,7 +10,7 @@ import torch
 from filelock import FileLock
 from torch import Tensor, nn
 
-from genlib.conditions.words import SIDE
+from genlib.conditions.caption.words import SIDE
 from genlib.data.folder import MANIFEST, PARTS, DatasetFolder, Part, images_file, labels_file, open_dataset
 from genlib.data.making.scenes import EMPTY
 from genlib.evaluation.extractors.classifier.network import classifier_extractor, classifier_folder

@@ -7,11 +7,10 @@ import math
 import torch
 from torch import Tensor
 
-from genlib.conditions.images import PartOfImage
 from genlib.evaluation.estimates import Estimate, Findings, over_images
 from genlib.evaluation.scoring.held_out import HeldOut, parts_of, rows_of
 from genlib.evaluation.scoring.processes import Processes, exact_device
-from genlib.losses.divergences import kl_to_standard_normal_by_dimension
+from genlib.losses.gaussians import kl_to_standard_normal_by_dimension
 from genlib.models.base import Batch, LatentVariableModel
 from genlib.models.posterior import Posterior
 from genlib.runtime.randomness import generator_for
@@ -57,11 +56,7 @@ def likelihood(
     per_image["log_likelihood"] = per_image[str(samples)]
     shape = images.chunk(0).shape[1:]
     condition = model.sampler.condition
-    if (
-        len(shape) == 3
-        and model.pixels != "cross-entropy"
-        and (not isinstance(condition, PartOfImage) or condition.counts_all)
-    ):
+    if len(shape) == 3 and model.pixels != "cross-entropy" and (condition is None or condition.counts_all_pixels):
         per_image["bits_per_dim"] = bits_per_dim(per_image["log_likelihood"], shape.numel(), model.pixels == "density")
     estimates = {name: over_images(values) for name, values in per_image.items()}
     means, divergences = table[:, len(columns) :], None

@@ -38,7 +38,7 @@ class AutoencoderConfig(AutoencoderSection, ConditionalMethod):
         return Autoencoder(model, self.optimizer, self.latent_penalty, self.decoder_penalty)
 
     def build_sampler(self, data: DataSpec) -> Sampler:
-        from genlib.models.sampler import default_output
+        from genlib.layers.outputs import default_output
 
         return self.decoding_sampler(data, self.given_of(data), default_output(data.shape))
 

@@ -93,7 +93,8 @@ class GANConfig(ConditionalMethod):
         )
 
     def build_sampler(self, data: DataSpec) -> Sampler:
-        from genlib.models.sampler import Sampler, default_output
+        from genlib.layers.outputs import default_output
+        from genlib.models.sampler import Sampler
 
         given = self.given_of(data)
         conditioning = "concat" if given.shape else self.conditioning

@@ -66,4 +66,4 @@ class HierarchicalVAEConfig(LikelihoodSection, MethodConfig):
         upper_decoder = mlp([upper, *reversed(self.upper_hidden_sizes), 2 * lower], nn.Tanh)
         decoder = self.network.generator(lower, data.shape, self.given_of(data))
         network = TopDown(upper_decoder, decoder, upper)
-        return Sampler(network, upper + lower, self.likelihood_of(data).output)
+        return Sampler(network, upper + lower, self.output_of(data))

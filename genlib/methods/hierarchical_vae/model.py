@@ -5,10 +5,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from genlib.losses.divergences import normal_log_density
+from genlib.layers.likelihood import Likelihood
+from genlib.losses.gaussians import normal_log_density
 from genlib.methods.hierarchical_vae.sampler import TopDown
 from genlib.models.base import Batch, LatentVariableModel, Weights
-from genlib.models.likelihoods import Likelihood
 from genlib.models.posterior import Posterior
 from genlib.models.sampler import Sampler
 

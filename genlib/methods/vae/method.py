@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import torch
 
-from genlib.methods.vae.config import BetaTCConfig, KLConfig, MMDConfig
+from genlib.layers.divergence import Divergence
 from genlib.models.base import Batch, Losses, Method, Phase
 from genlib.models.collapse import symptom_of_posterior
-from genlib.models.divergences import KL, MMD, BetaTC, Divergence
 from genlib.models.optimizer import OptimizerConfig
 from genlib.models.variational import VariationalModel
 
@@ -41,19 +40,9 @@ class VAE(Method):
         posterior = self.model.posterior(batch)
         draws = [posterior.sample() for _ in range(self.monte_carlo_samples)]
         log_likelihood = torch.stack([self.model.log_likelihood(batch, latents) for latents in draws]).mean()
-        divergence = self.divergence(posterior, draws[0])
+        divergence = self.divergence(*posterior, draws[0])
         return {
             "total": divergence.pop("divergence") - log_likelihood,
             "reconstruction": -log_likelihood,
             **divergence,
         }
-
-
-def build_divergence(config: KLConfig | BetaTCConfig | MMDConfig, rows: int) -> Divergence:
-    match config:
-        case KLConfig():
-            return KL(config.beta, config.warm_up_steps, config.capacity, config.capacity_steps, config.free_bits)
-        case BetaTCConfig():
-            return BetaTC(config.alpha, config.beta, config.gamma, rows)
-        case MMDConfig():
-            return MMD(config.weight, config.kl_weight)

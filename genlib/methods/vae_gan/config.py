@@ -69,8 +69,9 @@ class VAEGANConfig(LatentsSection, ConditionalMethod):
         )
 
     def build_sampler(self, data: DataSpec) -> Sampler:
+        from genlib.layers.outputs import default_output
         from genlib.models.latents import fitted_latents
-        from genlib.models.sampler import Sampler, default_output
+        from genlib.models.sampler import Sampler
 
         given = self.given_of(data)
         decoder = self.network.generator(self.latent_size, data.shape, given, self.conditioning)

@@ -11,9 +11,9 @@ from torch import Tensor, nn
 
 from genlib.layers.discriminator import Discriminator
 from genlib.layers.shapes import ConditionSpec, ImageShape
-from genlib.losses.divergences import kl_to_standard_normal_by_dimension
+from genlib.losses.gaussians import kl_to_standard_normal_by_dimension, largest_kl
 from genlib.models.base import Batch, EncoderModel, Losses, Method, Phase
-from genlib.models.collapse import diversity, largest_kl, symptom_of_posterior, symptoms_of_players
+from genlib.models.collapse import diversity, symptom_of_posterior, symptoms_of_players
 from genlib.models.optimizer import OptimizerConfig
 from genlib.models.posterior import Posterior
 from genlib.models.sampler import Sampler

@@ -10,6 +10,7 @@ from pydantic import Field
 from genlib.choices.choice import rule
 from genlib.choices.section import (
     LARGEST_WEIGHT,
+    LEAST_TEMPERATURE,
     MOST_LAYERS,
     MOST_UNITS,
     Section,
@@ -24,9 +25,6 @@ if TYPE_CHECKING:
     from genlib.models.sampler import Sampler
 
 MOST_CODES = 2**18
-
-
-LEAST_TEMPERATURE = 1e-3  # of drawing codes: far below it, logits divided by it are infinite
 
 
 class CodePriorConfig(Section):
@@ -108,18 +106,22 @@ class VQVAEConfig(ConditionalMethod):
         )
 
     def build_sampler(self, data: DataSpec) -> Sampler:
-        from genlib.conditions.captions import Captions
         from genlib.methods.vq_vae.modules import VQDecoder
         from genlib.methods.vq_vae.quantizer import VectorQuantizer
         from genlib.methods.vq_vae.sampler import CodeDecoder
-        from genlib.methods.vq_vae.transformer import CodeTransformer, Drawing
+        from genlib.methods.vq_vae.transformer import CodeTransformer
+        from genlib.models.codes import Drawing
         from genlib.models.sampler import Sampler
 
         prior, classes = self.prior, self.given_of(data).classes
         side = data.shape[1] // 2**self.downsamplings
-        words = len(data.condition.vocabulary.words) if isinstance(data.condition, Captions) else 0
+        words, length = 0, 0
+        if data.condition and data.condition.vocabulary:
+            words, length = len(data.condition.vocabulary.words), data.condition.shape[0]
         network = CodeDecoder(
-            CodeTransformer(self.codes, side**2, prior.width, prior.layers, prior.heads, classes, prior.dropout, words),
+            CodeTransformer(
+                self.codes, side**2, prior.width, prior.layers, prior.heads, classes, prior.dropout, words, length
+            ),
             VectorQuantizer(self.codes, self.code_size, self.decay, self.least_usage),
             VQDecoder(data.shape, self.width, self.residual_blocks, self.downsamplings, self.code_size),
             side,

@@ -40,7 +40,7 @@ class VQModel(EncoderModel):
 
 class VQVAE(Method):
     """Two phases: the autoencoder, whose codebook follows the encoder by moving averages (van den Oord et al. 2017,
-    appendix A.1), and the prior over the codes that it gives; over captions and codes, where there are captions (Ramesh
+    appendix A.1), and the prior over the codes that it gives; over texts and codes, where contexts are texts (Ramesh
     et al. 2021, section 2), of which a share is left out for guidance (Ho & Salimans 2021, algorithm 1). The first may
     rest when a share of the steps is done, as in both papers, where the prior is of an autoencoder that is trained.
     """
@@ -92,19 +92,19 @@ class VQVAE(Method):
 
     def prior_loss(self, batch: Batch) -> Losses:
         """Cross-entropy of the codes, in nats each; with that of the words, weighted as in Ramesh et al. 2021, section
-        2.2, where there are captions.
+        2.2, where contexts are texts.
         """
         with torch.no_grad():  # The codes must not move to please the prior.
             codes = self.quantizer(self.model.encoder(batch.images).float()).codes.flatten(1)  # (B, h * w)
-        prior, captions = self.model.code_decoder.prior, batch.labels
+        prior, given = self.model.code_decoder.prior, batch.given
         if not prior.words:
-            return {"total": F.cross_entropy(prior(codes, captions).flatten(0, 1), codes.flatten())}
-        captions = required(captions)
-        left_out = torch.rand(len(captions), device=captions.device) < self.caption_dropout
-        captions = captions.masked_fill(left_out[:, None], NOTHING_SAID)
-        of_words, of_codes = prior.joint(codes, captions)
+            return {"total": F.cross_entropy(prior(codes, given).flatten(0, 1), codes.flatten())}
+        texts = required(given)
+        left_out = torch.rand(len(texts), device=texts.device) < self.caption_dropout
+        texts = texts.masked_fill(left_out[:, None], NOTHING_SAID)
+        of_words, of_codes = prior.joint(codes, texts)
         said = ~left_out[:, None]
-        words = (nats_of_words(of_words, captions) * said).sum() / (real_words(captions) & said).sum().clamp_min(1)
+        words = (nats_of_words(of_words, texts) * said).sum() / (real_words(texts) & said).sum().clamp_min(1)
         pixels = F.cross_entropy(of_codes.flatten(0, 1), codes.flatten())
         weight = self.caption_weight
         return {"total": weight * words + (1 - weight) * pixels, "words": words, "codes": pixels}

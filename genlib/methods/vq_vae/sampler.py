@@ -6,10 +6,11 @@ import torch
 from torch import Tensor, nn
 
 from genlib.methods.vq_vae.quantizer import VectorQuantizer
-from genlib.methods.vq_vae.transformer import AS_LEARNED, CodeTransformer, Drawing
+from genlib.methods.vq_vae.transformer import CodeTransformer
+from genlib.models.codes import AS_LEARNED, CodeNetwork, Drawing
 
 
-class CodeDecoder(nn.Module):
+class CodeDecoder(CodeNetwork):
     """Noise ~ N(0, I), a number for each code => codes drawn from the prior => raw pixels (B, C, H, W)."""
 
     def __init__(
@@ -26,3 +27,10 @@ class CodeDecoder(nn.Module):
     def forward(self, noise: Tensor, given: Tensor | None = None) -> Tensor:
         codes = self.prior.sample(torch.special.ndtr(noise), given, self.drawing)
         return self.decoder(self.quantizer.embed(codes.unflatten(1, (self.side, self.side))))
+
+    def complete(self, words: Tensor, uniforms: Tensor) -> Tensor:
+        # The likeliest k are of codes, of which there are more.
+        return self.prior.complete(words, uniforms, self.drawing._replace(top_k=None))
+
+    def nats_of_texts(self, texts: Tensor) -> Tensor:
+        return self.prior.word_nats(texts)

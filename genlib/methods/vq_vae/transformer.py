@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from genlib.conditions.words import LENGTH
 from genlib.layers.base import required
+from genlib.models.codes import AS_LEARNED, Drawing
 
 Cache = tuple[Tensor, Tensor]  # keys and values so far, (B, heads, T, width / heads) each
 
@@ -40,17 +39,8 @@ class Block(nn.Module):
         return hidden + F.dropout(inner, self.dropout, self.training), (keys, values)
 
 
-class Drawing(NamedTuple):
-    """How codes are drawn from what the prior says of them."""
-
-    temperature: float = 1.0  # below 1 likelier ones
-    top_k: int | None = None  # from the likeliest k only
-    guidance: float = 1.0  # above 1 those that fit the caption better
-
-
-AS_LEARNED = Drawing()
 LEAST_UNIFORM = 2.0**-25
-NOTHING_SAID = 0  # the number of a caption's end, and of all words of one that is left out
+NOTHING_SAID = 0  # the number of a text's end, and of all words of one that is left out
 
 
 def drawn(logits: Tensor, uniforms: Tensor, drawing: Drawing) -> Tensor:
@@ -68,8 +58,8 @@ def drawn(logits: Tensor, uniforms: Tensor, drawing: Drawing) -> Tensor:
 class CodeTransformer(nn.Module):
     """p(code | codes before it), of `positions` codes out of `codes`.
 
-    With `classes` given the label too; with `words` p(word | words before it) of captions, and the codes given these
-    (Ramesh et al. 2021, section 2).
+    With `classes` given the label too; with `words` and a `length` p(word | words before it) of texts, and the codes
+    given these (Ramesh et al. 2021, section 2).
     """
 
     def __init__(
@@ -82,13 +72,14 @@ class CodeTransformer(nn.Module):
         classes: int = 0,
         dropout: float = 0.0,
         words: int = 0,
+        length: int = 0,
     ) -> None:
         super().__init__()
         if width % heads:
             least = -(-width // heads) * heads
             raise ValueError(f"the width ({width}) must be divisible by the heads ({heads}); use {least}.")
         self.positions, self.classes, self.words = positions, classes, words
-        self.length = LENGTH if words else 0  # of a caption
+        self.length = length  # of a text
         self.embedding = nn.Embedding(codes, width)
         self.start = nn.Embedding(max(1, classes), width)  # before the first word or code: the label, if any
         self.position = nn.Parameter(torch.zeros(self.length + positions, width))
@@ -104,13 +95,13 @@ class CodeTransformer(nn.Module):
 
     def forward(self, codes: Tensor, given: Tensor | None = None) -> Tensor:
         """int64 (B, T) => logits (B, T, codes); those of position t depend on the codes before t alone, and on what is
-        given: labels (B,), or captions (B, LENGTH).
+        given: labels (B,), or texts (B, LENGTH).
         """
         return self.head(self.hidden(codes, given)[:, self.length :]).float()
 
-    def joint(self, codes: Tensor, captions: Tensor) -> tuple[Tensor, Tensor]:
+    def joint(self, codes: Tensor, texts: Tensor) -> tuple[Tensor, Tensor]:
         """Logits of the words (B, LENGTH, words), each given those before it, and of the codes (B, T, codes)."""
-        hidden = self.hidden(codes, captions)
+        hidden = self.hidden(codes, texts)
         return self.word_head(hidden[:, : self.length]).float(), self.head(hidden[:, self.length :]).float()
 
     def hidden(self, codes: Tensor, given: Tensor | None) -> Tensor:
@@ -122,18 +113,18 @@ class CodeTransformer(nn.Module):
             hidden, _ = block(hidden)
         return self.norm(hidden)
 
-    def word_nats(self, captions: Tensor) -> Tensor:
+    def word_nats(self, texts: Tensor) -> Tensor:
         """-log p of each word given those before it, of the first end too and 0 after it, int64 (B, LENGTH) => the same
         shape.
         """
-        logits, _ = self.joint(captions.new_zeros(len(captions), 1), captions)
-        return nats_of_words(logits, captions)
+        logits, _ = self.joint(texts.new_zeros(len(texts), 1), texts)
+        return nats_of_words(logits, texts)
 
     @torch.no_grad()
     def sample(self, uniforms: Tensor, given: Tensor | None = None, drawing: Drawing = AS_LEARNED) -> Tensor:
         """Codes one after another, (B, T) in (0, 1) => int64 (B, T).
 
-        With captions and a guidance g of other than 1 the logits are u + g (c - u), c with the caption and u without
+        With texts and a guidance g of other than 1 the logits are u + g (c - u), c with the text and u without
         (Ho & Salimans 2021, eq. 6, where g is 1 + w).
         """
         guided = bool(self.words) and drawing.guidance != 1
@@ -145,8 +136,8 @@ class CodeTransformer(nn.Module):
             found = self.head(hidden).float()
             if not guided:
                 return found
-            with_caption, without = found.chunk(2)
-            return without + drawing.guidance * (with_caption - without)
+            with_text, without = found.chunk(2)
+            return without + drawing.guidance * (with_text - without)
 
         def embedded(codes: Tensor) -> Tensor:
             return self.embedding(codes.repeat(1 + guided))
@@ -155,7 +146,7 @@ class CodeTransformer(nn.Module):
 
     @torch.no_grad()
     def complete(self, words: Tensor, uniforms: Tensor, drawing: Drawing = AS_LEARNED) -> Tensor:
-        """Captions that begin with these words, int64 (B, n) and (B, LENGTH - n) in (0, 1) => int64 (B, LENGTH)."""
+        """Texts that begin with these words, int64 (B, n) and (B, LENGTH - n) in (0, 1) => int64 (B, LENGTH)."""
         found = torch.cat(
             [words, self.continued(self.beginning(len(words), words), uniforms, self.word_head, self.word, drawing)],
             dim=1,
@@ -184,20 +175,20 @@ class CodeTransformer(nn.Module):
         return torch.stack(found, dim=1)
 
     def beginning(self, count: int, given: Tensor | None) -> Tensor:
-        """The start, and the words of captions or of their beginnings, (B, 1 + n, width)."""
+        """The start, and the words of texts or of their beginnings, (B, 1 + n, width)."""
         if self.classes:
             return self.start(required(given))[:, None]
         start = self.start.weight[:1].expand(count, 1, -1)
         return torch.cat([start, self.word(required(given))], dim=1) if self.words else start
 
 
-def real_words(captions: Tensor) -> Tensor:
+def real_words(texts: Tensor) -> Tensor:
     """Whether a position holds a word or the first end, bool (B, LENGTH)."""
-    ended = (captions == NOTHING_SAID).cumsum(1)
-    return (ended == 0) | ((ended == 1) & (captions == NOTHING_SAID))
+    ended = (texts == NOTHING_SAID).cumsum(1)
+    return (ended == 0) | ((ended == 1) & (texts == NOTHING_SAID))
 
 
-def nats_of_words(logits: Tensor, captions: Tensor) -> Tensor:
+def nats_of_words(logits: Tensor, texts: Tensor) -> Tensor:
     """(B, LENGTH, words) and int64 (B, LENGTH) => -log p of each word and of the first end, (B, LENGTH)."""
-    nats = F.cross_entropy(logits.flatten(0, 1), captions.flatten(), reduction="none").unflatten(0, captions.shape)
-    return nats * real_words(captions)
+    nats = F.cross_entropy(logits.flatten(0, 1), texts.flatten(), reduction="none").unflatten(0, texts.shape)
+    return nats * real_words(texts)

@@ -25,7 +25,9 @@ class DCGANConfig(Network):
     width: int = Field(
         64, ge=1, le=MOST_UNITS, description="Channels at the highest resolution; they double at each halving"
     )
-    discriminator_norm: Literal["batch", "none"] = Field("batch", description="Norm in the discriminator or encoder")
+    discriminator_norm: Literal["batch", "none"] = Field(
+        "batch", description="Normalization in the discriminator or encoder"
+    )
 
     @property
     def has_label_norms(self) -> bool:

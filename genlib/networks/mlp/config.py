@@ -29,8 +29,10 @@ class MLPConfig(Network):
     hidden_sizes: list[Annotated[int, Field(ge=1, le=MOST_UNITS)]] = Field(
         [512], min_length=1, max_length=MOST_LAYERS, description="Units of each hidden layer, from image to latent"
     )
-    activation: Literal["relu", "tanh"] = Field("relu", description="Activation of encoder, decoder and generator")
-    norm: Literal["none", "batch"] = Field("none", description="Norm in the generator's or decoder's hidden layers")
+    activation: Literal["relu", "tanh"] = Field("relu", description="Activation in encoder, decoder and generator")
+    norm: Literal["none", "batch"] = Field(
+        "none", description="Normalization in the generator's or decoder's hidden layers"
+    )
 
     @property
     def takes_condition_image(self) -> bool:

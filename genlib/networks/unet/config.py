@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class UNetConfig(Network):
-    """From an image that is the condition to a whole one (Isola et al. 2017, appendix 6.1)."""
+    """A U-Net from an image that is the condition to a whole one (Isola et al. 2017, appendix 6.1)."""
 
     is_strided: ClassVar[bool] = True
     needs_condition_image: ClassVar[bool] = True
@@ -35,7 +35,7 @@ class UNetConfig(Network):
         2,
         ge=1,
         le=7,
-        description="Halvings of the patch discriminator, whose scores are of patches the larger the more",
+        description="Halvings in the patch discriminator: the more, the larger the patches that it scores",
     )
 
     @property

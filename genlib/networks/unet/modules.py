@@ -14,9 +14,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from genlib.conditions.images import enlarged
 from genlib.layers.base import Backbone, required, with_condition
 from genlib.layers.shapes import ConditionSpec, ImageShape
+from genlib.pixels.scale import enlarged
 from genlib.pixels.sizes import stages
 
 GROUPS = 8  # at most, of a norm

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from genlib.data.making.decode import FILTER, Job, decode, fill, grey, upright_eight_bit
+from genlib.data.making.decode import Job, decode, fill, grey, upright_eight_bit
+from genlib.pixels.fitting import FILTER
 from genlib.pixels.sizes import MAX_PIXELS
 
 RAMP = np.arange(64, dtype=np.uint8).reshape(8, 8) * 4

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from genlib.conditions.captions import Captions
-from genlib.conditions.words import LENGTH, LOOKS, PLACES, RELATIONS, Said, Thing, Vocabulary, places_agree
+from genlib.conditions.caption.condition import Captions
+from genlib.conditions.caption.words import LENGTH, LOOKS, PLACES, RELATIONS, Said, Thing, Vocabulary, places_agree
 from genlib.data.config import DataConfig
 from genlib.data.context_files import read_contexts
 from genlib.data.folder import images_file, labels_file

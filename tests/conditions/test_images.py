@@ -4,9 +4,12 @@ import torch
 from PIL import Image
 from torch.testing import assert_close
 
-from genlib.conditions.build import build_condition
-from genlib.conditions.images import HOLES, LUMA, lightness
-from genlib.config.conditions import GreyscaleCondition, LowResolutionCondition, MaskedCondition, NoCondition
+from genlib.conditions.greyscale.condition import LUMA, lightness
+from genlib.conditions.greyscale.config import GreyscaleCondition
+from genlib.conditions.low_resolution.config import LowResolutionCondition
+from genlib.conditions.masked.config import MaskedCondition
+from genlib.conditions.masked.holes import HOLES
+from genlib.conditions.none import NoCondition
 from genlib.data.context_files import read_contexts
 from genlib.errors import UserError
 from genlib.pixels.scale import to_uint8, to_unit
@@ -22,7 +25,7 @@ every_condition = pytest.mark.parametrize("name", CONDITIONS)
 
 
 def condition_of(name):
-    return build_condition(CONDITIONS[name], SHAPE)
+    return CONDITIONS[name].build(SHAPE)
 
 
 def draws(seed=0):
@@ -108,7 +111,7 @@ def test_known_pixels_are_kept_bit_by_bit(kind):
 
 
 def test_conditions_that_are_no_images_build_none():
-    assert build_condition(NoCondition(), SHAPE) is None
+    assert NoCondition().build(SHAPE) is None
 
 
 @pytest.mark.parametrize(
@@ -120,7 +123,7 @@ def test_conditions_that_are_no_images_build_none():
 )
 def test_images_that_a_condition_cannot_be_of_are_refused(config, shape, match):
     with pytest.raises(UserError, match=match):
-        build_condition(config, shape)
+        config.build(shape)
 
 
 @every_condition
@@ -223,7 +226,7 @@ def test_grey_pictures_are_read_as_prepare_reads_them(name, tmp_path):
 
     image, options = grey_pictures()[name]
     image.save(tmp_path / name, **options)
-    condition = build_condition(LowResolutionCondition(factor=2), (1, 16, 16))
+    condition = LowResolutionCondition(factor=2).build((1, 16, 16))
     found = read_contexts(tmp_path / name, condition)
     assert np.array_equal(found[0, 0], GREY)
     assert np.array_equal(found[0], decode(str(tmp_path / name), 8, 1))
@@ -247,7 +250,7 @@ def test_holes_of_every_form_are_found(form, tmp_path):
         grey[hole] = 0
         image = Image.fromarray(grey)
         (image if form == "transparent grey" else image.convert("P")).save(file, transparency=0)
-    condition = build_condition(MaskedCondition(kind="box"), GREY_SHAPE)
+    condition = MaskedCondition(kind="box").build(GREY_SHAPE)
     pixels, known = read_contexts(file, condition)[0].numpy()
     assert np.array_equal(known, with_hole(grey, hole))
     assert np.array_equal(pixels, np.where(known > 0, grey, 0))
@@ -258,7 +261,7 @@ def test_a_hole_keeps_its_place_at_another_size_and_hides_its_colours(tmp_path):
     planes[16:48, 32:64] = (255, 0, 0, 0)  # of the centred square the middle, under which there is a colour
     planes[63, 79] = (255, 0, 0, 0)  # a pixel of the last of the 64 cells
     Image.fromarray(planes).save(tmp_path / "wide.png")
-    condition = build_condition(MaskedCondition(kind="box"), GREY_SHAPE)
+    condition = MaskedCondition(kind="box").build(GREY_SHAPE)
     with pytest.raises(UserError, match="is 96x64 pixels, and condition masked takes 8x8; give --resize"):
         read_contexts(tmp_path / "wide.png", condition)
     pixels, known = read_contexts(tmp_path / "wide.png", condition, resize=True)[0].numpy()
@@ -272,7 +275,7 @@ def test_a_picture_of_another_size_is_scaled_as_prepare_scales_it(tmp_path):
     from genlib.data.making.decode import decode
 
     save(tmp_path / "wide.png", np.random.default_rng(0).integers(0, 256, (40, 60), dtype=np.uint8))
-    condition = build_condition(LowResolutionCondition(factor=2), (1, 16, 16))
+    condition = LowResolutionCondition(factor=2).build((1, 16, 16))
     found = read_contexts(tmp_path / "wide.png", condition, resize=True)
     assert np.array_equal(found[0], decode(str(tmp_path / "wide.png"), 8, 1))
 
@@ -282,16 +285,16 @@ def test_what_is_no_image_in_a_folder_is_counted_and_named(tmp_path, caplog):
     for name in ("notes.txt", "b.xcf"):
         (tmp_path / name).write_text("")
     (tmp_path / "more").mkdir()
-    condition = build_condition(LowResolutionCondition(factor=2), (1, 16, 16))
+    condition = LowResolutionCondition(factor=2).build((1, 16, 16))
     assert len(read_contexts(tmp_path, condition)) == 1
     assert "files that are no images are left out, 3 in all" in caplog.text
     assert "b.xcf, more, notes.txt" in caplog.text
 
 
 def test_of_several_arrays_the_one_called_images_is_read(tmp_path):
-    condition = build_condition(LowResolutionCondition(factor=2), (1, 16, 16))
+    condition = LowResolutionCondition(factor=2).build((1, 16, 16))
     np.savez(tmp_path / "two.npz", labels=np.zeros(2), images=GREY[None, None])
     assert np.array_equal(read_contexts(tmp_path / "two.npz", condition)[0, 0], GREY)
     np.savez(tmp_path / "others.npz", a=GREY, b=GREY)
-    with pytest.raises(UserError, match="holds the arrays a, b; call the one that is given 'images'"):
+    with pytest.raises(UserError, match="holds the arrays a, b; call the one with contexts 'images'"):
         read_contexts(tmp_path / "others.npz", condition)
