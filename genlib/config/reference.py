@@ -16,7 +16,7 @@ from annotated_types import Ge, Gt, Le, Lt, MaxLen
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
-from genlib.choices.choice import Choice as NamedChoice
+from genlib.choices.choice import Choice
 from genlib.choices.discovery import choices_of_kind, origin_of
 from genlib.choices.fields import choices_of, section_of
 from genlib.config.metrics import metrics
@@ -118,18 +118,18 @@ def markdown_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
-def rules_below(section: Choice) -> list[Rule]:
+def rules_below(section: type[BaseModel]) -> list[Rule]:
     """The rules between sections, and those of all choices below a section, each once."""
     found = [Rule("", one_paragraph(rule.__doc__)) for rule in BETWEEN_SECTIONS]
-    subjects: dict[Any, list[type[NamedChoice]]] = {}
+    subjects: dict[Any, list[type[Choice]]] = {}
     for _, choice in sections_below(section):
-        if issubclass(choice, NamedChoice):
+        if issubclass(choice, Choice):
             for _, rule in choice.rules():
                 subjects.setdefault(rule, []).append(choice)
     return [*found, *(Rule(subject_of(about), one_paragraph(rule.__doc__)) for rule, about in subjects.items())]
 
 
-def subject_of(choices: list[type[NamedChoice]]) -> str:
+def subject_of(choices: list[type[Choice]]) -> str:
     """The choices' names after their kind; the kind alone where it is all that there are."""
     kind = next(kind for kind in choices[0].__mro__ if "folder" in vars(kind))
     names = [name for name, choice in choices_of_kind(kind).items() if choice in choices]
@@ -231,14 +231,14 @@ def line(key: Key) -> str:
     return f"{key.name} = {key.default}{f'  ({key.limits})' if key.limits else ''}. {key.meaning}"
 
 
-def entry_of(key: str, section: Choice) -> Entry:
+def entry_of(key: str, section: type[BaseModel]) -> Entry:
     name = section.model_fields["name"].default if "name" in section.model_fields else None
     keys = [
         Key(key, limits_of(field), default_of(field), one_paragraph(field.description))
         for key, field in section.model_fields.items()
         if key != "name"
     ]
-    origin = origin_of(section) if issubclass(section, NamedChoice) else "genlib"
+    origin = origin_of(section) if issubclass(section, Choice) else "genlib"
     return Entry(f"{key}.name: {name}" if name else key, one_paragraph(section.__doc__), origin, keys)
 
 
