@@ -7,6 +7,8 @@ import re
 import subprocess
 import sys
 
+import pytest
+
 from tests.conftest import PROJECT
 
 
@@ -59,18 +61,39 @@ ROOMS = [  # from the top down; a module belongs to the room with the longest na
 ]
 
 
-def room_of(module):
-    inside = f"{module.removeprefix('genlib.')}."
-    return max((room for room in ROOMS if inside.startswith(f"{room}.")), key=len, default=None)
+ROOMS_OF_PIPELINES = [
+    "__main__",
+    "commands",
+    "deploying",
+    "flows",
+    "registry",
+    "serving",
+    "tracking",
+    "servers",
+    "launchers",
+    "launching",
+    "text",
+]
 
 
-def test_imports_inside_genlib_go_down_only():
-    for path in (PROJECT / "genlib").rglob("*.py"):
-        room = room_of(".".join(path.relative_to(PROJECT).with_suffix("").parts).removesuffix(".__init__"))
-        if room:
-            above = ROOMS[: ROOMS.index(room)]
-            imported = {module for module in imported_modules(path, at_run_time=True) if room_of(module) in above}
+def room_of(module, package, rooms):
+    if not module.startswith(f"{package}."):
+        return None
+    inside = f"{module.removeprefix(f'{package}.')}."
+    return max((room for room in rooms if inside.startswith(f"{room}.")), key=len, default=None)
+
+
+@pytest.mark.parametrize(("package", "rooms"), [("genlib", ROOMS), ("pipelines", ROOMS_OF_PIPELINES)])
+def test_imports_inside_a_package_go_down_only(package, rooms):
+    placed = 0
+    for path in (PROJECT / package).rglob("*.py"):
+        name = ".".join(path.relative_to(PROJECT).with_suffix("").parts).removesuffix(".__init__")
+        if room := room_of(name, package, rooms):
+            above, placed = rooms[: rooms.index(room)], placed + 1
+            imports = imported_modules(path, at_run_time=True)
+            imported = {module for module in imports if room_of(module, package, rooms) in above}
             assert not imported, f"{path} imports {imported}, which stand above it"
+    assert placed > 40
 
 
 def test_the_training_loop_names_no_variant():

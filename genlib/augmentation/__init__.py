@@ -17,6 +17,7 @@ class Augmentation(Choice):
 
     folder: ClassVar[str] = "genlib.augmentation"
     kind: ClassVar[str] = "augmentation"
+    training_only: ClassVar[tuple[str, ...]] = ("build",)
     alters_images: ClassVar[bool] = True
     reads_signs: ClassVar[bool] = False  # whether it goes by the sign of the reals' scores
 

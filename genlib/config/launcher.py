@@ -1,4 +1,4 @@
-"""Where the pipeline's training processes run, and how they are started; no matter which, the model is the same."""
+"""Launchers: how the pipeline starts the training's processes, and where. The model is the same with each."""
 
 from __future__ import annotations
 

@@ -61,7 +61,7 @@ def deploy(files: Iterable[Path] = (), pool: str | None = None, slots: int | Non
 
 
 def make_pools(client: SyncPrefectClient) -> list[str]:
-    """Those that are there stay, but for the image of the pods where GENLIB_IMAGE names one."""
+    """Make the work pools that are missing; and update the image of the pods where GENLIB_IMAGE names one."""
     process, job = ProcessWorker.get_default_base_job_template(), in_image(read_json(KUBERNETES_JOB))
     pools = (
         (LOCAL, "process", process, "Flow runs as processes of a worker's machine"),

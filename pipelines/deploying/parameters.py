@@ -1,4 +1,4 @@
-"""What a user may ask of a deployment, as the JSON schema that Prefect's server and its form check it by."""
+"""The JSON schema of a deployment's overrides, by which Prefect's server and its form check them."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ def any_of(schemas: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def schema_of(section: type[BaseModel], name: str) -> dict[str, Any]:
-    """Without a default and a title: the configuration and the key stand for them."""
+    """The JSON schema of a field, without default and title, which the configuration and the key give."""
     field = section.model_fields[name]
     annotation: Any = Annotated[field.annotation, field]
     schema = TypeAdapter(annotation).json_schema()

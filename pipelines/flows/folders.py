@@ -1,4 +1,4 @@
-"""Which run folder a flow run works in: one that it is given, one that was cut off, or one of its own."""
+"""The run folder of a flow run: the one that the user names, one that was cut off, or a new one."""
 
 from __future__ import annotations
 
@@ -23,10 +23,15 @@ from pipelines.tracking.ledger import Ledger, read_ledger
 def run_folder(
     given: str | None, own: Path, config: RunConfig, dataset: DatasetFolder, resume: bool, say: Callable[[str], None]
 ) -> Iterator[RunFolder]:
-    """Inside, no other flow works in the folder.
+    """Yield the run folder, locked against other flows.
 
-    `given` it is that one; `own`, which the flow run's id names, is there already when the same flow run is tried
-    again; else, to `resume`, the newest that was cut off with the same configuration, data and code.
+    Args:
+        given: The folder that the user named, if any.
+        own: A folder named by the flow run's id; it exists already when the same flow run is tried again.
+        config: The configuration, with which a run that was cut off must agree.
+        dataset: The data, with which it must agree too.
+        resume: Whether to go on with the newest run that was cut off with the same configuration, data and code.
+        say: Takes the lines for the log.
     """
     with ExitStack() as stack:
         folder = None if given or own.exists() or not resume else cut_off(config, dataset, stack, say)

@@ -65,9 +65,9 @@ def reproduce(name: str, number: str, run_dir: Path | None, say: Callable[[str],
             go_on = f"--run-dir {quote(str(folder.path))}"
             raise UserError(f"the training {status} (exit code {ended.code}: {last}); go on: {go_on}")
         again = folder.exported(config.evaluation.checkpoint).sampler
-        verdict, same = compared(original / WEIGHTS, again / WEIGHTS)
+        result, same = compared(original / WEIGHTS, again / WEIGHTS)
     there, here = version.tags.get("device", "unknown"), device_of(folder.result())
-    lines = [f"{name} version {number} trained again in {folder.path}: {verdict}"]
+    lines = [f"{name} version {number} trained again in {folder.path}: {result}"]
     if there != here:
         lines.append(f"It was trained on {there}, and now on {here}.")
     return "\n".join(lines), same
@@ -100,7 +100,7 @@ def check_data(version: ModelVersion, config: RunConfig) -> None:
 
 
 def differences(version: ModelVersion) -> list[str]:
-    """What may give other bits: code and environment that are not those of the version."""
+    """The differences of code and environment to the version's, which may lead to other weights."""
     tags = version.tags
     now = {**git_state(), "constraints_hash": constraints_hash(), "torch": installed("torch")}
     found = [
@@ -114,7 +114,7 @@ def differences(version: ModelVersion) -> list[str]:
 
 
 def compared(original: Path, again: Path) -> tuple[str, bool]:
-    """In words, and whether both files are the same, bit for bit."""
+    """A sentence on how two weights files differ, and whether they are equal bit for bit."""
     if sha256_of_file(original) == sha256_of_file(again):
         return f"the weights are bit-identical (SHA-256 {sha256_of_file(again)}).", True
     first, second = load_tensors(original), load_tensors(again)
@@ -131,7 +131,7 @@ def compared(original: Path, again: Path) -> tuple[str, bool]:
 
 
 def distance(first: Tensor, second: Tensor) -> float:
-    """The largest difference; infinity where a value is no number in one alone."""
+    """The largest difference of two tensors' values; infinity where one alone is NaN."""
     if first.numel() == 0:
         return 0.0
     unlike = (first.double() - second.double()).abs()

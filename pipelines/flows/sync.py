@@ -1,4 +1,4 @@
-"""What MLflow is to get of a run after all: registration, and the catching up once MLflow is back."""
+"""Registration of a run's model, and sending what MLflow did not take while it was away."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class TorchrunLauncher(Launcher):
-    """This machine as one of several; on each of the others, the command that the log shows is run by hand."""
+    """Several machines, this one among them; on each of the others, the command that the log shows is run by hand."""
 
     name: Literal["torchrun"] = "torchrun"
     nodes: int = Field(2, ge=1, le=MOST_NODES, description=NODES)

@@ -39,9 +39,9 @@ Taken = TypeVar("Taken")
 
 @contextmanager
 def devices_for(config: RunConfig) -> Iterator[dict[str, str]]:
-    """Inside, they are nobody else's; yields the environment in which processes see no others.
+    """Hold the devices of a training; yields the environment in which processes see these devices alone.
 
-    Waits for them, the flow run being AwaitingDevices. UserError where there are not that many at all.
+    Waits until they are free, the flow run being AwaitingDevices. UserError where there are too few.
     """
     with ExitStack() as stack:
         if limit := limit_of_this_run():
@@ -163,7 +163,7 @@ def locked(file: Path) -> int | None:
 
 
 def wait_for(take: Callable[[], Taken | None], what: str) -> Taken:
-    """What `take` gives once it gives something. Meanwhile the flow run's state says what it waits for."""
+    """Call `take` until it returns something. Meanwhile the flow run's state says that it waits for `what`."""
     taken = take()
     if taken is None:
         show(Running(name="AwaitingDevices", message=f"waiting for {what}"))
@@ -174,7 +174,7 @@ def wait_for(take: Callable[[], Taken | None], what: str) -> Taken:
 
 
 def show(state: State[None]) -> None:
-    """On the flow run's page; where there is none, on stderr. A run that is being cancelled stays so."""
+    """Set the flow run's state, unless it is being cancelled; without a flow run, print its message to stderr."""
     said, context = state.message or "got them", FlowRunContext.get()
     if context is None:
         print(said, file=sys.stderr)

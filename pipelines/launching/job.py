@@ -45,7 +45,7 @@ class Job(NamedTuple):
 
     @property
     def name(self) -> str:
-        """Of the run folder, as DNS, Slurm and Kubernetes take names: short, and with a letter first."""
+        """A name made of the run folder's, as DNS, Slurm and Kubernetes take names: short, and with a letter first."""
         path = hashlib.sha256(str(self.run_dir.absolute()).encode()).hexdigest()
         return f"genlib-{slug(self.run_dir.name)[-30:].strip('-')}-{path[:8]}"
 
@@ -54,7 +54,7 @@ class Job(NamedTuple):
         return self.processes // self.config.launcher.machines
 
     def engine(self) -> list[str]:
-        """For an interpreter, or for torchrun."""
+        """The arguments with which an interpreter, or torchrun, starts the engine."""
         return ["-m", "genlib", "train", str(self.config_file), "--run-dir", str(self.run_dir)]
 
     def node(self, endpoint: str, restarts: int, is_host: bool | None = None) -> list[str]:
@@ -120,7 +120,7 @@ def processes_of(config: RunConfig) -> int:
 
 
 def processes_here(config: RunConfig) -> int:
-    """How many processes work on this machine's devices; where training is elsewhere, evaluation does."""
+    """Number of processes that use this machine's devices: 1, of the evaluation, where the training is elsewhere."""
     if config.launcher.trains_elsewhere:
         return 1
     return processes_of(config) // config.launcher.machines
@@ -132,14 +132,14 @@ def gpus_for(config: RunConfig) -> list[str]:
 
 
 def visible_gpus() -> list[str]:
-    """By UUID where the driver tells it: an index may mean another GPU to another process."""
+    """The visible GPUs by UUID where the driver tells it: an index may mean another GPU to another process."""
     named = os.environ.get("CUDA_VISIBLE_DEVICES")
     visible = named.split(",") if named else [str(index) for index in range(torch.cuda.device_count())]
     return [uuids().get(name.strip(), name.strip()) for name in visible]
 
 
 def uuids() -> dict[str, str]:
-    """Of the machine's GPUs, by index; CUDA counts so where all are alike, or CUDA_DEVICE_ORDER is PCI_BUS_ID."""
+    """The UUIDs of the GPUs by index; CUDA counts so where all are alike, or with CUDA_DEVICE_ORDER=PCI_BUS_ID."""
     try:
         command = ["nvidia-smi", "--query-gpu=index,uuid", "--format=csv,noheader"]
         told = subprocess.run(command, capture_output=True, text=True, timeout=30, check=True).stdout

@@ -14,7 +14,7 @@ from genlib.errors import UserError
 from genlib.storage.home import home
 from pipelines.launching import remote
 from pipelines.launching.job import ELASTIC, Job
-from pipelines.launching.remote import Away, Standing
+from pipelines.launching.remote import JobState, NoAnswer
 
 if TYPE_CHECKING:
     from pipelines.launchers.kubernetes import KubernetesLauncher
@@ -111,22 +111,22 @@ class TrainJob:
     def submit(self) -> str:
         """A TrainJob of that name which goes on is one that a flow which was killed left behind: ours to follow."""
         try:
-            there = self._standing()
+            there = self._state()
             if there is not None and there.code is not None:
                 self.cancel()
                 self._wait_until_gone()
             if there is None or there.code is not None:
                 self._create()
-        except Away as error:
+        except NoAnswer as error:
             raise UserError(f"Kubernetes did not take the TrainJob {self.job.name}: {error}.") from error
         return f"TrainJob {self.namespace}/{self.job.name}"
 
     def _wait_until_gone(self) -> None:
         """Deleting takes as long as its pods do."""
         until = time.monotonic() + PATIENCE
-        while self._standing() is not None:
+        while self._state() is not None:
             if time.monotonic() > until:
-                raise Away(f"it has been deleting the former one for {PATIENCE:.0f} s")
+                raise NoAnswer(f"it has been deleting the former one for {PATIENCE:.0f} s")
             time.sleep(remote.INTERVAL)
 
     def _create(self) -> None:
@@ -134,10 +134,10 @@ class TrainJob:
         self.job.config_file.with_name("trainjob.json").write_text(json.dumps(content, indent=2))
         self._asked(lambda: self.objects.create_namespaced_custom_object(**self.of_kind, body=content))
 
-    def standing(self) -> Standing:
-        return self._standing() or Standing("gone", 143)
+    def state(self) -> JobState:
+        return self._state() or JobState("gone", 143)
 
-    def _standing(self) -> Standing | None:
+    def _state(self) -> JobState | None:
         found: dict[str, Any] | None = self._asked(
             lambda: self.objects.get_namespaced_custom_object(**self.of_kind, name=self.job.name)
         )
@@ -146,11 +146,11 @@ class TrainJob:
         status = found.get("status", {})
         holds = {entry["type"]: entry for entry in status.get("conditions", []) if entry["status"] == "True"}
         if "Complete" in holds:
-            return Standing("complete", 0)
+            return JobState("complete", 0)
         if "Failed" in holds:
-            return Standing(f"failed ({holds['Failed'].get('message', 'no reason given')})", 1)
+            return JobState(f"failed ({holds['Failed'].get('message', 'no reason given')})", 1)
         active = sum(entry.get("active", 0) for entry in status.get("jobsStatus", []))
-        return Standing("suspended" if "Suspended" in holds else "running" if active else "waiting for its pods")
+        return JobState("suspended" if "Suspended" in holds else "running" if active else "waiting for its pods")
 
     def lines(self) -> Iterator[str]:
         for pod in self._first_pods():
@@ -170,14 +170,14 @@ class TrainJob:
                     yield said
 
     def _first_pods(self) -> list[str]:
-        """Those of the first node that have begun; several where one was evicted."""
+        """The names of the first node's pods that have begun, oldest first; several where one was evicted."""
         chosen = f"jobset.sigs.k8s.io/jobset-name={self.job.name},batch.kubernetes.io/job-completion-index=0"
         found = self._asked(lambda: self.pods.list_namespaced_pod(self.namespace, label_selector=chosen))
         begun = [pod for pod in (found.items if found else []) if pod.status.phase != "Pending"]
         return [pod.metadata.name for pod in sorted(begun, key=lambda pod: pod.metadata.creation_timestamp)]
 
     def cancel(self) -> None:
-        """Pods are asked to end, and have 30 s for it."""
+        """Delete the TrainJob, whose pods then have 30 s to end."""
         self._asked(
             lambda: self.objects.delete_namespaced_custom_object(
                 **self.of_kind, name=self.job.name, propagation_policy="Foreground"
@@ -185,7 +185,7 @@ class TrainJob:
         )
 
     def _asked(self, ask: Callable[[], Any]) -> Any:
-        """None where there is no such thing."""
+        """The answer of Kubernetes; None where there is no such object. Raises NoAnswer."""
         from urllib3.exceptions import HTTPError
 
         try:
@@ -193,9 +193,9 @@ class TrainJob:
         except self.error as error:
             if error.status == 404:
                 return None
-            raise Away(reason_of(error)) from error
+            raise NoAnswer(reason_of(error)) from error
         except HTTPError as error:
-            raise Away(str(error)) from error
+            raise NoAnswer(str(error)) from error
 
 
 def reason_of(error: Any) -> str:

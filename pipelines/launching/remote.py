@@ -13,31 +13,31 @@ from pipelines.launching.launch import GRACE, Ended, Lines, Say
 INTERVAL = 5.0  # seconds between two questions to a scheduler
 
 
-class Away(Exception):
+class NoAnswer(Exception):
     """The scheduler does not answer; the job goes on without it."""
 
 
-class Standing(NamedTuple):
+class JobState(NamedTuple):
     state: str  # in the scheduler's words
     code: int | None = None  # once it has ended
 
 
 class Remote(Protocol):
     def submit(self) -> str:
-        """Start it, or find it where a former flow had started it; its name, for people."""
+        """Start the job, or find the one that a former flow had started; returns its name for messages."""
 
-    def standing(self) -> Standing:
-        """Where it stands; raises Away."""
+    def state(self) -> JobState:
+        """The job's present state; raises NoAnswer."""
 
     def lines(self) -> Iterator[str]:
-        """What it has said since the last call; raises Away."""
+        """The lines of output since the last call; raises NoAnswer."""
 
     def cancel(self) -> None:
-        """Ask it to save a checkpoint and end."""
+        """Ask the job to save a checkpoint and end."""
 
 
 def attended(remote: Remote, say: Say) -> Ended:
-    """Submit and follow to the end. Whatever interrupts us cancels it, and waits GRACE seconds for its last words."""
+    """Submit a job and follow it to its end. An interruption cancels it, and waits GRACE seconds for its last lines."""
     lines, name = Lines(say), ""
     try:
         name = remote.submit()
@@ -56,7 +56,7 @@ def cancel(remote: Remote, until: float) -> None:
     while time.monotonic() < until:
         try:
             return remote.cancel()
-        except Away:
+        except NoAnswer:
             time.sleep(0.5)
 
 
@@ -64,21 +64,21 @@ def followed(remote: Remote, name: str, lines: Lines, until: float | None) -> En
     shown = ""
     while True:
         try:
-            standing = remote.standing()
+            now = remote.state()
             for line in remote.lines():
                 lines.pass_on(line)
-        except Away as reason:
-            standing = Standing(f"not known, as its scheduler does not answer ({reason})")
-        if standing.state != shown:
-            lines.say(f"{name} is {standing.state}")
-            shown = standing.state
-        if standing.code is not None or (until is not None and time.monotonic() > until):
-            return Ended(standing.code or 0, list(lines.tail), lines.blamed)
+        except NoAnswer as reason:
+            now = JobState(f"not known, as its scheduler does not answer ({reason})")
+        if now.state != shown:
+            lines.say(f"{name} is {now.state}")
+            shown = now.state
+        if now.code is not None or (until is not None and time.monotonic() > until):
+            return Ended(now.code or 0, list(lines.tail), lines.blamed)
         time.sleep(INTERVAL if until is None else 0.5)
 
 
 class LogFile:
-    """What was written to a file since the last look, in whole lines."""
+    """A file that grows, read in whole lines."""
 
     def __init__(self, path: Path) -> None:
         self.path, self.read = path, 0

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from genlib.errors import UserError
 from genlib.storage.files import write_bytes
 from pipelines.launching.job import ELASTIC, Job
-from pipelines.launching.remote import Away, LogFile, Standing
+from pipelines.launching.remote import JobState, LogFile, NoAnswer
 
 if TYPE_CHECKING:
     from pipelines.launchers.slurm import SlurmLauncher
@@ -38,34 +38,34 @@ class SlurmJob:
         return f"Slurm's job {self.number}"
 
     def _queued(self) -> str:
-        """One that a flow which was killed left behind: it is ours to follow."""
+        """The number of a job that a killed flow left behind, to be followed; "" where there is none."""
         return slurm("squeue", "--me", "--noheader", "--name", self.job.name, "--format", "%i").partition("\n")[0]
 
     def _submitted(self) -> str:
         write_bytes(self.script, rendered(self.launcher, self.job).encode())
         try:
             return slurm("sbatch", "--parsable", str(self.script)).partition(";")[0]
-        except Away as error:
+        except NoAnswer as error:
             raise UserError(f"Slurm did not take the job: {error}; mend the section launcher.") from error
 
-    def standing(self) -> Standing:
-        """From the controller, or minutes after the end from the accounts."""
+    def state(self) -> JobState:
+        """The state as the controller has it, or, minutes after the end, the accounting."""
         try:
             told = slurm("scontrol", "show", "job", "--oneliner", self.number)
             found = re.search(r"JobState=(\w+) Reason=(\S+)", told)
             code = re.search(r" ExitCode=(\d+):", told)
-        except Away as error:
+        except NoAnswer as error:
             if "Invalid job id" not in str(error):
                 raise
             told = slurm("sacct", "-nPX", "--format", "State,Reason,ExitCode", "-j", self.number)
             found = re.search(r"(\w+)[^|]*\|([^|]*)", told)
             code = re.search(r"\|(\d+):", told)
         if found is None or code is None:
-            raise Away(f"it says {told!r} of job {self.number}")
+            raise NoAnswer(f"it says {told!r} of job {self.number}")
         state, reason = found.groups()
         if state not in ENDED:
-            return Standing(f"{state} ({reason})" if state == "PENDING" else state)
-        return Standing(state, int(code[1]) or ENDED[state])
+            return JobState(f"{state} ({reason})" if state == "PENDING" else state)
+        return JobState(state, int(code[1]) or ENDED[state])
 
     def lines(self) -> Iterator[str]:
         return self.log.lines()
@@ -96,7 +96,7 @@ def rendered(launcher: SlurmLauncher, job: Job) -> str:
 
 
 def slurm(*words: str) -> str:
-    """The output of one of Slurm's commands; Away with what it said where it fails."""
+    """The output of one of Slurm's commands; NoAnswer with what it said where it fails."""
     try:
         done = subprocess.run(words, capture_output=True, text=True, timeout=60)
     except FileNotFoundError as error:
@@ -104,7 +104,7 @@ def slurm(*words: str) -> str:
             f"launcher.name is slurm, but {words[0]} is not installed here; install Slurm's client."
         ) from error
     except subprocess.TimeoutExpired as error:
-        raise Away(f"{words[0]} took longer than {error.timeout:.0f} s") from error
+        raise NoAnswer(f"{words[0]} took longer than {error.timeout:.0f} s") from error
     if done.returncode != 0:
-        raise Away(" ".join(done.stderr.split()) or f"{words[0]} ended with {done.returncode}")
+        raise NoAnswer(" ".join(done.stderr.split()) or f"{words[0]} ended with {done.returncode}")
     return done.stdout.strip()

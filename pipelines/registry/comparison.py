@@ -38,7 +38,7 @@ def compare(name: str) -> str:
 
 
 def cell(scores: Scores, metric: str) -> str:
-    """Such as '4.072 ± 0.1818 (0.5502)'."""
+    """A value with its deviation and floor, such as '4.072 ± 0.1818 (0.5502)'."""
     if metric not in scores.metrics:
         return ""
     std = f" ± {scores.std[metric]:.4g}" if metric in scores.std else ""

@@ -160,8 +160,8 @@ def decide(
 
 
 def known_rival(client: MlflowClient, config: RegistryConfig, name: str, candidate: Scores) -> Rival | None:
-    """As it was evaluated when it was registered; None where that was in another way than the candidate, which matters
-    only if the candidate has a value to compare.
+    """A rival with the scores of its registration; None where it was evaluated in another way than the candidate, which
+    matters only if the candidate has a value to compare.
     """
     scores = from_tags(client.get_model_version(config.model, name).tags)
     differs = has(candidate, config.metric) and differing(config.metric, candidate, scores)
@@ -193,7 +193,7 @@ def write(client: MlflowClient, name: str, version: str, report: GateReport) -> 
 
 
 def champion_version(name: str) -> ModelVersion | None:
-    """None where there is none yet."""
+    """The champion's version of a model; None where there is none yet."""
     client = MlflowClient()
     model = model_or_none(client, name)
     version = model and champion_of(model)

@@ -44,7 +44,7 @@ def aliases_of(model: RegisteredModel) -> dict[str, str]:
 
 
 def model_or_none(client: MlflowClient, name: str) -> RegisteredModel | None:
-    """None where the registry has no such model; no model has a name that MLflow would not accept."""
+    """The registered model; None where there is none of that name, or MLflow would not accept the name."""
     try:
         return client.get_registered_model(name)
     except MlflowException as error:

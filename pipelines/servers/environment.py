@@ -1,4 +1,4 @@
-"""What Prefect and MLflow must find in the environment before they are imported, and whether their servers answer."""
+"""The environment that Prefect and MLflow need before they are imported, and checks that their servers answer."""
 
 from __future__ import annotations
 
@@ -104,7 +104,7 @@ def without_credentials(address: str) -> str:
 
 
 def redacted(text: str) -> str:
-    """With the passwords of all addresses in it made unreadable."""
+    """The text with the passwords of all addresses in it replaced by ***."""
     return re.sub(r"(?<=://)([^/@\s:]*):[^/@\s]+@", r"\1:***@", text)
 
 
@@ -118,7 +118,7 @@ def default_tracking_uri() -> str:
 
 
 def artifact_root() -> str | None:
-    """Where artifacts go beside our own database; None where a server or another database decides."""
+    """The folder of artifacts beside our own database; None where a server or another database decides."""
     return own_artifacts() if is_own(os.environ["MLFLOW_TRACKING_URI"]) else None
 
 

@@ -1,4 +1,4 @@
-"""A server as a process of its own that lives as long as a with block, and never longer than this process."""
+"""A server as a separate process that runs as long as a with block, and never longer than this process."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ started_here: set[str] = set()  # addresses of Prefect's API that end with this 
 
 @dataclass(frozen=True)
 class Server:
-    """In a session of its own: signals to our process group reach us alone, and we end it in good order."""
+    """A server process in a session of its own, so that signals to our process group leave its end to us."""
 
     name: str
     port: int
@@ -71,7 +71,7 @@ class Server:
 
 
 class Ports(NamedTuple):
-    """Of `make ui`."""
+    """The ports of `make ui`."""
 
     mlflow: int = MLFLOW_PORT
     prefect: int = PREFECT_PORT

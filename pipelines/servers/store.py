@@ -50,7 +50,7 @@ def database_file(uri: str) -> Path:
 
 
 def own_database() -> Path:
-    """Where MLflow's database is by default."""
+    """The default path of MLflow's database."""
     return home() / "mlflow.db"
 
 

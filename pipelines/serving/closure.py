@@ -59,7 +59,7 @@ def imports_of(node: ast.AST, skipped: Iterable[str]) -> Iterator[str]:
 
 
 def training_only() -> Mapping[str, tuple[str, ...]]:
-    """By module, those of its methods that no sampler needs: of all kinds of choices and their choices."""
+    """The names of methods that no sampler needs, by the module that defines them: of all kinds and their choices."""
     found: dict[str, tuple[str, ...]] = {}
     for kind in kinds_below(Choice):
         for choice in (kind, *choices_of_kind(kind).values()):

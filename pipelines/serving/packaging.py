@@ -85,7 +85,7 @@ def signature_for(sampler: TrainedSampler) -> ModelSignature:
 
 
 def requirements() -> list[str]:
-    """What is installed here, without the local part of a version such as +cpu, which no index knows."""
+    """The installed versions as pip requirements, without a local part such as +cpu, which no index knows."""
     return [f"{name}=={version(name).partition('+')[0]}" for name in REQUIREMENTS]
 
 
@@ -123,7 +123,7 @@ def modules_below(package: str) -> list[str]:
 
 
 def write_metadata(folder: Path, distribution: Distribution, entries: list[tuple[str, str]]) -> None:
-    """As much of an installed distribution's metadata as finds its plugins."""
+    """Write as much of an installed distribution's metadata as finds its plugins."""
     folder.mkdir()
     lines = ["Metadata-Version: 2.1", f"Name: {distribution.name}", f"Version: {distribution.version}", ""]
     (folder / "METADATA").write_text("\n".join(lines))

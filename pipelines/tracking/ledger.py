@@ -52,7 +52,7 @@ def ledger_file(folder: RunFolder) -> Path:
 
 
 def read_ledger(folder: RunFolder) -> Ledger | None:
-    """None where no pipeline has tracked the run; UserError for a file that is no ledger."""
+    """The ledger of a run folder; None where no pipeline tracked the run. UserError for a file that is no ledger."""
     file = ledger_file(folder)
     try:
         return Ledger(**read_json(file)) if file.exists() else None

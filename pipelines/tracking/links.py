@@ -1,4 +1,4 @@
-"""Where MLflow's pages are, or will be once `make ui` runs; GENLIB_MLFLOW_URL if browsers know another name for it."""
+"""Addresses of MLflow's pages, served now or once `make ui` runs; GENLIB_MLFLOW_URL is their name for browsers."""
 
 from __future__ import annotations
 

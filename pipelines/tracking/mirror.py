@@ -65,7 +65,7 @@ class Mirror:
 
     @property
     def run_id(self) -> str:
-        """Of the MLflow run; call `connect` before."""
+        """The id of the MLflow run; call `connect` before."""
         assert self.ledger.run_id is not None
         return self.ledger.run_id
 
@@ -236,7 +236,7 @@ def experiment_of(client: MlflowClient, name: str) -> str:
 
 
 def existing_experiment(client: MlflowClient, name: str) -> Experiment | None:
-    """None where there is none yet. UserError where someone deleted it: MLflow keeps its name and takes no runs."""
+    """The experiment; None where there is none yet. UserError where it was deleted: MLflow takes no runs for it."""
     experiment = client.get_experiment_by_name(name)
     if experiment is not None and experiment.lifecycle_stage == LifecycleStage.DELETED:
         uri = shlex.quote(redacted(os.environ["MLFLOW_TRACKING_URI"]))
@@ -280,7 +280,7 @@ def open_run(client: MlflowClient, experiment: str, folder: RunFolder, ledger: L
 
 
 def earlier_run(client: MlflowClient, experiment: str, folder: RunFolder, ledger: Ledger) -> Run | None:
-    """By the ids of the ledger; never by the path alone, which a folder that was deleted may have had."""
+    """The MLflow run with the ledger's ids; never found by the path alone, which a deleted folder may have had."""
     if ledger.run_id is not None:
         known = run_or_none(client, ledger.run_id)
         if known and (known.info.experiment_id, known.info.lifecycle_stage) == (experiment, LifecycleStage.ACTIVE):
@@ -330,7 +330,7 @@ def describe(client: MlflowClient, run_id: str, folder: RunFolder, ledger: Ledge
 
 
 def tags_of(result: dict[str, Any]) -> dict[str, str]:
-    """What result.json says in words, as MLflow keeps it."""
+    """The words in result.json as tags of an MLflow run."""
     return {
         "result.status": result["status"],
         "device": device_of(result),
@@ -342,7 +342,7 @@ def tags_of(result: dict[str, Any]) -> dict[str, str]:
 
 
 def device_of(result: dict[str, Any]) -> str:
-    """Such as '2 x NVIDIA H100', from result.json."""
+    """The devices in result.json, such as '2 x NVIDIA H100'."""
     name = result.get("device", "cpu")
     return f"{result.get('processes', 1)} x {processor_name() if name == 'cpu' else name}"
 

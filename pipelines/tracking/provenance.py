@@ -1,4 +1,4 @@
-"""What a run was made from and on: constraints, machine."""
+"""Provenance of a run beside its code: the constraints of the environment, and the machine."""
 
 from __future__ import annotations
 

@@ -32,8 +32,14 @@ def by_name(deployments: list[Deployment]) -> dict[str, Deployment]:
     return {f"{deployment.flow}/{deployment.name}": deployment for deployment in deployments}
 
 
-def test_each_configuration_has_a_deployment_of_each_flow_that_says_what_its_comment_says() -> None:
-    found = by_name(deployments_of())
+@pytest.fixture(scope="module")
+def found() -> dict[str, Deployment]:
+    return by_name(deployments_of())
+
+
+def test_each_configuration_has_a_deployment_of_each_flow_that_says_what_its_comment_says(
+    found: dict[str, Deployment],
+) -> None:
     assert set(found) == {f"{flow}/{name.replace('_', '-')}" for flow in ("retrain", "sample") for name in shipped()}
     deployment = found["retrain/vae-digits"]
     assert deployment.description == "Kingma & Welling 2014; sigma is set for 8x8 pixels"
@@ -51,8 +57,7 @@ def test_each_configuration_has_a_deployment_of_each_flow_that_says_what_its_com
     assert all(deployment.description for deployment in found.values())
 
 
-def test_only_trainings_of_the_gpu_pool_ask_for_gpus() -> None:
-    found = by_name(deployments_of())
+def test_only_trainings_of_the_gpu_pool_ask_for_gpus(found: dict[str, Deployment]) -> None:
     assert found["retrain/vae-digits"].gpus == 0
     assert found["retrain/dcgan-cifar10"].gpus == 1
     assert found["sample/dcgan-cifar10"].gpus == 0

@@ -13,7 +13,7 @@ import pytest
 from pipelines.serving.closure import imports_of, modules_needed
 from pipelines.serving.packaging import copy_code
 
-MOST_LINES = 4800
+MOST_LINES = 4100
 
 
 def test_a_module_needs_what_it_imports_and_its_parents() -> None:
@@ -22,7 +22,7 @@ def test_a_module_needs_what_it_imports_and_its_parents() -> None:
         "genlib.losses",
         "genlib.losses.gaussians",
     }
-    assert "genlib.losses.penalties" in modules_needed(["genlib.methods.gan.method"])
+    assert "genlib.layers.augment" in modules_needed(["genlib.augmentation.ada.module"])
     assert modules_needed(["torch"]) == {}
 
 

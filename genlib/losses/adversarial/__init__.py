@@ -20,6 +20,7 @@ class AdversarialLoss(Choice):
 
     folder: ClassVar[str] = "genlib.losses.adversarial"
     kind: ClassVar[str] = "adversarial loss"
+    training_only: ClassVar[tuple[str, ...]] = ("discriminator", "generator")
     bare: ClassVar[bool] = True
     compares: ClassVar[bool] = False  # whether the generator's loss needs the scores of reals
     scores_have_a_sign: ClassVar[bool] = True  # positive for reals: not only differences of scores count

@@ -22,6 +22,7 @@ class Penalty(Choice):
 
     folder: ClassVar[str] = "genlib.losses.penalties"
     kind: ClassVar[str] = "penalty"
+    training_only: ClassVar[tuple[str, ...]] = ("of", "after_update")
     limits_slope: ClassVar[bool] = True
     bounds_weights: ClassVar[bool] = False  # whether it holds single weights within limits
 
