@@ -104,7 +104,7 @@ class CodeTransformer(nn.Module):
         return self.word_head(hidden[:, : self.length]).float(), self.head(hidden[:, self.length :]).float()
 
     def hidden(self, codes: Tensor, given: Tensor | None) -> Tensor:
-        """What each position after the start is told from, (B, length + T, width)."""
+        """Features that each position after the start is predicted from, (B, length + T, width)."""
         before = self.embedding(codes[:, :-1])
         inputs = torch.cat([self.beginning(len(codes), given), before], dim=1)
         hidden = inputs + self.position[: inputs.shape[1]]
@@ -160,7 +160,9 @@ class CodeTransformer(nn.Module):
         embedded: Callable[[Tensor], Tensor],
         drawing: Drawing,
     ) -> Tensor:
-        """What follows (b, P, width), one after another: every position is computed once, its keys and values kept."""
+        """The continuation of (b, P, width), one code after another: every position is computed once, its keys and
+        values kept.
+        """
         length = inputs.shape[1]
         hidden = inputs + self.position[:length]
         caches: list[Cache | None] = [None] * len(self.blocks)
