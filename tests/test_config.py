@@ -193,7 +193,7 @@ def test_a_message_repeats_little_of_a_large_input(text, tmp_path):
 
 def test_a_file_without_end_is_read_no_further_than_its_limit():
     with pytest.raises(UserError, match="it has more than 1,048,576 bytes"):
-        load_config("/dev/zero")
+        load_config(Path("/dev/zero"))
 
 
 def test_a_missing_file_is_named():

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import yaml
 from safetensors.torch import load_file
 
 from genlib.cli import main
@@ -75,7 +76,7 @@ def test_an_earlier_run_is_resumed_and_evaluated(name: str, command: Command, tm
     run = tmp_path / name
     shutil.copytree(EARLIER / "runs" / name, run)
     before = json.loads((run / "evaluation.json").read_text())
-    config = (run / "config.yaml").read_text()
+    config = yaml.safe_load((run / "config.yaml").read_text())
     evaluated = command("genlib", "evaluate", run)
     assert evaluated.returncode == 0, evaluated.stderr
     after = json.loads((run / "evaluation.json").read_text())
@@ -86,7 +87,7 @@ def test_an_earlier_run_is_resumed_and_evaluated(name: str, command: Command, tm
     trained = command("genlib", "train", run / "config.yaml", "--run-dir", run)
     assert trained.returncode == 0, trained.stderr
     assert "from step 10" in trained.stdout
-    assert (run / "config.yaml").read_text() == config
+    assert yaml.safe_load((run / "config.yaml").read_text()) == config
     assert [json.loads(line)["step"] for line in (run / "metrics.jsonl").read_text().splitlines()] == [5, 10, 15, 20]
     weights = load_file(run / "checkpoints" / "step-00000020" / "method.safetensors")
     expected = load_file(EXPECTED / f"{name}.safetensors")

@@ -18,7 +18,7 @@ from tests.conftest import PROJECT
 HOLDER = """
 import sys
 from pathlib import Path
-from genlib.locks import held
+from genlib.storage.locks import held
 
 with held(Path(sys.argv[1]), sys.argv[2]):
     print("held", flush=True)

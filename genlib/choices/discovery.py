@@ -7,11 +7,12 @@ or package of its own. Every choice or record that is defined there, or in a mod
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import cache
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
 from importlib.util import find_spec
+from operator import attrgetter
 from pkgutil import iter_modules
 from types import ModuleType
 from typing import Any, NamedTuple, TypeVar
@@ -53,7 +54,7 @@ def records_of_kind(kind: type[RecordKind]) -> dict[str, RecordKind]:
 def origin_of(value: type[Choice] | Record) -> str:
     """Where a choice or record comes from: "genlib", or the top package of a plugin."""
     if isinstance(value, Record):
-        module = found_of_kind(kind_of_record(value))[value.name].module.__name__
+        module = found_of_kind(kind_of_choice(value))[value.name].module.__name__
     else:
         module = value.__module__
     top = module.partition(".")[0]
@@ -61,13 +62,11 @@ def origin_of(value: type[Choice] | Record) -> str:
 
 
 @cache
-def found_of_kind(kind: type[Choice] | type[Record]) -> dict[str, Found]:
-    defined: Callable[[ModuleType, Any], Iterator[Found]]
-    defined = records_in if issubclass(kind, Record) else choices_in
-    own = [found for module in modules_in(kind.folder) for found in declared(module, kind, defined)]
-    others = [found for module in plugin_modules() for found in defined(module, kind)]
+def found_of_kind(kind: Any) -> dict[str, Found]:
+    own = [found for module in modules_in(kind.folder) for found in declared(module, kind)]
+    others = [found for module in plugin_modules() for found in defined_in(module, kind)]
     by_name: dict[str, Found] = {}
-    for found in (*sorted(own, key=name_of), *sorted(others, key=name_of)):
+    for found in (*sorted(own, key=attrgetter("name")), *sorted(others, key=attrgetter("name"))):
         first = by_name.setdefault(found.name, found)
         if first.value is not found.value:
             raise UserError(
@@ -77,24 +76,15 @@ def found_of_kind(kind: type[Choice] | type[Record]) -> dict[str, Found]:
     return by_name
 
 
-def kind_of_choice(choice: Choice) -> type[Choice]:
-    """The class that says which package the choices of its kind lie in."""
-    return next(kind for kind in type(choice).__mro__ if issubclass(kind, Choice) and "folder" in vars(kind))
+def kind_of_choice(value: Choice | Record) -> Any:
+    """The class that says which package the choices or records of its kind lie in."""
+    return next(kind for kind in type(value).__mro__ if "folder" in vars(kind))
 
 
 def names_where(kind: type[Choice], fact: str) -> str:
     """The names of a kind's choices for which a fact is true, as `gan, iwae or vae`."""
     *first, last = (name for name, choice in choices_of_kind(kind).items() if getattr(choice, fact))
     return f"{', '.join(first)} or {last}" if first else last
-
-
-def name_of(found: Found) -> str:
-    return found.name
-
-
-def kind_of_record(record: Record) -> type[Record]:
-    """The class that says which package the records of its kind lie in."""
-    return next(kind for kind in type(record).__mro__ if issubclass(kind, Record) and "folder" in vars(kind))
 
 
 def modules_in(package: str) -> Iterator[ModuleType]:
@@ -107,11 +97,9 @@ def modules_in(package: str) -> Iterator[ModuleType]:
             yield import_module(settings if found.ispkg and find_spec(settings) else name)
 
 
-def declared(
-    module: ModuleType, kind: type[Choice] | type[Record], defined: Callable[[ModuleType, Any], Iterator[Found]]
-) -> list[Found]:
+def declared(module: ModuleType, kind: Any) -> list[Found]:
     """The choices or records that one of our own modules defines; ImportError where there is none."""
-    found = list(defined(module, kind))
+    found = list(defined_in(module, kind))
     if not found:
         needed = (
             f"a variable that holds a {kind.__name__}"
@@ -122,6 +110,10 @@ def declared(
             f"{module.__file__} lies where every file declares a {kind.kind}, and declares none: {needed}"
         )
     return found
+
+
+def defined_in(module: ModuleType, kind: Any) -> Iterator[Found]:
+    return records_in(module, kind) if issubclass(kind, Record) else choices_in(module, kind)
 
 
 def choices_in(module: ModuleType, kind: type[Choice]) -> Iterator[Found]:

@@ -15,9 +15,9 @@ if TYPE_CHECKING:
     from genlib.config.run import RunConfig
     from genlib.evaluation.estimates import Findings
 
-# Images of the sampler alone; test images under the model; test images encoded and decoded; samples for the conditions
-# of test images.
-Over = Literal["samples", "test images", "reconstructions", "conditions"]
+# Images of the sampler alone; test images under the model; test images encoded and decoded; samples for conditions that
+# are images, beside the test images that these are taken of; images drawn for captions.
+Over = Literal["samples", "test images", "reconstructions", "pairs", "captions"]
 # The reason why a run does not give a metric, with the remedy; None where it does.
 Need = Callable[["Metric", "RunConfig"], str | None]
 
@@ -28,9 +28,9 @@ IMPORTANCE_SAMPLES, NEIGHBOURS, PIXELS = "number of importance samples", "number
 class Metric(Record):
     """A number that is measured of a model; one of a file's variables, beside the function that computes it.
 
-    `compute` takes a SampleSet (over samples) or a HeldOutModel (over test images and reconstructions), both of
-    `genlib.evaluation.scoring`, and returns Findings with this metric, and any others that share the function; nothing
-    where the metric does not apply. Metrics over conditions are computed by the condition's scorer, and have none.
+    `compute` takes a SampleSet (over samples), a HeldOutModel (over test images and reconstructions), a PairSet or a
+    CaptionSet, all of `genlib.evaluation.scoring`, and returns Findings with this metric, and any others that share the
+    function; nothing where the metric does not apply.
     """
 
     folder: ClassVar[str] = "genlib.evaluation.metrics"
@@ -39,8 +39,8 @@ class Metric(Record):
     name: str
     better: Literal["lower", "higher"] | None  # None: it is reported, and no model can be gated on it
     meaning: str  # its line in the report
+    compute: Callable[[Any], Findings]
     over: Over = "samples"
-    compute: Callable[[Any], Findings] | None = None
     needs: tuple[Need, ...] = ()
     needs_classes: bool = False  # of images: a classifier, and so labels of two classes or more
     extractor: str | None = None  # the one whose features it is over; None: the one that is asked for
@@ -54,7 +54,7 @@ class Metric(Record):
     @property
     def is_of_samples(self) -> bool:
         """Whether it is measured of a sampler alone, drawn with several seeds."""
-        return self.over in ("samples", "conditions")
+        return self.over in ("samples", "pairs", "captions")
 
     @property
     def is_held_out(self) -> bool:
@@ -62,8 +62,8 @@ class Metric(Record):
         return self.over != "samples"
 
     def is_cheap(self, features: ExtractorConfig) -> bool:
-        """Whether evaluations during training that compare by these features measure it at any rate."""
-        if self.is_held_out:
+        """Whether evaluations during training that compare by these features measure it without being thorough."""
+        if self.over in ("test images", "reconstructions"):  # the one that is wanted is measured with the cheap ones
             return True
         counts_classes = self.needs_classes and self.extractor is None and not features.takes_points
         return self.during_training and self.extractor in (None, features.name) and not counts_classes
@@ -104,7 +104,7 @@ def computations(
     """
     chosen = [metric for metric in metrics().values() if metric.over in over]
     due = [metric for metric in chosen if not during_training or metric.during_training or metric is wanted]
-    return list(dict.fromkeys(metric.compute for metric in due if metric.compute))
+    return list(dict.fromkeys(metric.compute for metric in due))
 
 
 def of_points(metric: Metric, run: RunConfig) -> str | None:

@@ -1,39 +1,144 @@
-"""`genlib methods`: every key of every section with its default, limits and meaning, and what can be combined.
+"""`genlib methods` and docs/configuration.md: every key of every section and choice, and what can be combined.
 
-All of it is read off the configuration's own types and rules.
+All of it is read off the configuration's own types, records and rules. `python -m genlib.config.reference FILE` writes
+the page.
 """
 
 from __future__ import annotations
 
+import sys
 import textwrap
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args, get_origin
+from typing import Annotated, Any, Literal, NamedTuple, get_args, get_origin
 
 from annotated_types import Ge, Gt, Le, Lt, MaxLen
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
+from genlib.choices.choice import Choice
+from genlib.choices.discovery import choices_of_kind, origin_of
 from genlib.choices.fields import choices_of, section_of
-from genlib.config.metrics import gate_metrics
-from genlib.config.rules import all_rules
+from genlib.config.metrics import metrics
+from genlib.config.rules import BETWEEN_SECTIONS
 from genlib.config.run import RunConfig
+from genlib.data.sources import sources
 from genlib.runtime.text import text_table
+from genlib.storage.files import write_bytes
 
 WIDTH = 120  # columns
+INTRODUCTION = """# Configuration
+
+A configuration is a YAML file of these sections; a key's dotted name is what `--set` takes, such as
+`--set training.steps=2000`. Where a key holds one of several choices, its `name` says which, and the other keys are
+those of the choice: `penalty: {name: r1, weight: 5}`, or `penalty: r1` for a choice with its defaults.
+
+This page is made by `make docs` from the code, and a test compares them. `genlib methods` prints the same, with what
+installed plugins add."""
+
+
+class Key(NamedTuple):
+    """One key of a section."""
+
+    name: str
+    limits: str  # the values that it takes, in words
+    default: str  # as YAML has it, or "required"
+    meaning: str
+
+
+class Entry(NamedTuple):
+    """A section, or a choice of a name."""
+
+    title: str  # such as "training", or "penalty.name: r1"
+    meaning: str
+    origin: str  # "genlib", or the package of a plugin
+    keys: list[Key]
+
+
+class Rule(NamedTuple):
+    """Sections or choices that do not go together, or not without something."""
+
+    subject: str  # the choices that it is about; "" for a rule between sections
+    meaning: str
 
 
 def listing() -> str:
-    """Each section and each choice of a name with its keys; then the metrics, and what does not go together."""
+    """Each section and each choice of a name with its keys; then sources, metrics, and what does not go together."""
     blocks = [block(key, section) for key, section in sections_below(RunConfig)]
-    rules = [wrapped(meaning) for meaning in all_rules(RunConfig).values()]
-    return "\n\n".join([table(), *blocks, metrics_block(), "\n".join(["Not together, or not without:", *rules])])
+    rules = [f"{rule.subject}: {rule.meaning}" if rule.subject else rule.meaning for rule in rules_below(RunConfig)]
+    tail = ["\n".join(["Not together, or not without:", *map(wrapped, rules)])]
+    return "\n\n".join([table(), *blocks, sources_block(), metrics_block(), *tail])
+
+
+def sources_block() -> str:
+    """The sources that data.source can name, as lines of text."""
+    lines = [f"{source.name}{remark(origin_of(source))}. {source.description}" for source in sources().values()]
+    return "\n".join(["data.source:", *map(wrapped, lines)])
 
 
 def metrics_block() -> str:
-    """The metrics that a model can be gated on, as lines of text."""
-    of_each = (f"{metric.name} ({metric.better} is better). {metric.meaning}" for metric in gate_metrics().values())
-    return "\n".join(["registry.metric:", *map(wrapped, of_each)])
+    """The metrics, as lines of text; a model can be gated on those with a better direction."""
+    lines = []
+    for metric in metrics().values():
+        better = f" ({metric.better} is better)" if metric.better else " (reported alone)"
+        lines.append(f"{metric.name}{better}{remark(origin_of(metric))}. {metric.meaning}")
+    return "\n".join(["registry.metric:", *map(wrapped, lines)])
+
+
+def remark(origin: str) -> str:
+    """`, from PACKAGE` for what a plugin adds."""
+    return "" if origin == "genlib" else f", from {origin}"
+
+
+def page() -> str:
+    """The reference as Markdown, of what is in genlib itself and of installed plugins."""
+    parts = [INTRODUCTION]
+    for entry in (entry_of(key, section) for key, section in sections_below(RunConfig)):
+        heading = f"## {entry.title.replace('.name: ', ': ')}"
+        meaning = ". ".join(filter(None, [entry.meaning.rstrip("."), remark(entry.origin).removeprefix(", ")]))
+        parts += [heading, *([f"{meaning}."] if meaning else [])]
+        if entry.keys:
+            rows = [(f"`{key.name}`", key.limits, f"`{key.default}`", key.meaning) for key in entry.keys]
+            parts.append(markdown_table(("key", "values", "default", "meaning"), rows))
+    rows = [(f"`{source.name}`", source.description, origin_of(source)) for source in sources().values()]
+    parts += ["## Sources of data", markdown_table(("data.source", "", "from"), rows)]
+    measured = [
+        (f"`{metric.name}`", metric.better or "", metric.over, metric.meaning, origin_of(metric))
+        for metric in metrics().values()
+    ]
+    parts += ["## Metrics", "A model can be gated (`registry.metric`) on those with a better direction."]
+    parts.append(markdown_table(("metric", "better", "measured over", "meaning", "from"), measured))
+    rules = [f"- {f'`{rule.subject}`: ' if rule.subject else ''}{rule.meaning}" for rule in rules_below(RunConfig)]
+    parts += ["## Not together, or not without", "\n".join(rules)]
+    return "\n\n".join(parts) + "\n"
+
+
+def markdown_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    lines = [head, ["---"] * len(head), *([cell.replace("|", "\\|") for cell in row] for row in rows)]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def rules_below(section: type[BaseModel]) -> list[Rule]:
+    """The rules between sections, and those of all choices below a section, each once."""
+    found = [Rule("", one_paragraph(rule.__doc__)) for rule in BETWEEN_SECTIONS]
+    subjects: dict[Any, list[type[Choice]]] = {}
+    for _, choice in sections_below(section):
+        if issubclass(choice, Choice):
+            for _, rule in choice.rules():
+                subjects.setdefault(rule, []).append(choice)
+    return [*found, *(Rule(subject_of(about), one_paragraph(rule.__doc__)) for rule, about in subjects.items())]
+
+
+def subject_of(choices: list[type[Choice]]) -> str:
+    """The choices' names after their kind; the kind alone where it is all that there are."""
+    kind = next(kind for kind in choices[0].__mro__ if "folder" in vars(kind))
+    names = [name for name, choice in choices_of_kind(kind).items() if choice in choices]
+    every = len(names) == len(choices_of_kind(kind))
+    return choices[0].kind if every else f"{choices[0].kind} {', '.join(names)}"
+
+
+def one_paragraph(text: str | None) -> str:
+    return " ".join((text or "").split())
 
 
 def wrapped(text: str, indent: str = "    ") -> str:
@@ -49,7 +154,7 @@ def wrapped(text: str, indent: str = "    ") -> str:
 
 
 def table() -> str:
-    """What each method can be made of and do, found by trying."""
+    """Networks, data and conditions that go with each method, found by trying."""
     methods = [choice for key, choice in sections_below(RunConfig) if key == "method"]
     networks = [choice.model_fields["name"].default for key, choice in sections_below(RunConfig) if key == "network"]
     images = {"source": "digits"}
@@ -115,23 +220,33 @@ def sections_below(section: type[BaseModel]) -> list[tuple[str, type[BaseModel]]
 
 def block(key: str, section: type[BaseModel]) -> str:
     """One section or choice as lines of text."""
+    entry = entry_of(key, section)
+    title = f"{entry.title}{remark(entry.origin)}"
+    lines = [wrapped(line(key)) for key in entry.keys]
+    return "\n".join([wrapped(f"{title} - {entry.meaning}" if entry.meaning else f"{title}:", ""), *lines])
+
+
+def line(key: Key) -> str:
+    """`key = default  (limits). Meaning`."""
+    return f"{key.name} = {key.default}{f'  ({key.limits})' if key.limits else ''}. {key.meaning}"
+
+
+def entry_of(key: str, section: type[BaseModel]) -> Entry:
     name = section.model_fields["name"].default if "name" in section.model_fields else None
-    title = f"{key}.name: {name}" if name else key
-    lines = [wrapped(line(key, field)) for key, field in section.model_fields.items() if key != "name"]
-    return "\n".join([wrapped(f"{title} - {section.__doc__}" if section.__doc__ else f"{title}:", ""), *lines])
-
-
-def line(key: str, field: FieldInfo) -> str:
-    """`key = default  (options or limits)  description`."""
-    limits = limits_of(field)
-    return f"{key} = {default_of(field)}{f'  ({limits})' if limits else ''}. {field.description or ''}"
+    keys = [
+        Key(key, limits_of(field), default_of(field), one_paragraph(field.description))
+        for key, field in section.model_fields.items()
+        if key != "name"
+    ]
+    origin = origin_of(section) if issubclass(section, Choice) else "genlib"
+    return Entry(f"{key}.name: {name}" if name else key, one_paragraph(section.__doc__), origin, keys)
 
 
 def default_of(field: FieldInfo) -> str:
     """As YAML has it; of a choice its name, of a section what differs from the section's own defaults."""
     if field.is_required():
         return "required"
-    value = field.default
+    value = field.get_default(call_default_factory=True)
     if not isinstance(value, BaseModel):
         return in_yaml(value)
     differing = value.model_dump(exclude_defaults=True, exclude={"name"})
@@ -150,7 +265,7 @@ def in_yaml(value: Any) -> str:
 
 
 def limits_of(field: FieldInfo) -> str:
-    """What a value may be, in words."""
+    """Values that a key takes, in words."""
     names = [choice.model_fields["name"].default for choice in choices_of(field)]
     if section_of(field):
         return "keys below"
@@ -198,3 +313,7 @@ def in_words(metadata: Iterable[Any]) -> str:
 def legible(number: Any) -> str:
     """Digits in groups of three."""
     return f"{int(number):,}" if number == int(number) else f"{number:g}"
+
+
+if __name__ == "__main__":
+    write_bytes(Path(sys.argv[1]), page().encode())

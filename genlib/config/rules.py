@@ -1,4 +1,4 @@
-"""What does not go together: each rule gives None, or what is wrong, why, and the remedy.
+"""Rules on what does not go together: each gives None, or what is wrong, why, and the remedy.
 
 Here are the rules between sections, which belong to no choice. The others stand in the choices that they are about.
 """
@@ -64,7 +64,7 @@ BETWEEN_SECTIONS: tuple[Callable[[RunConfig], str | None], ...] = (
 
 
 def problems_of(run: RunConfig) -> Iterator[str]:
-    """What does not go together in a run: by the rules of every choice in it, then by those between sections."""
+    """The problems of a run: by the rules of every choice in it, then by those between sections."""
     for key, choice in choices_below(run):
         for _, rule_of_choice in choice.rules():
             if problem := rule_of_choice(choice, run, key):

@@ -35,6 +35,8 @@ def check_divisible(batch_size: int, micro_batches: int, processes: int) -> None
 
 
 class TrainingConfig(Section):
+    """Length, numerics, averaging, checkpoints and faults of a training."""
+
     steps: int = Field(1000, ge=1, le=MOST_STEPS, description="Turns of the whole loop, every phase included")
     batch_size: int = Field(
         128, ge=1, le=MOST_IMAGES, description="Images of one turn, over all processes and micro-batches"
@@ -42,20 +44,20 @@ class TrainingConfig(Section):
     micro_batches: int | None = Field(
         None, ge=1, le=MOST_IMAGES, description="Equal parts of a batch; null: one for each process"
     )
-    seed: int = Field(0, ge=0, lt=2**31, description="Of weights, batches and all draws")
+    seed: int = Field(0, ge=0, lt=2**31, description="Seed of weights, batches and all draws")
     precision: Literal["float32", "bf16"] = Field("float32", description="bf16: matrix products in bfloat16")
     compile: bool = Field(False, description="Compile the losses by torch.compile: slower to start, faster after")
     cuda_graphs: bool = Field(False, description="A phase's turn in one call: for small models on one GPU")
     channels_last: bool = Field(False, description="Images in memory with the channels last, faster on some GPUs")
     device: Literal["auto", "cpu"] = Field("auto", description="auto: a GPU where there is one")
     processes: Annotated[int, Field(ge=1, le=MOST_PROCESSES)] | Literal["auto"] = Field(
-        1, description="That the pipeline starts, on all nodes; auto: one a GPU"
+        1, description="Number of processes that the pipeline starts, on all nodes; auto: one for each GPU"
     )
     gradient_clip: float | None = Field(
         None, gt=0, le=LARGEST_WEIGHT, description="Largest gradient norm of a phase; null: any"
     )
     ema_half_life: float = Field(
-        10_000, ge=0, le=1e12, description="Of the average of the weights, in images; 0: no averaging"
+        10_000, ge=0, le=1e12, description="Half-life of the moving average of the weights, in images; 0: no averaging"
     )
     resident_gib: float = Field(4.0, ge=0, le=1e6, description="Larger train splits stream from the memory-mapped file")
     log_every: int = Field(50, ge=1, le=MOST_STEPS, description="Steps between lines of metrics.jsonl")
@@ -70,10 +72,10 @@ class TrainingConfig(Section):
     )
     rollbacks: int = Field(3, ge=0, le=10_000, description="Returns to a checkpoint before the run ends as diverged")
     rollback_learning_rate: float = Field(1.0, gt=0, le=1, description="Factor on learning rates at each rollback")
-    on_collapse: Literal["warn", "stop"] = Field("warn", description="What signs of collapse lead to")
-    collapse_steps: int = Field(1000, ge=1, le=MOST_STEPS, description="How long a sign of collapse must last")
+    on_collapse: Literal["warn", "stop"] = Field("warn", description="Reaction to signs of collapse")
+    collapse_steps: int = Field(1000, ge=1, le=MOST_STEPS, description="Steps that a sign of collapse must last")
     max_restarts: int = Field(
-        3, ge=0, le=10_000, description="How often the pipeline starts a training again that died"
+        3, ge=0, le=10_000, description="Number of times that the pipeline starts a training again that died"
     )
     timeout: float = Field(1800, ge=1, le=2_592_000, description="Seconds that a process waits for the others")
 
@@ -106,6 +108,8 @@ class TrainingConfig(Section):
 
 
 class EvaluationConfig(Section):
+    """Features, samples and test images of an evaluation, and evaluations during training."""
+
     samples: int = Field(10_000, ge=2, le=MOST_SAMPLES, description="Images drawn from the sampler for each seed")
     seed: int = Field(0, ge=0, lt=2**31, description="The first sampling seed")
     seeds: int = Field(
@@ -137,7 +141,7 @@ class EvaluationConfig(Section):
         None, ge=1, le=MOST_STEPS, description="Steps between evaluations during training; null: none"
     )
     every_samples: int = Field(2000, ge=2, le=MOST_SAMPLES, description="Images of an evaluation during training")
-    checkpoint: Literal["last", "best"] = Field("last", description="Whose sampler is evaluated and registered")
+    checkpoint: Literal["last", "best"] = Field("last", description="Checkpoint that is evaluated and registered")
 
     @model_validator(mode="after")
     def best_needs_evaluations(self) -> Self:
@@ -149,9 +153,11 @@ class EvaluationConfig(Section):
 
 
 class RegistryConfig(Section):
+    """Registered model, and the gate that its versions pass."""
+
     model: str = Field(max_length=100, description="Registered model and MLflow experiment; names the run folders")
     metric: str = Field("fd_classifier", description="Metric that decides between champion and challenger")
-    margin: float = Field(0.0, ge=0, le=LARGEST_WEIGHT, description="How much better a challenger must be")
+    margin: float = Field(0.0, ge=0, le=LARGEST_WEIGHT, description="Difference by which a challenger must be better")
 
     @field_validator("model")
     @classmethod

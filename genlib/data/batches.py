@@ -14,8 +14,9 @@ from genlib.runtime.randomness import generator_for, stream_for
 
 
 class EpochOrder:
-    """Positions in an endless run of epochs, each a permutation from (seed, epoch), to rows of the dataset: to all of
-    `rows`, or to those that are `chosen`, int64 (rows,).
+    """The row of the dataset at each position of an endless run of epochs, each a permutation from (seed, epoch).
+
+    An epoch has all `rows`, or those that are `chosen`, int64 (rows,).
     """
 
     def __init__(self, rows: int, seed: int, device: torch.device, chosen: Tensor | None = None) -> None:
@@ -88,7 +89,7 @@ class Batches:
         self.begin(seed)
 
     def begin(self, seed: int) -> None:
-        """Another order of the images, and other draws of their pixels."""
+        """Start anew with another seed: another order of the images, and other draws of their pixels."""
         self._seed = seed
         place = self.device if self.resident else torch.device("cpu")
         self._order = EpochOrder(self._rows_in_all, seed, place, self._chosen)
@@ -100,7 +101,7 @@ class Batches:
         return isinstance(self._images, Tensor)
 
     def of_step(self, step: int) -> list[list[Batch]]:
-        """Step `step` (from 0): for each draw, this process's micro-batches, good until the next call."""
+        """Step `step` (from 0): for each draw, this process's micro-batches, valid until the next call."""
         if isinstance(self._images, Tensor):
             parts = [(rows, self._images.index_select(0, rows)) for rows in self._rows(step)]
         else:

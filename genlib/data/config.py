@@ -24,30 +24,37 @@ class DataConfig(Section):
     revision: str | None = Field(None, description="Commit, tag or branch of a hub dataset")
     subset: str | None = Field(None, description="Configuration name of a hub dataset that has several")
     train_split: str = Field("train", description="Name of the train split")
-    test_split: str | None = Field("test", description="null: hold out test_fraction of the train split")
+    test_split: str | None = Field(
+        "test", description="Name of the test split; null: hold out test_fraction of the train split"
+    )
     test_fraction: float = Field(0.1, gt=0, lt=1, description="Share (of each class) held out when test_split is null")
-    image_column: str | None = Field(None, description="null: the only column of type Image")
-    label_column: str | None = Field(None, description="null: the only column of type ClassLabel, if there is one")
+    image_column: str | None = Field(None, description="Column of images; null: the only one of type Image")
+    label_column: str | None = Field(
+        None, description="Column of labels; null: the only one of type ClassLabel, if any"
+    )
     image_size: int = Field(32, ge=8, le=128, description="Height and width in pixels; ignored for points")
     channels: Literal[1, 3] = Field(3, description="Channels of an image, 1 or 3; ignored for points")
     points: int = Field(
-        50_000, ge=10, le=MOST_ROWS, description="Train points of a 2-D source; the test split has a fifth as many"
+        50_000,
+        ge=10,
+        le=MOST_ROWS,
+        description="Number of train points of a 2-D source; the test split has a fifth as many",
     )
     stacked: int | None = Field(
         None,
         ge=2,
         le=MOST_ROWS,
-        description="Train images, each made of three random ones as red, green and blue (Stacked MNIST: 128000)",
+        description="Number of train images, each three random ones as red, green and blue (Stacked MNIST: 128000)",
     )
     scenes: int | None = Field(
         None,
         ge=10,
         le=MOST_ROWS,
-        description="Train images, each made of one to three images of the source in a frame, with a caption",
+        description="Number of train images, each one to three images of the source in a frame, with a caption",
     )
     binarize: Literal["none", "fixed", "draw"] = Field(
         "none",
-        description="Pixels that become 0 or 1 with their grey value as probability: once, or at every draw",
+        description="Binarization of pixels with their grey value as probability of 1: once, or at every draw",
     )
     on_corrupt: Literal["error", "skip"] = Field(
         "error", description="Behaviour at an image that cannot be read: the preparation ends, or the image is left out"
@@ -59,7 +66,7 @@ class DataConfig(Section):
         MAX_PIXELS,
         ge=64,
         le=2**31 - 1,
-        description="Most pixels of a source's image; a larger image counts as corrupt",
+        description="Limit of width times height of a source's image; a larger image counts as corrupt",
     )
     validation_fraction: float = Field(
         0.1,

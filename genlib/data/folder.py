@@ -15,8 +15,8 @@ from pydantic import TypeAdapter, ValidationError
 from genlib.errors import UserError, one_line
 from genlib.storage.files import read_json, write_json
 
-Part = Literal["train", "test"]
-PARTS: tuple[Part, Part] = ("train", "test")
+Split = Literal["train", "test"]
+SPLITS: tuple[Split, Split] = ("train", "test")
 MANIFEST = "manifest.json"
 STACKED = 3  # grey images in one of colour (Metz et al. 2017, section 3.3.1)
 
@@ -26,8 +26,8 @@ class Manifest:
     source: str
     revision: str | None  # commit of a hub dataset
     request: dict[str, Any]  # the configuration's data section
-    counts: dict[str, int]  # by part
-    skipped: dict[str, int]  # corrupt images left out, by part
+    counts: dict[str, int]  # by split
+    skipped: dict[str, int]  # corrupt images left out, by split
     shape: list[int]  # [C, H, W], or [2] for points
     label_names: list[str] | None
     mean: list[float]  # per channel of the train images, 0 to 255; per coordinate of the train points
@@ -43,20 +43,20 @@ class Manifest:
         write_json(folder / MANIFEST, asdict(self))
 
 
-def images_file(folder: Path, part: Part) -> Path:
-    return folder / f"{part}_images.npy"
+def images_file(folder: Path, split: Split) -> Path:
+    return folder / f"{split}_images.npy"
 
 
-def labels_file(folder: Path, part: Part) -> Path:
-    return folder / f"{part}_labels.npy"
+def labels_file(folder: Path, split: Split) -> Path:
+    return folder / f"{split}_labels.npy"
 
 
-def captions_file(folder: Path, part: Part) -> Path:
-    return folder / f"{part}_captions.npy"
+def captions_file(folder: Path, split: Split) -> Path:
+    return folder / f"{split}_captions.npy"
 
 
-def cells_file(folder: Path, part: Part) -> Path:
-    return folder / f"{part}_cells.npy"
+def cells_file(folder: Path, split: Split) -> Path:
+    return folder / f"{split}_cells.npy"
 
 
 @dataclass(frozen=True)
@@ -73,20 +73,20 @@ class DatasetFolder:
         """Whether the channels are three separate images, and a label is that of the three together."""
         return bool(self.manifest.request.get("stacked"))
 
-    def images(self, split: Part) -> np.memmap:
+    def images(self, split: Split) -> np.memmap:
         """uint8 (N, C, H, W), or float32 points (N, 2); read-only, paged in from disk as it is touched."""
         return np.load(images_file(self.path, split), mmap_mode="r")
 
-    def labels(self, split: Part) -> np.ndarray | None:
+    def labels(self, split: Split) -> np.ndarray | None:
         """int64 (N,), positions in manifest.label_names; None for a split without labels."""
         file = labels_file(self.path, split)
         return np.load(file) if file.exists() else None
 
-    def captions(self, split: Part) -> np.ndarray:
+    def captions(self, split: Split) -> np.ndarray:
         """int64 (N, LENGTH), the words of scenes; UserError where there are none."""
         return self._of_scenes(captions_file(self.path, split))
 
-    def cells(self, split: Part) -> np.ndarray:
+    def cells(self, split: Split) -> np.ndarray:
         """int64 (N, 9), the labels of what stands in a scene, row by row, -1 where nothing does; UserError as above."""
         return self._of_scenes(cells_file(self.path, split))
 
@@ -120,7 +120,7 @@ class DatasetFolder:
         known = max(int(labels.max()) + 1, len(self.manifest.label_names or ()))
         return round(known ** (1 / STACKED)) ** STACKED if self.stacked else known
 
-    def unlabelled(self, split: Part) -> int:
+    def unlabelled(self, split: Split) -> int:
         """How many images of a split that has labels have none (-1)."""
         labels = self.labels(split)
         return 0 if labels is None else int((labels < 0).sum())
@@ -157,13 +157,13 @@ def damage_of(folder: DatasetFolder) -> str | None:
     """A fault of the arrays' shapes and types or of the labels; None where there is none."""
     names = folder.manifest.label_names
     dtype = np.float32 if folder.is_points else np.uint8
-    for part in PARTS:
-        count = folder.manifest.counts[part]
-        images, labels = folder.images(part), folder.labels(part)
+    for split in SPLITS:
+        count = folder.manifest.counts[split]
+        images, labels = folder.images(split), folder.labels(split)
         if images.shape != (count, *folder.manifest.shape) or images.dtype != dtype:
-            return f"{part} images are {images.dtype} {images.shape}"
+            return f"{split} images are {images.dtype} {images.shape}"
         if labels is not None and (labels.shape != (count,) or labels.dtype != np.int64):
-            return f"{part} labels are {labels.dtype} {labels.shape}"
+            return f"{split} labels are {labels.dtype} {labels.shape}"
         if labels is not None and names is not None and len(labels) and labels.max() >= len(names):
-            return f"{part} labels go to {labels.max()}, but {len(names)} classes have names"
+            return f"{split} labels go to {labels.max()}, but {len(names)} classes have names"
     return None

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from genlib.config.run import RunConfig
-from genlib.data.folder import DatasetFolder, Part
+from genlib.data.folder import DatasetFolder, Split
 from genlib.runtime.randomness import generator_for
 
 
@@ -22,7 +22,7 @@ class HeldOutPart:
     rows: Tensor  # int64 (N,), ascending
 
     @property
-    def split(self) -> Part:
+    def split(self) -> Split:
         return "test" if self.name == "test" else "train"
 
 

@@ -16,7 +16,7 @@ from torch import Tensor
 DEPTH = 3  # steps in memory: one at work, one on its way to the device, one being read
 
 RowsOf = Callable[[int], list[Tensor]]  # step => the rows of each of its parts, int64 (n,)
-Parts = list[tuple[Tensor, Tensor]]  # rows, int64 (n,), with their images, (n, ...)
+PartsOfStep = list[tuple[Tensor, Tensor]]  # rows, int64 (n,), with their images, (n, ...)
 
 
 class ReadAhead:
@@ -38,7 +38,7 @@ class ReadAhead:
         self._rows_of = rows_of
         self._forget()
 
-    def __call__(self, step: int) -> Parts:
+    def __call__(self, step: int) -> PartsOfStep:
         """For each part of step `step`: its rows, and their images on the device, valid until the next call."""
         if self._ahead and self._ahead[0].step != step:
             self._forget()
@@ -54,7 +54,7 @@ class ReadAhead:
         while self._ahead:
             self._ahead.popleft().parts.result()
 
-    def _read(self, step: int, slot: Slot) -> Parts:
+    def _read(self, step: int, slot: Slot) -> PartsOfStep:
         parts = self._rows_of(step)
         buffers = slot.room([len(rows) for rows in parts], self._images)
         if self._file:
@@ -94,7 +94,7 @@ class Slot:
 class Ahead(NamedTuple):
     step: int
     slot: Slot
-    parts: Future[Parts]
+    parts: Future[PartsOfStep]
 
 
 class RowsOfFile:

@@ -13,7 +13,7 @@ from genlib.evaluation.extractors.random import RandomConfig
 from genlib.runtime.capacity import free_memory, refuse_beyond_memory
 
 if TYPE_CHECKING:
-    from genlib.data.folder import DatasetFolder, Manifest, Part
+    from genlib.data.folder import DatasetFolder, Manifest, Split
 
 IMAGES_AT_ONCE = 256  # genlib.sampling.draw.CHUNK, whose module needs torch
 FALLBACK = RandomConfig()  # needs neither labels nor weights
@@ -129,7 +129,7 @@ def check_metric(config: RunConfig, dataset: DatasetFolder) -> None:
         )
 
 
-def has_labels(dataset: DatasetFolder, split: Part) -> bool:
+def has_labels(dataset: DatasetFolder, split: Split) -> bool:
     return dataset.unlabelled(split) < dataset.manifest.counts[split] and dataset.labels(split) is not None
 
 

@@ -1,4 +1,4 @@
-"""A run folder: where everything about one run lies, and what stands in it."""
+"""A run folder, which holds everything about one run."""
 
 from __future__ import annotations
 
@@ -59,8 +59,8 @@ class RunFolder:
         self.best = self.path / "best"  # the best checkpoint so far, and its sampler
         self.evaluation_file = self.path / "evaluation.json"
         self.report_file = self.path / "report.html"
-        self.launch = self.path / "launch"  # what the pipeline started the training with
-        self.champion_file = self.path / "champion.json"  # whom the report compares with, if the pipeline says
+        self.launch = self.path / "launch"  # the files that the pipeline started the training with
+        self.champion_file = self.path / "champion.json"  # the report compares with it, if it is there
         self.result_file = self.path / "result.json"
 
     def exists(self) -> bool:
@@ -88,11 +88,11 @@ class RunFolder:
         write_bytes(self.metrics_file, "".join(json.dumps(line) + "\n" for line in kept).encode())
 
     def result(self) -> dict[str, Any]:
-        """{} while the run goes on."""
+        """The content of result.json; {} while the run goes on."""
         return read_section(self.result_file)
 
     def evaluation(self) -> dict[str, Any]:
-        """{} before the evaluation."""
+        """The content of evaluation.json; {} before the evaluation."""
         return read_section(self.evaluation_file)
 
     def exported(self, which: Literal["last", "best"]) -> Exported:
@@ -105,7 +105,7 @@ class RunFolder:
         write_json(self.result_file, content)
 
     def make(self) -> None:
-        """The folder with nothing in it yet, if it is not there; UserError if it cannot be, or holds something else."""
+        """Make the empty folder, if it is not there; UserError if that is impossible, or it holds something else."""
         if not self.exists() and self.path.is_dir():
             foreign = [path.name for path in self.path.iterdir() if not self._is_ours(path)]
             if foreign:
@@ -117,7 +117,7 @@ class RunFolder:
     def start(self, config: RunConfig, dataset: dict[str, str], free: Container[str] = ()) -> None:
         """Begin the run in this folder, or go on with the one that is there; UserError if that is another one.
 
-        What the dotted keys `free` say may differ.
+        The values of the dotted keys `free` may differ.
         """
         if self.exists():
             self.refuse_another(config, free)
@@ -169,19 +169,19 @@ class RunFolder:
             ) from error
 
     def _dataset_hash(self) -> str | None:
-        """Of the data that the run began with, if that is known."""
+        """The content hash of the data that the run began with, if that is known."""
         found = read_section(self.dataset_file).get("content_hash")
         if found is not None and not isinstance(found, str):
             raise Damaged(f"{self.dataset_file} is damaged (its content_hash is {found!r:.50}); restore it.")
         return found
 
     def _is_ours(self, path: Path) -> bool:
-        """What a run that was killed while it began may have left."""
+        """Whether a run that was killed while it began may have left this file or folder."""
         ours = (self.dataset_file, self.checkpoints, self.samples, self.launch, self.path / "tracking.json")
         return path in ours or path.name.endswith(".partial") or path.name.startswith((".training.", ".pipeline."))
 
     def refuse_another(self, asked: RunConfig, free: Container[str], remedy: str = "name another --run-dir") -> None:
-        """UserError if the run that is there would make another model, whatever the dotted keys `free` say."""
+        """UserError if the run that is there would make another model, the dotted keys `free` aside."""
         old, new = identity(self.config()), identity(asked)
         differing = [key for key in old | new if old.get(key) != new.get(key) and key not in free]
         if differing:
@@ -199,7 +199,7 @@ def read_section(file: Path) -> dict[str, Any]:
 
 
 def is_logged(content: Any) -> bool:
-    """Whether it is a line of metrics: of a step, and with nothing but numbers."""
+    """Whether this is a line of metrics: it has a step, and all its values are numbers, none of them infinite."""
     if not isinstance(content, dict) or not isinstance(content.get("step"), int):
         return False
     return all(isinstance(value, int | float) and not abs(value) > 1e300 for value in content.values())
@@ -210,7 +210,7 @@ def identity(config: RunConfig) -> dict[str, Any]:
     content = config.model_dump(mode="json", include={"data", "condition", "method", "training"})
     content["training"] = {key: value for key, value in content["training"].items() if key not in OPERATIONAL}
     if not config.held_back:
-        del content["data"][VALIDATION.removeprefix("data.")]  # it has no part in which rows are trained on
+        del content["data"][VALIDATION.removeprefix("data.")]  # it does not decide which rows are trained on
     return flatten(content)
 
 

@@ -1,4 +1,4 @@
-"""The hardware under a process: its heap, its smallest numbers, its device and the memory that it has taken."""
+"""The heap, the smallest numbers, the device and the peak memory of this process."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ REMEDY = "torchrun and accelerate launch set these variables: start with one of 
 
 
 def check_launcher() -> None:
-    """UserError where the variables of a launcher are no numbers, or not all there, or do not fit together."""
+    """UserError where a launcher's variables are not whole numbers, not all set, or contradict each other."""
     for name in NUMBERS:
         value = os.environ.get(name, "0")
         if not (value.isascii() and value.isdecimal()):
@@ -53,6 +53,6 @@ def is_first_process() -> bool:
 
 
 def is_started_again() -> bool:
-    """Whether torchrun starts all processes again when one fails, as it does where a machine went."""
+    """Whether torchrun starts all processes again when one fails, as it does after the loss of a machine."""
     begun, most = (int(os.environ.get(f"TORCHELASTIC_{name}", 0)) for name in ("RESTART_COUNT", "MAX_RESTARTS"))
     return begun < most

@@ -1,8 +1,8 @@
 """Standard output and standard error that never fail: a line that cannot be written is dropped and counted.
 
-A log on a full disk, a pipe whose reader has gone, a terminal that was closed: none of them may end a training that is
-well. The losses are caught below Python's buffers, so that print, logging, warnings, tqdm and the flush at the
-process's end are all covered by the same few lines.
+A log on a full disk, a pipe whose reader has gone, a terminal that was closed: none of them may end a training. The
+losses are caught below Python's buffers, so that print, logging, warnings, tqdm and the flush at the process's end are
+all covered by the same few lines.
 """
 
 from __future__ import annotations

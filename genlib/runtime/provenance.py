@@ -1,4 +1,4 @@
-"""Which code and which machine made something. Nothing here needs torch, or git to be there."""
+"""The code and the machine that made something. Nothing here needs torch, or git to be there."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def untracked_code(folder: Path = PROJECT) -> list[str] | None:
 
 
 def uncommitted(folder: Path = PROJECT, most: int = MOST_CHANGES) -> str:
-    """What a checkout has beyond its commit, as `git apply` takes it: untracked code by name and hash, then the diff.
+    """The changes of a checkout since its commit: untracked code by name and hash, then a diff for `git apply`.
 
     A diff of more than `most` characters is left out, and that said. "" where there is nothing, or no commit.
     """
@@ -74,7 +74,7 @@ def uncommitted(folder: Path = PROJECT, most: int = MOST_CHANGES) -> str:
 
 
 def digest(file: Path) -> str:
-    """The start of a file's SHA-256, or why there is none."""
+    """The start of a file's SHA-256, or the reason why it cannot be read."""
     try:
         return f"SHA-256 {sha256_of_file(file)[:12]}"
     except OSError as error:
@@ -92,7 +92,7 @@ def git(folder: Path, *arguments: str) -> str | None:
 
 
 def driver_version(file: Path = DRIVER) -> str:
-    """Of NVIDIA's kernel module; "none" where there is none."""
+    """The version of NVIDIA's kernel module; "none" where there is none."""
     with suppress(OSError):
         if found := re.search(r"Kernel Module\s+(?:for \S+\s+)?([\d.]+)", file.read_text()):
             return found[1]

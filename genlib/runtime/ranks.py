@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from torch import distributed
 
@@ -30,7 +30,7 @@ def on_first_process(work: Callable[[], Result]) -> Result:
             distributed.broadcast_object_list([None, RuntimeError(f"{type(error).__name__}: {error}")], src=0)
             raise
     distributed.broadcast_object_list(outcome, src=0)
-    result, error = outcome
-    if error is not None:
-        raise error
-    return result  # type: ignore[no-any-return]
+    result, failure = outcome
+    if failure is not None:
+        raise failure
+    return cast(Result, result)

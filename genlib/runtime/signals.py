@@ -1,4 +1,4 @@
-"""A signal to stop as a wish that every rank hears at the same step boundary."""
+"""A signal to stop is a request that all ranks learn of at the same step boundary."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def stop_with_parent() -> None:
 
 
 class Interrupted(Exception):
-    """The processes agreed to stop in the middle of something that can be done again."""
+    """The processes agreed to stop in the middle of work that can be repeated."""
 
 
 class StopRequest:

@@ -36,7 +36,7 @@ def whole_folder(final: Path) -> Iterator[Path]:
     folder of this name.
 
     After an error nothing of it is left, and the former folder is still there. Two processes must not do this at once
-    for one name. Files of more than a moment's work should be synced by whoever writes them.
+    for one name. Whoever writes a file inside syncs it.
     """
     partial, former = (final.with_name(f".{final.name}.{ending}") for ending in ("partial", "removed"))
     shutil.rmtree(partial, ignore_errors=True)  # left by a process that was killed
@@ -80,11 +80,11 @@ def write_json(path: Path, content: Any) -> None:
 
 
 class Damaged(UserError, ValueError):
-    """A file that is not what was written."""
+    """A file whose content is not what was written."""
 
 
 def read_json(path: Path) -> Any:
-    """Damaged where it is no JSON, or JSON that is nested deeper than Python can follow."""
+    """The JSON value in a file; Damaged where there is none, or one that is nested deeper than Python can follow."""
     try:
         return json.loads(path.read_bytes())
     except (ValueError, RecursionError) as error:

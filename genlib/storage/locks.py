@@ -1,4 +1,4 @@
-"""A folder that one process works in at a time."""
+"""Locks on folders, in which one process works at a time."""
 
 from __future__ import annotations
 

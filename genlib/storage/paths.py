@@ -59,7 +59,7 @@ def output_path(given: str) -> Path:
 
 
 def check_working_directory(what: str) -> None:
-    """UserError where the folder that relative paths start from has been removed."""
+    """UserError where the working directory, from which relative paths start, has been removed."""
     try:
         os.getcwd()
     except OSError as error:

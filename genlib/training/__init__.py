@@ -1,1 +1,1 @@
-"""The training loop, which knows Accelerate and Method and no variant, and the run folder that it writes."""
+"""Training: the loop, which knows Accelerate and Method and no variant, and the state that it goes on from."""

@@ -39,8 +39,8 @@ class Exporter:
         return TrainedSampler(model.sampler, shape, self.dataset.label_shares()).bound_to(contexts)
 
     def show(self, step: int) -> None:
-        """A picture from the same latents every time; of a conditional sampler a column for each label, or a row for
-        each thing that is given.
+        """Write a picture of samples from the same noise every time; a conditional sampler's have a column for each
+        label, or a row for each condition.
         """
         shown = self.sampler().grid(GRID, self.config.training.seed)
         real = torch.tensor(self.dataset.images("test")[:REAL_POINTS]) if self.dataset.is_points else None

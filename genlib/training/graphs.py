@@ -40,9 +40,9 @@ class CudaGraphs:
     def __init__(self, capture: Callable[[Replay], Replay] = captured) -> None:
         self._capture = capture
         self._turns = 0
-        self.begin_course()
+        self.reset()
 
-    def begin_course(self) -> None:
+    def reset(self) -> None:
         self._graphs: dict[Hashable, tuple[Batch, Replay]] = {}  # by variant: the place of a batch, and its turn
 
     def turn(self, active: ActivePhase, batches: Sequence[Batch], seeds: Sequence[int]) -> Turn:

@@ -1,7 +1,7 @@
-"""The memory that a training needs at least, reckoned before it begins.
+"""A lower bound on the memory that a training needs, computed before it begins.
 
-The model is built and its losses are run on torch's meta device, whose tensors have shapes and no numbers: weights are
-counted exactly, and activations as what autograd keeps for the backward pass.
+The model is built and its losses are run on torch's meta device, whose tensors have shapes and no values: weights are
+counted exactly, and activations as the tensors that autograd keeps for the backward pass.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ from genlib.training.settle import spec_of
 
 META = torch.device("meta")
 BYTES = 4  # of a float32
-ENDLESS = 2**62  # of what torch cannot count any more
+ENDLESS = 2**62  # bytes, where torch cannot count them any more
 PATIENCE = 5.0  # seconds, for finding the key that a refusal names
 # Adam keeps two averages of every gradient, RMSprop one.
 AVERAGES = {"adam": 2, "rmsprop": 1}
 
 
 class Need(NamedTuple):
-    """Bytes of one process."""
+    """Bytes that one process needs."""
 
     weights: int  # with gradients, the optimizer's averages and the moving average
     activations: int  # of one micro-batch
@@ -71,7 +71,7 @@ def refuse_beyond(config: RunConfig, dataset: DatasetFolder) -> None:
 
 
 def need_of(config: RunConfig, spec: DataSpec, images: int) -> Need:
-    """Of one process and micro-batches of `images` images."""
+    """The need of one process with micro-batches of `images` images."""
     try:
         with on_meta():
             method = built(config.method, spec)
@@ -91,7 +91,7 @@ def need_of(config: RunConfig, spec: DataSpec, images: int) -> Need:
 
 
 def built(config: MethodConfig, spec: DataSpec) -> Method:
-    """Without spectral norms, which need numbers, and have few of their own."""
+    """The method without spectral norms, which need the values of weights, and add few values of their own."""
     return config.without_power_iterations().build(spec).train()
 
 
@@ -103,12 +103,14 @@ def on_meta() -> Iterator[None]:
 
 
 def count(tensors: Any) -> int:
-    """Numbers in all of them."""
+    """The values in all tensors together."""
     return sum(tensor.numel() for tensor in tensors)
 
 
 def saved_bytes(method: Method, phase: str, spec: DataSpec, images: int, config: RunConfig) -> int:
-    """What autograd keeps of one loss, without weights; what comes after a part that has no shapes is left out."""
+    """Bytes of the tensors that autograd keeps for one loss, without weights; those after an operation for which torch
+    has no shapes are not counted.
+    """
     weights = {address(tensor) for tensor in (*method.parameters(), *method.buffers())}
     kept: dict[int, Tensor] = {}  # the tensors too, lest an address be used twice
 
@@ -133,7 +135,7 @@ def address(tensor: Tensor) -> int:
 
 
 def batch_of(spec: DataSpec, images: int, config: RunConfig) -> Batch:
-    """Of shapes alone."""
+    """A batch on the meta device, which has shapes alone."""
     condition = spec.condition
     labels = torch.empty(images, dtype=torch.int64) if spec.classes else None
     context = None

@@ -31,7 +31,7 @@ class CheckpointWriter:
 
     def __init__(self, warn: Warn) -> None:
         self.warn = warn
-        self._held, self._written = 0.0, 0.0  # seconds that training was held up, and that the thread was at work
+        self._held, self._written = 0.0, 0.0  # seconds that training waited, and that the thread wrote
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="checkpoints")
         self._flight: Future[bool] | None = None
 
@@ -43,7 +43,7 @@ class CheckpointWriter:
         self._held += time.perf_counter() - begun
 
     def wait(self) -> bool:
-        """Until nothing is being written; whether the last checkpoint is on disk."""
+        """Wait until nothing is being written; whether the last checkpoint is on disk."""
         return self._flight is None or self._flight.result()
 
     def _write(self, folder: Path, snapshot: Snapshot, keep: int, last_good: int) -> bool:
@@ -54,7 +54,7 @@ class CheckpointWriter:
         return saved
 
     def costs(self) -> dict[str, float]:
-        """Seconds since the last call, where there were any."""
+        """Seconds that checkpoints took since the last call; {} where there were none."""
         costs = {"checkpoint_held_seconds": self._held, "checkpoint_write_seconds": self._written}
         self._held = self._written = 0.0
         return {name: round(seconds, 4) for name, seconds in costs.items() if seconds}

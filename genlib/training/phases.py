@@ -59,8 +59,8 @@ class Execution(Protocol):
 
     capturable: bool  # whether updates may be part of a CUDA graph
 
-    def begin_course(self) -> None:
-        """Forget whatever depends on the optimizer's state, which is another one now."""
+    def reset(self) -> None:
+        """Forget whatever depends on the optimizer's state, since another one is loaded."""
 
     def turn(self, active: ActivePhase, batches: Sequence[Batch], seeds: Sequence[int]) -> Turn:
         """Add up the gradients of all micro-batches, each with the seed of its draws, and make an update."""
@@ -71,7 +71,7 @@ class Eager:
 
     capturable = False
 
-    def begin_course(self) -> None:
+    def reset(self) -> None:
         pass
 
     def turn(self, active: ActivePhase, batches: Sequence[Batch], seeds: Sequence[int]) -> Turn:
@@ -106,13 +106,13 @@ class ActivePhase:
         self._take_turn()  # DDP takes in the parameters that require gradients when it is made, and only those
         self.optimizer = build_optimizer(phase.optimizer, self.parameters, self.execution.capturable)
         self._one = torch.ones((), device=self.device)
-        self.begin_course()
+        self.reset()
         self.wrapped = accelerator.prepare_model(PhaseLoss(method, phase, compiled))
 
-    def begin_course(self, slower: float = 1.0) -> None:
-        """Go on from other weights and another optimizer's state, with learning rates `slower` times the configured."""
+    def reset(self, slower: float = 1.0) -> None:
+        """Go on from another state of weights and optimizer, at `slower` times the configured learning rates."""
         self._slower = slower
-        self.execution.begin_course()
+        self.execution.reset()
 
     def has_turn(self, step: int) -> bool:
         return step < self.steps

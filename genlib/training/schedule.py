@@ -1,4 +1,4 @@
-"""How a learning rate goes over a training: a function of the step alone."""
+"""The learning rate over a training: a function of the step alone."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ STAGES, LONGER = 8, 3  # each three times as long as the one before (Burda et al
 
 
 def stage(passed: float) -> float:
-    """Which stage the training is in, 0 at the first and 1 at the last, when `passed` of its steps are behind it."""
+    """The stage of a training of which the share `passed` is done, from 0, the first, to 1, the last."""
     ended = passed * (LONGER**STAGES - 1) / (LONGER - 1)  # in lengths of the first stage
     return min(int(math.log(ended * (LONGER - 1) + 1, LONGER) + 1e-9), STAGES - 1) / (STAGES - 1)
 
@@ -26,7 +26,7 @@ SCHEDULES: dict[str, Callable[[float, float], float]] = {
 
 
 def learning_rate_at(config: OptimizerConfig, step: int, steps: int) -> float:
-    """Of step `step` (from 0) of `steps`: it rises to the configured rate, then follows the schedule."""
+    """The learning rate of step `step` (from 0) of `steps`: after the warm-up it follows the schedule."""
     if step < config.warm_up_steps:
         return config.learning_rate * (step + 1) / config.warm_up_steps
     passed = (step - config.warm_up_steps) / max(1, steps - config.warm_up_steps)

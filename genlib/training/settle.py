@@ -1,4 +1,4 @@
-"""An averaged model made ready for use: what belongs to its weights and is no weight is measured or fitted afresh."""
+"""An averaged model is made ready for use: batch-norm statistics, sigma and latents are estimated under its weights."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ BATCHES, BATCH_SIZE = 16, 256  # of train images that a model is settled with
 
 
 def spec_of(dataset: DatasetFolder, condition: ConditionConfig) -> DataSpec:
-    """What a model must know of its data."""
+    """The facts about the data that a model is built from."""
     manifest = dataset.manifest
     shape, classes = tuple(manifest.shape), len(dataset.label_shares() or ())
     return DataSpec(shape, classes, manifest.counts["train"], condition.build(shape, dataset.scene_names))
 
 
 def settle(model: GenerativeModel, dataset: DatasetFolder, data: DataConfig) -> None:
-    """Make `model` whole for sampling; leaves it in eval mode and the global generators as they were."""
+    """Make `model` ready for sampling; leaves it in eval mode and the global generators as they were."""
     settle_encoder(model, dataset, data)
     estimate_norms(model.sampler, dataset.label_shares())
     model.eval()
@@ -39,8 +39,8 @@ def settle(model: GenerativeModel, dataset: DatasetFolder, data: DataConfig) -> 
 
 @torch.no_grad()
 def settle_encoder(model: GenerativeModel, dataset: DatasetFolder, data: DataConfig) -> None:
-    """Make `model` whole for encoding and decoding: batch-norm statistics, sigma and fitted latents, of a fixed choice
-    of train images.
+    """Make `model` ready for encoding and decoding: estimate batch-norm statistics, sigma and latents over a fixed
+    choice of train images.
     """
     if not isinstance(model, EncoderModel):
         return

@@ -141,14 +141,14 @@ class Trainer:
         self.exporter = Exporter(config, run, dataset, self.average, warn)
         self.writer = CheckpointWriter(warn)
         self.metrics = MetricsLog(run.metrics_file, warn)
-        self._begin_course()
+        self._start()
 
     def resume(self) -> None:
         """Go on from the newest checkpoint that is whole, if there is one."""
         checkpoint = on_first_process(lambda: newest_whole(self.run_folder.checkpoints, self.warn))
         if checkpoint:
             self._load(checkpoint)
-            self._begin_course()
+            self._start()
         if self.accelerator.is_main_process:
             self.run_folder.keep_metrics_until(self.progress.step)
         if not checkpoint:
@@ -158,15 +158,15 @@ class Trainer:
         load_checkpoint(checkpoint, self.state, self.accelerator.device)
         best = checkpoint_path(self.run_folder.best, self.evaluations.best_step)
         if best not in finished_checkpoints(self.run_folder.best):
-            self.evaluations.best_value = None  # a later one took its place after this checkpoint; it will come again
+            self.evaluations.best_value = None  # it was replaced since this checkpoint, and will be found again
 
-    def _begin_course(self) -> None:
+    def _start(self) -> None:
         """Train on from the present state. After a rollback: with other data and draws, and maybe at a lower rate."""
         training, rollbacks = self.config.training, len(self.bad_updates.rollbacks)
         self.seed = seed_for("rollback", training.seed, rollbacks) if rollbacks else training.seed
         self.batches.begin(self.seed)
         for active in self.phases:
-            active.begin_course(training.rollback_learning_rate**rollbacks)
+            active.reset(training.rollback_learning_rate**rollbacks)
         self.good_until = self.progress.step // WINDOW * WINDOW  # no rollback goes back before this step any more
         self.clock.start(self.progress.images)
 
@@ -272,10 +272,10 @@ class Trainer:
         if checkpoint is None:
             raise Diverged(f"{seen}, and there is no checkpoint to go back to; lower the learning rate.")
         self._load(checkpoint)
-        # Time, bad updates and rollbacks are those of all courses.
+        # Time, bad updates and rollbacks count for the whole run.
         reason = {"at": at, "back_to": self.progress.step, "skipped_steps": extents(steps)}
         clock.seconds, bad.earlier, bad.rollbacks = seconds, count, [*rollbacks, reason]
-        self._begin_course()
+        self._start()
         if self.accelerator.is_main_process:
             self.warn(f"{seen}: back to the checkpoint of step {self.progress.step}, with other data and draws.")
             note_numbers(checkpoint, self.state.numbers)

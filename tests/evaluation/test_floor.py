@@ -31,7 +31,7 @@ def test_it_is_what_held_out_images_get_and_is_not_scored_again(
 def test_a_floor_that_is_damaged_is_named(content: object, make_dataset: MakeDataset, alone: Processes) -> None:
     scorer = scorer_of(make_dataset(), alone, 300)
     write_json(floor_file(scorer, 300), content)
-    with pytest.raises(UserError, match=r"floor-.*json is damaged .* delete it to scorer"):
+    with pytest.raises(UserError, match=r"floor-.*json is damaged .* delete it to score the test images again"):
         floor_of(scorer, 300)
 
 

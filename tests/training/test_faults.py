@@ -243,7 +243,10 @@ def test_too_many_bad_steps_lead_back_to_a_checkpoint_and_again_and_again_to_the
     assert hopeless.end() == 1
     result = RunFolder(tmp_path / "hopeless").result()
     assert result["status"] == "diverged" and len(result["rollbacks"]) == 3
-    assert "no number, in phase vae again, after 3 rollbacks; lower the learning rate" in result["message"]
+    assert (
+        "NaN or infinite loss or gradient, in phase vae again, after 3 rollbacks; lower the learning rate"
+        in result["message"]
+    )
     assert "Traceback" not in hopeless.output
 
 

@@ -1,9 +1,10 @@
-"""What a run folder says of the data that its run began with."""
+"""A run folder on the data that its run began with, and on the model that is evaluated."""
 
 import pytest
 
 from genlib.config.load import load_config
 from genlib.errors import UserError
+from genlib.runs.checkpoints import STATE, checkpoint_path
 from genlib.runs.folder import RunFolder
 from genlib.storage.files import write_json
 from tests.conftest import FILES
@@ -45,3 +46,18 @@ def test_a_run_goes_on_with_the_same_data_or_where_none_were_noted(begun):
     go_on()
     run.dataset_file.unlink()
     go_on("cd" * 32)
+
+
+def test_the_model_that_is_evaluated_is_the_last_or_the_best_with_its_newest_checkpoint(tmp_path):
+    run = RunFolder(tmp_path / "run")
+    assert run.exported("last") == (run.sampler, None) and run.exported("best") == (run.best / "sampler", None)
+    for folder, step in ((run.checkpoints, 90), (run.checkpoints, 100), (run.best, 40)):
+        write_json_in(checkpoint_path(folder, step))
+    checkpoint_path(run.checkpoints, 110).mkdir()  # half-written: it has no state.json
+    assert run.exported("last") == (run.sampler, checkpoint_path(run.checkpoints, 100))
+    assert run.exported("best") == (run.best / "sampler", checkpoint_path(run.best, 40))
+
+
+def write_json_in(checkpoint):
+    checkpoint.mkdir(parents=True)
+    write_json(checkpoint / STATE, {})

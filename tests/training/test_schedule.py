@@ -55,13 +55,13 @@ def test_a_training_follows_its_schedule(genlib_home, tmp_path):
     config, steps = OptimizerConfig(**options), trainer.config.training.steps
     seen, group = [], trainer.optimizers["vae"].param_groups[0]
     for step in range(steps):
-        trainer._step(step)
+        trainer.take_step(step)
         seen.append(group["lr"])
     assert seen == [learning_rate_at(config, step, steps) for step in range(steps)]
     assert len(set(seen)) > steps - 2
     assert trainer._losses()["vae/learning_rate"] == seen[-1]
     constant = trainer_of("vae_digits", tmp_path / "constant")
-    constant._step(0)
+    constant.take_step(0)
     assert "vae/learning_rate" not in constant._losses()
 
 
@@ -72,11 +72,12 @@ def test_an_autoencoder_rests_after_its_share_of_the_steps(genlib_home, tmp_path
     half = steps // 2
     weights, seen = [trainer.method.state_dict()], []
     for step in range(steps):
-        trainer._step(step)
+        trainer.take_step(step)
         trainer.progress.step += 1
         weights.append({name: value.clone() for name, value in trainer.method.state_dict().items()})
         seen.append(group["lr"])
-        losses = trainer._losses() | dict.fromkeys(trainer._sums(), 0.0)
+        trainer.meter.read()
+        losses = trainer._losses()
         assert ("autoencoder/learning_rate" in losses, "autoencoder/total" in losses) == (step < half,) * 2
     assert seen[:half] == [learning_rate_at(OptimizerConfig(**options), step, half) for step in range(half)]
     for before, after, step in zip(weights[1:], weights[2:], range(1, steps), strict=False):
@@ -87,10 +88,10 @@ def test_an_autoencoder_rests_after_its_share_of_the_steps(genlib_home, tmp_path
 
 def test_after_a_rollback_all_rates_are_lower(genlib_home, tmp_path):
     trainer = trainer_of("vae_digits", tmp_path, method={"optimizer": {"schedule": "cosine"}})
-    trainer._step(0)
+    trainer.take_step(0)
     before = trainer.optimizers["vae"].param_groups[0]["lr"]
-    trainer.phases[0].begin_course(0.25)
-    trainer._step(0)
+    trainer.phases[0].reset(0.25)
+    trainer.take_step(0)
     assert trainer.optimizers["vae"].param_groups[0]["lr"] == pytest.approx(0.25 * before)
 
 

@@ -16,7 +16,7 @@ from tqdm import tqdm
 
 from genlib import __version__
 from genlib.data.config import DataConfig
-from genlib.data.folder import PARTS, Manifest, Part, images_file, labels_file
+from genlib.data.folder import SPLITS, Manifest, Split, images_file, labels_file
 from genlib.data.making.arrays import CHUNK, PixelSums, allocate, keep_rows, pixel_sums
 from genlib.data.making.decode import Failure, Filled, Job, fill
 from genlib.data.making.derive import binarize, stack, stacked_names
@@ -40,7 +40,7 @@ JOB_SECONDS = 0.1
 
 
 class Decoded(NamedTuple):
-    """The result of decoding one part."""
+    """The result of decoding one split."""
 
     images: int
     sums: PixelSums
@@ -51,7 +51,7 @@ class Decoded(NamedTuple):
 class Written(NamedTuple):
     """The facts about the array files that the manifest keeps."""
 
-    counts: dict[str, int]  # by part
+    counts: dict[str, int]  # by split
     skipped: dict[str, int]
     shape: list[int]
     label_names: list[str] | None
@@ -82,15 +82,15 @@ def build(config: DataConfig, source: ImageSource | PointSource, folder: Path, s
 
 
 def write_points(config: DataConfig, source: PointSource, folder: Path) -> Written:
-    splits = dict(zip(PARTS, source.draw(config), strict=True))
-    for part, split in splits.items():
-        np.save(images_file(folder, part), split.points)
-        if split.labels is not None:
-            np.save(labels_file(folder, part), split.labels)
-    train = splits["train"].points.astype(np.float64)
+    drawn = dict(zip(SPLITS, source.draw(config), strict=True))
+    for split, points in drawn.items():
+        np.save(images_file(folder, split), points.points)
+        if points.labels is not None:
+            np.save(labels_file(folder, split), points.labels)
+    train = drawn["train"].points.astype(np.float64)
     return Written(
-        counts={part: len(split.points) for part, split in splits.items()},
-        skipped=dict.fromkeys(PARTS, 0),
+        counts={split: len(points.points) for split, points in drawn.items()},
+        skipped=dict.fromkeys(SPLITS, 0),
         shape=[2],
         label_names=source.point_set.label_names,
         mean=train.mean(0).tolist(),
@@ -105,7 +105,7 @@ def write_images(config: DataConfig, source: ImageSource, folder: Path, scratch:
         if rows and not len(rows.numbers):
             raise UserError(f"split '{rows.split}' of {config.source} is empty; name another, or repair the source.")
     train, test = (raw.train, raw.test) if raw.test else hold_out(raw.train, config.test_fraction)
-    rows_of = dict(zip(PARTS, (train, test), strict=True))
+    rows_of = dict(zip(SPLITS, (train, test), strict=True))
     names = raw.label_names
     new_names = stacked_names(names, config.source) if names and config.stacked else names
     derived = bool(config.stacked or config.scenes)
@@ -114,30 +114,32 @@ def write_images(config: DataConfig, source: ImageSource, folder: Path, scratch:
     target.mkdir(exist_ok=True)
     with Workers(cores()) as workers:
         shape = (channels, size, size)
-        parts = {part: decode_part(part, rows_of[part], config, shape, target, workers, progress) for part in PARTS}
-    labels: dict[str, np.ndarray | None] = {part: kept_labels(target, part) for part in PARTS}
+        decoded_splits = {
+            split: decode_split(split, rows_of[split], config, shape, target, workers, progress) for split in SPLITS
+        }
+    labels: dict[str, np.ndarray | None] = {split: kept_labels(target, split) for split in SPLITS}
     without_images = missing_classes(names, labels, config.source) if names else []
     scenes = None
-    counts: dict[str, int] = {part: decoded.images for part, decoded in parts.items()}
+    counts: dict[str, int] = {split: decoded.images for split, decoded in decoded_splits.items()}
     if config.stacked:
         counts["train"] = config.stacked
-        for part in PARTS:
-            stack(part, target, counts[part], len(names or ()), folder)
+        for split in SPLITS:
+            stack(split, target, counts[split], len(names or ()), folder)
     if config.scenes:
         scenes = make_scenes(target, names, config.source, config.scenes, config.image_size, folder)
-        counts = {part: len(np.load(images_file(folder, part), mmap_mode="r")) for part in PARTS}
+        counts = {split: len(np.load(images_file(folder, split), mmap_mode="r")) for split in SPLITS}
         new_names = None
     if config.binarize == "fixed":
-        for part in PARTS:
-            binarize(part, folder)
+        for split in SPLITS:
+            binarize(split, folder)
     untouched = target == folder and config.binarize != "fixed"
-    sums = parts["train"].sums if untouched else pixel_sums(images_file(folder, "train"))
+    sums = decoded_splits["train"].sums if untouched else pixel_sums(images_file(folder, "train"))
     mean, std = sums.mean_and_std()
-    not_taken = [*raw.left_out, *(decoded.left_out for decoded in parts.values() if decoded.left_out.count)]
-    of_all = [decoded.warning for decoded in parts.values() if decoded.warning]
+    not_taken = [*raw.left_out, *(decoded.left_out for decoded in decoded_splits.values() if decoded.left_out.count)]
+    of_all = [decoded.warning for decoded in decoded_splits.values() if decoded.warning]
     return Written(
         counts=counts,
-        skipped={part: decoded.left_out.count for part, decoded in parts.items()},
+        skipped={split: decoded.left_out.count for split, decoded in decoded_splits.items()},
         shape=[3 if config.stacked else channels, config.image_size, config.image_size],
         label_names=new_names,
         mean=mean,
@@ -148,13 +150,13 @@ def write_images(config: DataConfig, source: ImageSource, folder: Path, scratch:
     )
 
 
-def kept_labels(folder: Path, part: Part) -> np.ndarray | None:
-    file = labels_file(folder, part)
+def kept_labels(folder: Path, split: Split) -> np.ndarray | None:
+    file = labels_file(folder, split)
     return np.load(file) if file.exists() else None
 
 
-def decode_part(
-    part: Part,
+def decode_split(
+    split: Split,
     rows: Rows,
     config: DataConfig,
     shape: tuple[int, int, int],
@@ -162,13 +164,13 @@ def decode_part(
     workers: Workers,
     progress: bool,
 ) -> Decoded:
-    """Write one part's images and labels without corrupt rows; UserError where data.on_corrupt is error."""
-    file, count = images_file(folder, part), len(rows.numbers)
+    """Write one split's images and labels without corrupt rows; UserError where data.on_corrupt is error."""
+    file, count = images_file(folder, split), len(rows.numbers)
     allocate(file, (count, *shape))
     failures: dict[int, Failure] = {}
     sums = squares = np.zeros(shape[0], np.int64)
     disable = None if progress else True  # None: shown on a terminal only
-    with tqdm(total=count, desc=f"decoding {part}", unit="images", disable=disable) as bar:
+    with tqdm(total=count, desc=f"decoding {split}", unit="images", disable=disable) as bar:
         for result in with_memory(decoded(rows, file, config.max_pixels, workers), rows, config):
             failures |= result.failures
             if failures and config.on_corrupt == "error":
@@ -188,12 +190,12 @@ def decode_part(
     if failures:
         keep_rows(file, kept)
     if rows.labels is not None:
-        np.save(labels_file(folder, part), rows.labels[kept])
+        np.save(labels_file(folder, split), rows.labels[kept])
     return Decoded(
         len(kept),
         PixelSums(len(kept) * shape[1] * shape[2], sums, squares),
-        unreadable(f"unreadable {part} images (split '{rows.split}')", rows, failures, config.source),
-        monotony(file, f"{part} images of {config.source}"),
+        unreadable(f"unreadable {split} images (split '{rows.split}')", rows, failures, config.source),
+        monotony(file, f"{split} images of {config.source}"),
     )
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from genlib.data.folder import Part, images_file, labels_file
+from genlib.data.folder import Split, images_file, labels_file
 from genlib.data.making.arrays import CHUNK, allocate
 from genlib.data.reading.base import frozen_stream
 from genlib.errors import UserError
@@ -15,22 +15,22 @@ from genlib.errors import UserError
 MOST_CLASSES = 100  # stacked, they make a million
 
 
-def stack(part: Part, grey: Path, count: int, classes: int, folder: Path) -> None:
+def stack(split: Split, grey: Path, count: int, classes: int, folder: Path) -> None:
     """Stacked MNIST (Metz et al. 2017; Srivastava et al. 2017): grey images as red, green and blue.
 
     Each of the `count` images is three random ones of `grey`, drawn with replacement, the same each time. Labels a, b
     and c, where there are labels, become a * classes^2 + b * classes + c.
     """
-    images = np.load(images_file(grey, part), mmap_mode="r")
-    triples = frozen_stream(f"stacked {part}").randint(0, len(images), (count, 3), dtype=np.int64)
-    file = images_file(folder, part)
+    images = np.load(images_file(grey, split), mmap_mode="r")
+    triples = frozen_stream(f"stacked {split}").randint(0, len(images), (count, 3), dtype=np.int64)
+    file = images_file(folder, split)
     allocate(file, (count, 3, *images.shape[2:]))
     target = np.load(file, mmap_mode="r+")
     for start in range(0, count, CHUNK):
         target[start : start + CHUNK] = images[triples[start : start + CHUNK], 0]
-    if labels_file(grey, part).exists():
-        labels = np.load(labels_file(grey, part))
-        np.save(labels_file(folder, part), labels[triples] @ np.array([classes**2, classes, 1]))
+    if labels_file(grey, split).exists():
+        labels = np.load(labels_file(grey, split))
+        np.save(labels_file(folder, split), labels[triples] @ np.array([classes**2, classes, 1]))
 
 
 def stacked_names(names: list[str], source: str) -> list[str]:
@@ -44,12 +44,12 @@ def stacked_names(names: list[str], source: str) -> list[str]:
     return [joint.join(triple) for triple in product(names, repeat=3)]
 
 
-def binarize(part: Part, folder: Path) -> None:
+def binarize(split: Split, folder: Path) -> None:
     """Set each pixel to 255 with its grey value as probability, else to 0, in place, the same each time (Salakhutdinov
     & Murray 2008; Larochelle & Murray 2011).
     """
-    images = np.load(images_file(folder, part), mmap_mode="r+")
-    stream = frozen_stream(f"binarized {part}")
+    images = np.load(images_file(folder, split), mmap_mode="r+")
+    stream = frozen_stream(f"binarized {split}")
     for start in range(0, len(images), CHUNK):
         chunk = images[start : start + CHUNK]
         chunk[:] = 255 * (255 * stream.random_sample(chunk.shape) < chunk)

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from genlib.conditions.caption.words import LENGTH, LOOKS, MOST, RELATIONS, SIDE, Said, Thing, Vocabulary, places_agree
-from genlib.data.folder import PARTS, Part, captions_file, cells_file, images_file, labels_file
+from genlib.data.folder import SPLITS, Split, captions_file, cells_file, images_file, labels_file
 from genlib.data.making.arrays import allocate
 from genlib.data.reading.base import frozen_stream
 from genlib.errors import UserError
@@ -23,7 +23,7 @@ EMPTY = -1  # label of a cell with nothing in it
 Looks = dict[str, list[float]]
 
 
-class Parts(NamedTuple):
+class Things(NamedTuple):
     """Labelled images that scenes are made of."""
 
     images: np.ndarray  # uint8 (N, C, h, w)
@@ -33,37 +33,39 @@ class Parts(NamedTuple):
 def make_scenes(
     things: Path, names: list[str] | None, source: str, count: int, size: int, folder: Path
 ) -> dict[str, Any]:
-    """Write both parts' images, captions and cells, the same each time; returns the facts for the manifest.
+    """Write both splits' images, captions and cells, the same each time; returns the facts for the manifest.
 
-    `things` holds the source's images and labels; each part's scenes are made of its own. UserError without labels.
+    `things` holds the source's images and labels; each split's scenes are made of its own. UserError without labels.
     """
-    parts = {part: labelled(things, part) for part in PARTS} if names else {}
-    if not names or not all(len(part.images) for part in parts.values()):
+    labelled_things = {split: labelled(things, split) for split in SPLITS} if names else {}
+    if not names or not all(len(of_split.images) for of_split in labelled_things.values()):
         raise UserError(
             f"data.scenes are of labelled images, and {source} has none in one of its splits; name data.label_column, "
             "or leave data.scenes out."
         )
     words = Vocabulary(names)
-    train = parts["train"].images
+    train = labelled_things["train"].images
     looks = {pair: np.quantile(measure(train), [1 / 3, 2 / 3]).tolist() for pair, measure in MEASURES.items()}
-    for part, number in zip(PARTS, (count, max(1, count // TEST_SHARE)), strict=True):
-        write_part(part, parts[part], words, looks, number, size, folder)
+    for split, number in zip(SPLITS, (count, max(1, count // TEST_SHARE)), strict=True):
+        write_split(split, labelled_things[split], words, looks, number, size, folder)
     return {"names": names, "looks": looks}
 
 
-def labelled(things: Path, part: Part) -> Parts:
-    images = np.load(images_file(things, part), mmap_mode="r")
-    if not labels_file(things, part).exists():  # the labels of some test splits are withheld
-        return Parts(images[:0], np.zeros(0, np.int64))
-    labels = np.load(labels_file(things, part))
-    return Parts(images[labels >= 0], labels[labels >= 0])
+def labelled(things: Path, split: Split) -> Things:
+    images = np.load(images_file(things, split), mmap_mode="r")
+    if not labels_file(things, split).exists():  # the labels of some test splits are withheld
+        return Things(images[:0], np.zeros(0, np.int64))
+    labels = np.load(labels_file(things, split))
+    return Things(images[labels >= 0], labels[labels >= 0])
 
 
-def write_part(part: Part, things: Parts, words: Vocabulary, looks: Looks, count: int, size: int, folder: Path) -> None:
-    stream = frozen_stream(f"scenes {part}")
+def write_split(
+    split: Split, things: Things, words: Vocabulary, looks: Looks, count: int, size: int, folder: Path
+) -> None:
+    stream = frozen_stream(f"scenes {split}")
     channels = things.images.shape[1]
-    allocate(images_file(folder, part), (count, channels, size, size))
-    scenes = np.load(images_file(folder, part), mmap_mode="r+")
+    allocate(images_file(folder, split), (count, channels, size, size))
+    scenes = np.load(images_file(folder, split), mmap_mode="r+")
     cells = np.full((count, SIDE**2), EMPTY)
     captions = np.zeros((count, LENGTH), np.int64)
     looks_found = looks_of(things.images, looks)
@@ -79,8 +81,8 @@ def write_part(part: Part, things: Parts, words: Vocabulary, looks: Looks, count
         ]
         captions[row] = words.encode(words.written(said_of(named, where, stream)))
     scenes.flush()
-    np.save(cells_file(folder, part), cells)
-    np.save(captions_file(folder, part), captions)
+    np.save(cells_file(folder, split), cells)
+    np.save(captions_file(folder, split), captions)
 
 
 def chosen_cells(stream: np.random.RandomState) -> list[int]:

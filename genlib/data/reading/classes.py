@@ -25,16 +25,16 @@ def class_order(names: Iterable[str]) -> list[str]:
 def missing_classes(names: Sequence[str], labels: Mapping[str, np.ndarray | None], source: str) -> list[str]:
     """A sentence for each labelled split in which classes have no image; `labels` are int64 (N,) by split."""
     sentences = []
-    for part, of_part in labels.items():
-        if of_part is None:
+    for split, of_split in labels.items():
+        if of_split is None:
             continue
-        there = set(of_part.tolist())
+        there = set(of_split.tolist())
         missing = [name for label, name in enumerate(names) if label not in there]
         if missing:
             shown = ", ".join(missing[:NAMES_SHOWN]) + (", ..." if len(missing) > NAMES_SHOWN else "")
-            done = "trained" if part == "train" else "tested"
+            done = "trained" if split == "train" else "tested"
             sentences.append(
-                f"{len(missing)} of the {len(names)} classes of {source} have no {part} image ({shown}): no model is "
+                f"{len(missing)} of the {len(names)} classes of {source} have no {split} image ({shown}): no model is "
                 f"ever {done} on them"
             )
     return sentences

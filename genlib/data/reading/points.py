@@ -12,7 +12,7 @@ from numpy.random import RandomState
 from scipy.spatial.distance import cdist
 from scipy.special import logsumexp
 
-from genlib.data.folder import Part
+from genlib.data.folder import Split
 from genlib.data.reading.base import OpenSource, frozen_stream
 from genlib.data.reading.splits import choose, held_out_count
 
@@ -151,7 +151,7 @@ class PointSource(OpenSource):
 
     def draw(self, config: DataConfig) -> tuple[Points, Points]:
         """The train and the test points that `config` asks for."""
-        splits: dict[str, tuple[Part, int]] = {
+        splits: dict[str, tuple[Split, int]] = {
             "train": ("train", config.points),
             "test": ("test", max(10, config.points // 5)),
         }
@@ -164,5 +164,5 @@ class PointSource(OpenSource):
         first, last = (Points(points[part], None if labels is None else labels[part]) for part in cut)
         return first, last
 
-    def _drawn(self, part: Part, count: int) -> Points:
-        return Points(*self.point_set.draw(count, frozen_stream(f"{self.name} {part}")))
+    def _drawn(self, split: Split, count: int) -> Points:
+        return Points(*self.point_set.draw(count, frozen_stream(f"{self.name} {split}")))

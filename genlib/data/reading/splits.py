@@ -14,13 +14,13 @@ from genlib.errors import UserError
 if TYPE_CHECKING:
     from genlib.data.config import DataConfig
 
-Split = TypeVar("Split")
+Item = TypeVar("Item")
 # Names of splits, of folders that hold no class, in any case; those for testing in the order of preference.
 TRAIN_NAMES = ("train", "training")
 TEST_NAMES = ("test", "testing", "holdout", "val", "valid", "validation", "dev")
 
 
-def choose(splits: Mapping[str, Split], config: DataConfig) -> tuple[Split, Split | None]:
+def choose(splits: Mapping[str, Item], config: DataConfig) -> tuple[Item, Item | None]:
     """The train split and the test split, None where the test split is to be held out.
 
     UserError where the source has no split of an asked name.

@@ -1,13 +1,37 @@
-"""Images drawn for captions, as a classifier reads them; computed by `genlib.evaluation.scoring.captions`."""
+"""Images drawn for captions, as a classifier reads them; and captions under the model."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from genlib.config.metrics import Metric
+from genlib.evaluation.estimates import Findings, over_images
 
 if TYPE_CHECKING:
     from genlib.config.run import RunConfig
+    from genlib.evaluation.scoring.captions import CaptionSet
+
+
+def agreement(captions: CaptionSet) -> Findings:
+    """A metric of something that no caption says is left out."""
+    import torch
+
+    readings = captions.readings
+    parts = {
+        "caption_classes": [reading.classes for reading in readings],
+        "caption_places": [reading.places for reading in readings if reading.places is not None],
+        "caption_looks": [right for reading in readings for right in reading.looks],
+    }
+    return Findings({name: over_images(torch.tensor(part).double()) for name, part in parts.items() if len(part) > 1})
+
+
+def perplexity_of_words(captions: CaptionSet) -> Findings:
+    """Nothing for images that no model of captions drew."""
+    from genlib.evaluation.scoring.captions import perplexity
+
+    if captions.prior is None:
+        return Findings()
+    return Findings({"caption_perplexity": perplexity(captions.prior, captions.captions)})
 
 
 def with_captions(metric: Metric, run: RunConfig) -> str | None:
@@ -24,7 +48,9 @@ CAPTION_CLASSES = Metric(
     "caption_classes",
     "higher",
     "share of images drawn for captions that show what these name, and nothing else",
-    over="conditions",
+    compute=agreement,
+    over="captions",
+    during_training=True,
     needs=(with_captions,),
     place=80,
 )
@@ -32,7 +58,9 @@ CAPTION_PLACES = Metric(
     "caption_places",
     "higher",
     "share of them where all stands as the caption says, of captions that say where",
-    over="conditions",
+    compute=agreement,
+    over="captions",
+    during_training=True,
     needs=(with_captions,),
     place=81,
 )
@@ -40,7 +68,9 @@ CAPTION_LOOKS = Metric(
     "caption_looks",
     "higher",
     "share of the captions' words for looks that hold, where what is named is there",
-    over="conditions",
+    compute=agreement,
+    over="captions",
+    during_training=True,
     needs=(with_captions,),
     place=82,
 )
@@ -48,7 +78,9 @@ CAPTION_PERPLEXITY = Metric(
     "caption_perplexity",
     "lower",
     "of a word of held-out captions, given those before it",
-    over="conditions",
+    compute=perplexity_of_words,
+    over="captions",
+    during_training=True,
     needs=(with_captions,),
     place=83,
 )

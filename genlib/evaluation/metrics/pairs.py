@@ -1,13 +1,52 @@
-"""Samples for the condition of a test image beside that image; computed by `genlib.evaluation.scoring.pairs`."""
+"""Samples for the conditions of test images, beside these images."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from genlib.config.metrics import Metric
+from genlib.evaluation.estimates import Estimate, Findings, over_images
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from genlib.config.run import RunConfig
+    from genlib.evaluation.scoring.pairs import PairSet
+
+
+def likeness(pairs: PairSet) -> Findings:
+    """To the test images, and to the conditions, whose own difference to the test images is the floor."""
+    found = pairs.samples
+    return Findings(
+        {
+            "condition_psnr": over_images(found.psnr),
+            "condition_ssim": over_images(found.ssim),
+            "condition_error": over_images(found.error),
+        },
+        floor={"condition_error": over_images(pairs.truth.error)},
+    )
+
+
+def distance_of_pairs(pairs: PairSet) -> Findings:
+    from genlib.evaluation.statistics.frechet import frechet_distance
+
+    distance = frechet_distance(pairs.truth.pairs, pairs.samples.pairs).item()
+    return Findings({"fd_pairs": Estimate(distance, len(pairs.samples.psnr))})
+
+
+def diversity(pairs: PairSet) -> Findings:
+    """Nothing of a single sample for each condition."""
+    if pairs.draws == 1:
+        return Findings()
+    return Findings({"condition_diversity": root_mean(pairs.samples.variance)})
+
+
+def root_mean(variances: Tensor) -> Estimate:
+    """The standard deviation of a mean variance, (N,), and its error to first order."""
+    mean = over_images(variances)
+    root = mean.value**0.5
+    assert mean.standard_error is not None
+    return Estimate(root, mean.count, mean.standard_error / (2 * root) if root else 0.0)
 
 
 def with_a_condition_image(metric: Metric, run: RunConfig) -> str | None:
@@ -24,7 +63,9 @@ CONDITION_PSNR = Metric(
     "condition_psnr",
     "higher",
     "of samples to the image that the condition was taken of, decibels; at most 58.9",
-    over="conditions",
+    compute=likeness,
+    over="pairs",
+    during_training=True,
     needs=(with_a_condition_image,),
     place=70,
 )
@@ -32,7 +73,9 @@ CONDITION_SSIM = Metric(
     "condition_ssim",
     "higher",
     "structural similarity of samples to the image that the condition was taken of, up to 1",
-    over="conditions",
+    compute=likeness,
+    over="pairs",
+    during_training=True,
     needs=(with_a_condition_image,),
     definition=2,  # windows inside the image alone
     place=71,
@@ -41,7 +84,9 @@ CONDITION_ERROR = Metric(
     "condition_error",
     "lower",
     "how far samples are from their condition, grey levels of 255",
-    over="conditions",
+    compute=likeness,
+    over="pairs",
+    during_training=True,
     needs=(with_a_condition_image,),
     place=72,
 )
@@ -49,7 +94,9 @@ FD_PAIRS = Metric(
     "fd_pairs",
     "lower",
     "Fréchet distance of features of the condition beside the sample's, to those beside the true image's",
-    over="conditions",
+    compute=distance_of_pairs,
+    over="pairs",
+    during_training=True,
     needs=(with_a_condition_image,),
     place=73,
 )
@@ -57,7 +104,9 @@ CONDITION_DIVERSITY = Metric(
     "condition_diversity",
     "higher",
     "standard deviation of a pixel among samples for the same condition, grey levels of 255",
-    over="conditions",
+    compute=diversity,
+    over="pairs",
+    during_training=True,
     needs=(with_a_condition_image,),
     place=74,
 )

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from genlib.conditions.caption.condition import Captions
 from genlib.conditions.caption.words import SIDE, Said, places_agree
+from genlib.config.metrics import computations
 from genlib.data.contexts import context_of, rows_of, truth_of
 from genlib.data.making.scenes import EMPTY, looks_of
 from genlib.data.parts import HeldOutPart
@@ -40,6 +41,14 @@ class Reading(NamedTuple):
     classes: bool  # it shows the things that are named, and no others
     places: bool | None  # where the caption says; None where it says nothing of places
     looks: tuple[bool, ...]  # of each word for how a thing looks, where the things are there
+
+
+class CaptionSet(NamedTuple):
+    """Images drawn for captions, as they were read: all that a metric of captions is computed from."""
+
+    readings: list[Reading]
+    captions: Tensor  # int64 (N, LENGTH)
+    prior: CodeNetwork | None  # the model's own of captions
 
 
 class CaptionScorer:
@@ -82,23 +91,29 @@ class CaptionScorer:
             given = context_of(self.condition, self.part, index, binarize=self.binarize)
             return sampler.chunk(index, self.seed, given=given)
 
-        metrics = self.metrics(self.readings(samples))
-        if sampler.module.codes is not None:
-            metrics["caption_perplexity"] = perplexity(sampler.module.codes, self.captions)
+        metrics = self.scores(samples, sampler.module.codes)
         if not baselines:
             return Findings(metrics, floor=self.floor)
         rows = {
             "samples": values(metrics),
             f"{self.part.name} images": values(self.floor),
-            "images of other captions": values(self.metrics(self.readings(lambda index: self.truth(index).roll(1, 0)))),
-            "training image of the nearest caption": values(self.metrics(self.readings(self.of_nearest_caption))),
+            "images of other captions": values(self.scores(lambda index: self.truth(index).roll(1, 0))),
+            "training image of the nearest caption": values(self.scores(self.of_nearest_caption)),
             "bigrams": {"caption_perplexity": bigram_perplexity(self.train_captions, self.captions)},
         }
         return Findings(metrics, {"baselines": rows}, self.floor)
 
+    def scores(self, drawn: Drawn, prior: CodeNetwork | None = None) -> dict[str, Estimate]:
+        """The metrics of images drawn for the captions, and of the captions under the `prior` where there is one."""
+        captions = CaptionSet(self.readings(drawn), self.captions, prior)
+        found = Findings()
+        for compute in computations(["captions"], during_training=not self.scorer.thorough):
+            found |= compute(captions)
+        return found.metrics
+
     @cached_property
     def floor(self) -> dict[str, Estimate]:
-        return self.metrics(self.readings(self.truth))
+        return self.scores(self.truth)
 
     def truth(self, index: int) -> Tensor:
         return to_uint8(truth_of(self.part, index, self.binarize))
@@ -147,15 +162,6 @@ class CaptionScorer:
         found = torch.zeros_like(cells)
         found[cells != EMPTY] = torch.tensor([bits_of(of_one) for of_one in words], dtype=torch.int64)
         return found
-
-    def metrics(self, readings: list[Reading]) -> dict[str, Estimate]:
-        """A metric of something that no caption says is left out."""
-        parts = {
-            "caption_classes": [reading.classes for reading in readings],
-            "caption_places": [reading.places for reading in readings if reading.places is not None],
-            "caption_looks": [right for reading in readings for right in reading.looks],
-        }
-        return {name: over_images(torch.tensor(part).double()) for name, part in parts.items() if len(part) > 1}
 
 
 LOOK_WORDS = ("thin", "thick", "upright", "slanted")

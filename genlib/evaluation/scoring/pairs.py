@@ -13,14 +13,16 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from genlib.config.metrics import computations
 from genlib.contexts.images import ImageCondition
 from genlib.data.contexts import context_of, truth_of
 from genlib.data.parts import HeldOutPart
-from genlib.evaluation.estimates import Estimate, Findings, over_images
+from genlib.evaluation.estimates import Estimate, Findings
 from genlib.evaluation.features import features_of
+from genlib.evaluation.metrics.pairs import root_mean
 from genlib.evaluation.scoring.reference import shuffled_rows
 from genlib.evaluation.scoring.samples import SampleScorer
-from genlib.evaluation.statistics.frechet import FeatureMoments, Moments, frechet_distance
+from genlib.evaluation.statistics.frechet import FeatureMoments, Moments
 from genlib.evaluation.statistics.reconstruction import similarity
 from genlib.pixels.scale import to_uint8, to_unit
 from genlib.sampling.draw import CHUNK
@@ -43,6 +45,14 @@ class Measured(NamedTuple):
     ssim_of_average: Tensor
     error_of_average: Tensor
     pairs: Moments  # of features of the condition beside the first completion's
+
+
+class PairSet(NamedTuple):
+    """Samples for conditions beside the test images: all that a metric of pairs is computed from."""
+
+    samples: Measured
+    truth: Measured  # the figures of the test images in the samples' place
+    draws: int  # samples for each condition
 
 
 class PairScorer:
@@ -88,15 +98,11 @@ class PairScorer:
             return [sampler.chunk(index, self.seed + draw, given=given) for draw in range(self.samples)]
 
         found = self.measured(samples)
-        metrics = {
-            **self.metrics(found),
-            "condition_diversity": root_mean(found.variance),
-        }
-        floor = {"condition_error": over_images(self.truth.error)}
+        scores = self.scores(found, self.samples)
         if not baselines:
-            return Findings(metrics, floor=floor)
+            return scores
         rows = {
-            "samples": values(metrics),
+            "samples": values(scores.metrics),
             f"average of {self.samples} samples": {
                 "condition_psnr": found.psnr_of_average.mean().item(),
                 "condition_ssim": found.ssim_of_average.mean().item(),
@@ -105,17 +111,19 @@ class PairScorer:
             "samples of any test images": {"condition_diversity": root_mean(found.variance_of_all).value},
         }
         for name, images in self.without_a_model.items():
-            rows[name] = values(self.metrics(self.measured(alone(images))))
-        return Findings(metrics, {"baselines": rows}, floor)
+            rows[name] = values(self.scores(self.measured(alone(images)), 1).metrics)
+        return scores | Findings(details={"baselines": rows})
 
-    def metrics(self, found: Measured) -> dict[str, Estimate]:
-        distance = self.processes.first(lambda: frechet_distance(self.truth.pairs, found.pairs).item())
-        return {
-            "condition_psnr": over_images(found.psnr),
-            "condition_ssim": over_images(found.ssim),
-            "condition_error": over_images(found.error),
-            "fd_pairs": Estimate(distance, self.count),
-        }
+    def scores(self, found: Measured, draws: int) -> Findings:
+        pairs = PairSet(found, self.truth, draws)
+
+        def computed() -> Findings:
+            scores = Findings()
+            for compute in computations(["pairs"], during_training=not self.scorer.thorough):
+                scores |= compute(pairs)
+            return scores
+
+        return self.processes.first(computed)
 
     def measured(self, completions: Completions) -> Measured:
         """The figures, computed by all processes together."""
@@ -214,14 +222,6 @@ def squared_distances(points: Tensor, others: Tensor, hidden: Tensor | None) -> 
         return others.square().sum(1) - 2 * values @ others.T
     weights = (1 - hidden.to(points)).expand_as(points).flatten(1)
     return weights @ others.square().T - 2 * (weights * values) @ others.T
-
-
-def root_mean(variances: Tensor) -> Estimate:
-    """The standard deviation of a mean variance, (N,), and its error to first order."""
-    mean = over_images(variances)
-    root = mean.value**0.5
-    assert mean.standard_error is not None
-    return Estimate(root, mean.count, mean.standard_error / (2 * root) if root else 0.0)
 
 
 def values(metrics: dict[str, Estimate]) -> dict[str, float]:

@@ -11,7 +11,7 @@ from filelock import FileLock
 from torch import Tensor, nn
 
 from genlib.conditions.caption.words import SIDE
-from genlib.data.folder import MANIFEST, PARTS, DatasetFolder, Part, images_file, labels_file, open_dataset
+from genlib.data.folder import MANIFEST, SPLITS, DatasetFolder, Split, images_file, labels_file, open_dataset
 from genlib.data.making.scenes import EMPTY
 from genlib.evaluation.extractors.classifier.network import classifier_extractor, classifier_folder
 from genlib.evaluation.scoring.processes import Processes
@@ -59,7 +59,7 @@ def cells_of(dataset: DatasetFolder) -> Path:
     with FileLock(folder.with_name(f".{folder.name}.lock")):
         if not (folder / MANIFEST).exists():
             with whole_folder(folder) as partial:
-                counts: dict[str, int] = {part: write_cells(dataset, part, partial) for part in PARTS}
+                counts: dict[str, int] = {split: write_cells(dataset, split, partial) for split in SPLITS}
                 side = scene_cell(dataset.manifest.shape[1])
                 replace(
                     dataset.manifest,
@@ -72,20 +72,20 @@ def cells_of(dataset: DatasetFolder) -> Path:
     return folder
 
 
-def write_cells(dataset: DatasetFolder, part: Part, folder: Path) -> int:
+def write_cells(dataset: DatasetFolder, split: Split, folder: Path) -> int:
     """All things, and some empty cells; returns how many."""
-    labels = dataset.cells(part).reshape(-1)
+    labels = dataset.cells(split).reshape(-1)
     full, empty = np.flatnonzero(labels != EMPTY), np.flatnonzero(labels == EMPTY)
-    order = torch.randperm(len(empty), generator=generator_for("empty cells", part)).numpy()
+    order = torch.randperm(len(empty), generator=generator_for("empty cells", split)).numpy()
     chosen = np.sort(np.concatenate([full, empty[order[: len(full) // NOTHING_FOR_THINGS]]]))
-    images, side = dataset.images(part), scene_cell(dataset.manifest.shape[1])
+    images, side = dataset.images(split), scene_cell(dataset.manifest.shape[1])
     found = np.empty((len(chosen), images.shape[1], side, side), np.uint8)
     scenes = chosen // SIDE**2
     for start in range(0, len(chosen), 4096):
         rows = slice(start, start + 4096)
         of_scenes = cut(torch.from_numpy(images[scenes[rows]]))
         found[rows] = of_scenes[torch.arange(len(of_scenes)), chosen[rows] % SIDE**2].numpy()
-    np.save(images_file(folder, part), found)
+    np.save(images_file(folder, split), found)
     names = len(dataset.scene_names or ())
-    np.save(labels_file(folder, part), np.where(labels[chosen] == EMPTY, names, labels[chosen]))
+    np.save(labels_file(folder, split), np.where(labels[chosen] == EMPTY, names, labels[chosen]))
     return len(chosen)

@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from genlib.data.folder import DatasetFolder, Part
+from genlib.data.folder import DatasetFolder, Split
 from genlib.evaluation.features import Chunk, Extractor, Labels, chunk_features
 from genlib.evaluation.scoring.processes import Processes
 from genlib.evaluation.statistics.frechet import FeatureMoments, Moments
@@ -29,12 +29,12 @@ class Reference(NamedTuple):
     rows: Tensor  # int64 (N,), that order
 
 
-def shuffled_rows(dataset: DatasetFolder, split: Part) -> Tensor:
+def shuffled_rows(dataset: DatasetFolder, split: Split) -> Tensor:
     """All rows of a split, always in the same order; int64 (N,)."""
     return torch.randperm(dataset.manifest.counts[split], generator=generator_for("images to judge by", split))
 
 
-def chunks_of(dataset: DatasetFolder, split: Part, rows: Tensor) -> Chunk:
+def chunks_of(dataset: DatasetFolder, split: Split, rows: Tensor) -> Chunk:
     """The images in `rows` of a split, in chunks."""
     images = dataset.images(split)
 
@@ -44,7 +44,7 @@ def chunks_of(dataset: DatasetFolder, split: Part, rows: Tensor) -> Chunk:
     return chunk
 
 
-def labels_of(dataset: DatasetFolder, split: Part, rows: Tensor) -> Labels:
+def labels_of(dataset: DatasetFolder, split: Split, rows: Tensor) -> Labels:
     """The labels of `rows` of a split, in the same chunks."""
     labels = dataset.labels(split)
 
@@ -55,7 +55,7 @@ def labels_of(dataset: DatasetFolder, split: Part, rows: Tensor) -> Labels:
 
 
 def reference_of(
-    dataset: DatasetFolder, split: Part, extractor: Extractor, batch_size: int, processes: Processes
+    dataset: DatasetFolder, split: Split, extractor: Extractor, batch_size: int, processes: Processes
 ) -> Reference:
     """A split's moments and features; computed by all processes together unless they are kept already."""
     rows = shuffled_rows(dataset, split)
@@ -72,7 +72,7 @@ def kept_of(rows: int, num_features: int) -> int:
     return min(rows, MOST_NUMBERS // num_features)
 
 
-def reference_file(dataset: DatasetFolder, split: Part, extractor: Extractor) -> Path:
+def reference_file(dataset: DatasetFolder, split: Split, extractor: Extractor) -> Path:
     key = {
         "extractor": extractor.hash,
         "preprocessing": {name: extractor.facts.get(name) for name in ("network", "layer", "resize")},
@@ -85,7 +85,7 @@ def reference_file(dataset: DatasetFolder, split: Part, extractor: Extractor) ->
 
 
 def computed(
-    dataset: DatasetFolder, split: Part, rows: Tensor, extractor: Extractor, batch_size: int, processes: Processes
+    dataset: DatasetFolder, split: Split, rows: Tensor, extractor: Extractor, batch_size: int, processes: Processes
 ) -> tuple[Moments, Tensor]:
     count, kept = len(rows), kept_of(len(rows), extractor.num_features)
     chunk = chunks_of(dataset, split, rows)

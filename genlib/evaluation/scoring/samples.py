@@ -14,7 +14,7 @@ from genlib.choices.discovery import choices_of_kind
 from genlib.config.extractors import ExtractorConfig
 from genlib.config.metrics import computations
 from genlib.config.training import EvaluationConfig
-from genlib.data.folder import PARTS, DatasetFolder
+from genlib.data.folder import SPLITS, DatasetFolder
 from genlib.evaluation.estimates import Estimate, Findings
 from genlib.evaluation.features import Chunk, Extractor, Labels, features_of
 from genlib.evaluation.scoring.extractors import Extractors
@@ -68,7 +68,7 @@ class SampleScorer:
         self.train = self.references[extractors.main.name]
         self._real_radii: dict[int, Tensor] = {}  # of the first so many, by their number
         images, size = dataset.manifest.counts, extractors.main.num_features
-        self.neighbour_count = min(asked.samples, *(kept_of(images[part], size) for part in PARTS))
+        self.neighbour_count = min(asked.samples, *(kept_of(images[split], size) for split in SPLITS))
         if thorough:
             _ = self.held_out  # all processes compute it together, before the first alone needs it
         labels = dataset.labels("train")

@@ -26,8 +26,8 @@ class ResNetConfig(Network):
     discriminator_width: int = Field(128, ge=1, le=MOST_UNITS, description="Channels of the discriminator or encoder")
     pooling: Literal["sum", "mean"] = Field(
         "sum",
-        description="Reduction of the discriminator's or encoder's last map: the sum over its pixels as in SNGAN (Miyato et "
-        "al. 2018), or the mean as in WGAN-GP (Gulrajani et al. 2017)",
+        description="Reduction of the discriminator's or encoder's last map: the sum over its pixels as in SNGAN "
+        "(Miyato et al. 2018), or the mean as in WGAN-GP (Gulrajani et al. 2017)",
     )
 
     @property

@@ -147,7 +147,7 @@ def test_a_class_called_train_beside_other_classes_is_asked_about(pets, read):
 
 def test_splits_inside_of_classes_or_of_another_folder_are_asked_about(pets, read):
     add(pets, *(f"all/{split}/{kind}/{number}.png" for split in ("train", "test") for kind in "xy" for number in "12"))
-    with pytest.raises(UserError, match=r"look like splits \(all/test, all/train\); .* set data\.source=.*pets/all if"):
+    with pytest.raises(UserError, match=r"look like splits \(all/test, all/train\); .* set data\.source=.*pets/all to"):
         read()
     assert everything(read(folders="ignored")) == (8, None)
 

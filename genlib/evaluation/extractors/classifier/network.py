@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from genlib.data.batches import EpochOrder
-from genlib.data.folder import STACKED, DatasetFolder, Part
+from genlib.data.folder import STACKED, DatasetFolder, Split
 from genlib.errors import UserError
 from genlib.evaluation.features import Extractor
 from genlib.runtime.randomness import seed_for
@@ -232,7 +232,7 @@ def accuracy_on_test(classifier: Classifier, dataset: DatasetFolder, device: tor
 class Examples:
     """The labelled images of a split, as the classifier sees them: a stacked one is an image and a label a channel."""
 
-    def __init__(self, dataset: DatasetFolder, split: Part, device: torch.device) -> None:
+    def __init__(self, dataset: DatasetFolder, split: Split, device: torch.device) -> None:
         self.images, labels = dataset.images(split), dataset.labels(split)
         self.labels = np.full(len(self.images), -1) if labels is None else labels
         self.rows = np.flatnonzero(self.labels >= 0)

@@ -25,9 +25,9 @@ class MMDConfig(DivergenceConfig):
         10.0,
         ge=0,
         le=LARGEST_WEIGHT,
-        description="Weight beside -log p(x | z). With likelihood: gaussian the paper's lambda, beside the squared error "
-        "of pixels in [0, 1], is weight * sigma^2 / 2: the same for sigma 1.41421356. The authors' code takes 0.05 of the "
-        "error, so that its lambda is 0.05 of this one",
+        description="Weight beside -log p(x | z). With likelihood: gaussian the paper's lambda, beside the squared "
+        "error of pixels in [0, 1], is weight * sigma^2 / 2: the same for sigma 1.41421356. The authors' code takes "
+        "0.05 of the error, so that its lambda is 0.05 of this one",
     )
     kl_weight: float = Field(
         0.0, ge=0, le=LARGEST_WEIGHT, description="Weight of the KL, which InfoVAE has beside the discrepancy"
