@@ -17,6 +17,7 @@ class DivergenceConfig(Choice):
 
     folder: ClassVar[str] = "genlib.losses.divergences"
     kind: ClassVar[str] = "divergence"
+    training_only: ClassVar[tuple[str, ...]] = ("build",)
     is_per_image: ClassVar[bool] = True  # it does not compare an image's posterior with those of others
 
     @property

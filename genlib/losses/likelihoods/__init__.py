@@ -19,6 +19,7 @@ class LikelihoodConfig(Choice):
 
     folder: ClassVar[str] = "genlib.losses.likelihoods"
     kind: ClassVar[str] = "likelihood"
+    training_only: ClassVar[tuple[str, ...]] = ("build",)
     bare: ClassVar[bool] = True
     has_pixel_density: ClassVar[bool] = True  # or a probability of 256 values: bits per dimension exist
     takes_points: ClassVar[bool] = False  # points in the plane
