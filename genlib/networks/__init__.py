@@ -29,7 +29,7 @@ class Network(Choice):
     """
 
     folder: ClassVar[str] = "genlib.networks"
-    kind: ClassVar[str] = "network"
+    noun: ClassVar[str] = "network"
     training_only: ClassVar[tuple[str, ...]] = ("discriminator",)
     takes_points: ClassVar[bool] = False  # its inputs are vectors: points in the plane, or flattened images
     is_strided: ClassVar[bool] = False  # its maps double from 4 to 7 pixels to the image's size

@@ -43,7 +43,7 @@ class Source(Record, ABC):
     """
 
     folder: ClassVar[str] = "genlib.data.sources"
-    kind: ClassVar[str] = "source"
+    noun: ClassVar[str] = "source"
     is_points: ClassVar[bool] = False  # points in the plane, not images
 
     name: str

@@ -18,7 +18,7 @@ class LikelihoodConfig(Choice):
     """A distribution of pixels, or points, around a decoder's output."""
 
     folder: ClassVar[str] = "genlib.losses.likelihoods"
-    kind: ClassVar[str] = "likelihood"
+    noun: ClassVar[str] = "likelihood"
     training_only: ClassVar[tuple[str, ...]] = ("build",)
     bare: ClassVar[bool] = True
     has_pixel_density: ClassVar[bool] = True  # or a probability of 256 values: bits per dimension exist
