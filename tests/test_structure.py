@@ -9,6 +9,8 @@ import sys
 
 import pytest
 
+from genlib.choices.discovery import choices_of_kind
+from genlib.methods import MethodConfig
 from tests.conftest import PROJECT
 
 
@@ -115,3 +117,28 @@ def test_the_list_of_commands_imports_no_command():
     heavy = "{'pydantic', 'yaml', 'prefect', 'mlflow'}"
     program += f"assert not {heavy} & set(sys.modules), {heavy} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", program], check=True, cwd=PROJECT)
+
+
+def code_of(path):
+    """A file's syntax tree without docstrings."""
+    tree = ast.parse(path.read_text())
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and ast.get_docstring(node):
+            node.body[0].value = ast.Constant(None)
+    return list(ast.walk(tree))
+
+
+def test_no_family_is_named_outside_its_folder():
+    families = choices_of_kind(MethodConfig)
+    classes = {family.__name__ for family in families.values()}
+    homes = tuple(f"{family.__module__.removesuffix('.config')}." for family in families.values())
+    for path in [*(PROJECT / "genlib").rglob("*.py"), *(PROJECT / "pipelines").rglob("*.py")]:
+        module = f"{'.'.join(path.relative_to(PROJECT).with_suffix('').parts)}."
+        others = tuple(home for home in homes if not module.startswith(home))
+        imported = {name for name in imported_modules(path) if f"{name}.".startswith(others)}
+        assert not imported, f"{path} imports {imported}"
+        if not module.startswith(homes):
+            code = code_of(path)
+            found = {node.value for node in code if isinstance(node, ast.Constant)} & set(families)
+            found |= {node.id for node in code if isinstance(node, ast.Name)} & classes
+            assert not found, f"{path} names {found}"

@@ -16,7 +16,7 @@ import pytest
 
 from tests.conftest import CONFIGS, PROJECT
 
-pytestmark = pytest.mark.slow(minutes=4)
+pytestmark = [pytest.mark.slow(minutes=4), pytest.mark.timeout(900)]
 
 SOURCES = ("pyproject.toml", "setup.py", "README.md", "LICENSE", "genlib", "pipelines", "configs")
 BRIEF = {
@@ -63,7 +63,7 @@ class Installed:
             env=inherited | {"PATH": path, "OMP_NUM_THREADS": "1"} | variables,
             capture_output=True,
             text=True,
-            timeout=280,
+            timeout=600,
         )
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout

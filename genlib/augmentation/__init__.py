@@ -16,7 +16,7 @@ class Augmentation(Choice):
     """Augmentation of reals and fakes alike."""
 
     folder: ClassVar[str] = "genlib.augmentation"
-    kind: ClassVar[str] = "augmentation"
+    noun: ClassVar[str] = "augmentation"
     training_only: ClassVar[tuple[str, ...]] = ("build",)
     alters_images: ClassVar[bool] = True
     reads_signs: ClassVar[bool] = False  # whether it goes by the sign of the reals' scores

@@ -7,7 +7,6 @@ choice: a field of the type `Chosen[Penalty]` takes all that are found.
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, TypeVar
 
@@ -32,15 +31,11 @@ def rule(function: RuleType) -> RuleType:
     return function
 
 
-# A choice may have a key of its own called `kind`: what its kind is called in messages is asked of the kind itself.
-warnings.filterwarnings("ignore", 'Field name "kind" in .* shadows an attribute in parent')
-
-
 class Choice(Section):
     """One of several sections that can stand under a key; `name` says which."""
 
     folder: ClassVar[str]  # dotted name of the package that the kind's choices lie in
-    kind: ClassVar[str]  # what one choice is called in messages, such as "penalty"
+    noun: ClassVar[str]  # what one choice is called in messages, such as "penalty"
     bare: ClassVar[bool] = False  # whether a choice without keys of its own is written as its name alone
     training_only: ClassVar[tuple[str, ...]] = ()  # methods whose imports a registered model does without
 

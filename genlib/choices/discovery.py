@@ -70,7 +70,7 @@ def found_of_kind(kind: Any) -> dict[str, Found]:
         first = by_name.setdefault(found.name, found)
         if first.value is not found.value:
             raise UserError(
-                f"{kind.kind} '{found.name}' is declared twice, in {first.module.__file__} and "
+                f"{kind.noun} '{found.name}' is declared twice, in {first.module.__file__} and "
                 f"{found.module.__file__}; rename or remove one of them."
             )
     return by_name
@@ -107,7 +107,7 @@ def declared(module: ModuleType, kind: Any) -> list[Found]:
             else f"a class derived from {kind.__name__}, with a default for its `name`"
         )
         raise ImportError(
-            f"{module.__file__} lies where every file declares a {kind.kind}, and declares none: {needed}"
+            f"{module.__file__} lies where every file declares a {kind.noun}, and declares none: {needed}"
         )
     return found
 

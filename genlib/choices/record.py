@@ -14,6 +14,6 @@ class Record:
     """One of several values that files declare; `name` says which."""
 
     folder: ClassVar[str]  # dotted name of the package that the kind's records lie in
-    kind: ClassVar[str]  # what one record is called in messages, such as "metric"
+    noun: ClassVar[str]  # what one record is called in messages, such as "metric"
 
     name: str

@@ -17,7 +17,7 @@ class ConditionConfig(Choice):
     """The condition that a model takes beside its noise."""
 
     folder: ClassVar[str] = "genlib.conditions"
-    kind: ClassVar[str] = "condition"
+    noun: ClassVar[str] = "condition"
     is_label: ClassVar[bool] = False  # a label, which method.conditioning takes
     is_image: ClassVar[bool] = False  # an image, made from the one that is to be drawn
     is_text: ClassVar[bool] = False  # words, which the dataset stores

@@ -20,7 +20,7 @@ class ExtractorConfig(Choice):
     """An extractor of features, and the names of the distances that are measured over them."""
 
     folder: ClassVar[str] = "genlib.evaluation.extractors"
-    kind: ClassVar[str] = "extractor"
+    noun: ClassVar[str] = "extractor"
     bare: ClassVar[bool] = True
 
     frechet: ClassVar[str]  # the metric that is the Fréchet distance over its features

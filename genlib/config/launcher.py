@@ -16,7 +16,7 @@ class Launcher(Choice):
     """A way to start the training's processes. The choices lie in the pipelines, which are not imported here."""
 
     folder: ClassVar[str] = "pipelines.launchers"
-    kind: ClassVar[str] = "launcher"
+    noun: ClassVar[str] = "launcher"
     trains_elsewhere: ClassVar[bool] = False  # on the machines of a scheduler, not on this one
 
     @property

@@ -34,7 +34,7 @@ class Metric(Record):
     """
 
     folder: ClassVar[str] = "genlib.evaluation.metrics"
-    kind: ClassVar[str] = "metric"
+    noun: ClassVar[str] = "metric"
 
     name: str
     better: Literal["lower", "higher"] | None  # None: it is reported, and no model can be gated on it

@@ -134,7 +134,7 @@ def subject_of(choices: list[type[Choice]]) -> str:
     kind = next(kind for kind in choices[0].__mro__ if "folder" in vars(kind))
     names = [name for name, choice in choices_of_kind(kind).items() if choice in choices]
     every = len(names) == len(choices_of_kind(kind))
-    return choices[0].kind if every else f"{choices[0].kind} {', '.join(names)}"
+    return choices[0].noun if every else f"{choices[0].noun} {', '.join(names)}"
 
 
 def one_paragraph(text: str | None) -> str:

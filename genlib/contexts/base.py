@@ -1,4 +1,4 @@
-"""What every condition answers: networks, samplers, the evaluation and a served model ask it, and never its type.
+"""The interface of conditions: networks, samplers, the evaluation and a served model ask it, and never its type.
 
 A context is one image's condition, (B, *shape) in a batch. As stored (in datasets, files and requests) it has the
 condition's `dtype`; as taken by networks it is float in [-1, 1], or int64 numbers of words.
@@ -109,7 +109,7 @@ class Condition(ABC):
 
     @abstractmethod
     def fault(self, stored: Tensor) -> str | None:
-        """What is wrong with the first context that says nothing, leaves nothing open, or cannot be."""
+        """The fault of the first context that says nothing, leaves nothing open, or cannot be."""
 
     @abstractmethod
     def cleaned(self, stored: Tensor) -> Tensor:

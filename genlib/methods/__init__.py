@@ -21,8 +21,8 @@ class MethodConfig(Choice):
     """A family: settings of a model and of the losses that train it."""
 
     folder: ClassVar[str] = "genlib.methods"
-    kind: ClassVar[str] = "method"
-    training_only: ClassVar[tuple[str, ...]] = ("build", "variational_model")
+    noun: ClassVar[str] = "method"
+    training_only: ClassVar[tuple[str, ...]] = ("build", "variational_model", "likelihood_of")
     has_encoder: ClassVar[bool] = False
     has_likelihood: ClassVar[bool] = False  # so that images have a bound on their log-likelihood
     is_adversarial: ClassVar[bool] = False

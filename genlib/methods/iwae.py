@@ -34,7 +34,7 @@ class IWAEConfig(VariationalSection, ConditionalMethod):
 
         doubly = self.gradient == "doubly_reparameterized"
         model = self.variational_model(data, self.given_of(data))
-        return ImportanceWeighted(model, self.importance_samples, self.optimizer, doubly)
+        return ImportanceWeighted(model, self.importance_samples, self.optimizer, doubly, self.name)
 
     def build_sampler(self, data: DataSpec) -> Sampler:
         return self.decoding_sampler(data, self.given_of(data), self.output_of(data))

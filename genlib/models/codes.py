@@ -17,6 +17,7 @@ class Drawing(NamedTuple):
 
 
 AS_LEARNED = Drawing()
+NOTHING_SAID = 0  # the number of a text's end, and of all words of one that is left out
 
 
 class CodeNetwork(nn.Module, ABC):
@@ -33,3 +34,9 @@ class CodeNetwork(nn.Module, ABC):
         """-log p of each word given those before it, of the first end too and 0 after it, int64 (B, LENGTH) => float
         (B, LENGTH).
         """
+
+
+def real_words(texts: Tensor) -> Tensor:
+    """Whether a position holds a word or the first end, bool (B, LENGTH)."""
+    ended = (texts == NOTHING_SAID).cumsum(1)
+    return (ended == 0) | ((ended == 1) & (texts == NOTHING_SAID))

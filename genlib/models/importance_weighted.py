@@ -28,6 +28,7 @@ class ImportanceWeighted(Method):
         importance_samples: int,
         optimizer: OptimizerConfig,
         doubly_reparameterized: bool = False,
+        phase: str = "bound",
     ) -> None:
         super().__init__()
         if doubly_reparameterized and not model.has_standard_prior:
@@ -35,8 +36,8 @@ class ImportanceWeighted(Method):
         self.model = model
         self.importance_samples = importance_samples
         self.doubly_reparameterized = doubly_reparameterized
-        self.phases = (Phase("iwae", self.model, optimizer),)
-        self.symptoms = (symptom_of_posterior("iwae"),) if model.has_standard_prior else ()
+        self.phases = (Phase(phase, self.model, optimizer),)
+        self.symptoms = (symptom_of_posterior(phase),) if model.has_standard_prior else ()
 
     def loss(self, phase: str, batch: Batch) -> Losses:
         posterior = self.model.posterior(batch)

@@ -42,7 +42,7 @@ class AutoencoderSection(LatentsSection):
     network: Chosen[Network] = Field(MLPConfig(), description="Architecture of encoder and decoder")
     latent_size: int = Field(16, ge=1, le=MOST_UNITS, description="Dimensions of the latents")
     conditioning: Literal["none", "concat", "batch_norm"] = Field(
-        "none", description="How the decoder takes labels; the encoder takes them with its input"
+        "none", description="Way in which the decoder takes labels; the encoder takes them with its input"
     )
     optimizer: OptimizerConfig = Field(OptimizerConfig(), description="Optimizer of all weights")
 

@@ -7,7 +7,7 @@ from math import prod
 from typing import TYPE_CHECKING, ClassVar
 
 from genlib.choices.choice import Choice, rule
-from genlib.choices.discovery import choices_of_kind
+from genlib.choices.discovery import names_where
 from genlib.layers.shapes import UNCONDITIONAL, ConditionSpec, ImageShape
 from genlib.pixels.sizes import doublings, nearest_sizes
 
@@ -29,12 +29,11 @@ class Network(Choice):
     """
 
     folder: ClassVar[str] = "genlib.networks"
-    kind: ClassVar[str] = "network"
+    noun: ClassVar[str] = "network"
     training_only: ClassVar[tuple[str, ...]] = ("discriminator",)
     takes_points: ClassVar[bool] = False  # its inputs are vectors: points in the plane, or flattened images
     is_strided: ClassVar[bool] = False  # its maps double from 4 to 7 pixels to the image's size
     needs_condition_image: ClassVar[bool] = False  # it goes from an image that is the condition to another
-    scores_patches: ClassVar[bool] = False  # its discriminator gives a score for each patch, not one for an image
     spectral_norm_works: ClassVar[bool] = True  # no weight begins at 0
     label_norm_key: ClassVar[str] = ""  # the setting, key=value, by which it has label norms where it has none
 
@@ -147,7 +146,7 @@ class Network(Choice):
             return None
         return (
             f"data.source {run.data.source} is points in the plane, and {self.name} needs images; use {key} with the "
-            f"name {names_where('takes_points')}."
+            f"name {names_where(Network, 'takes_points')}."
         )
 
     @rule
@@ -174,8 +173,3 @@ class Network(Choice):
         """Whether a run has this network as its discriminator and another one as its generator."""
         generator, *_ = run.method.networks.values()
         return self is run.method.judging_network and self is not generator
-
-
-def names_where(fact: str) -> str:
-    """The networks for which a fact is true, as `mlp or another`."""
-    return " or ".join(name for name, network in choices_of_kind(Network).items() if getattr(network, fact))

@@ -50,7 +50,7 @@ def with_counts(config: RunConfig, begun_with: int | None, processes: int) -> Ru
     if asked is None and micro_batches % processes:
         micro_batches = processes
         print(
-            f"note: cut into {processes} parts instead of {begun_with}, a batch has other draws from here on.",
+            f"note: cut into {processes} micro-batches instead of {begun_with}, a batch has other draws from here on.",
             flush=True,
         )
     try:

@@ -1,4 +1,4 @@
-"""What lies beside an exported sampler's weights."""
+"""The description beside an exported sampler's weights."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class SamplerInfo(BaseModel, extra="allow"):
 
 
 class SamplerDescription(BaseModel):
-    """What config.json beside a sampler's weights says."""
+    """Contents of config.json beside a sampler's weights."""
 
     method: Chosen[MethodConfig]
     condition: Chosen[ConditionConfig] = NoCondition()

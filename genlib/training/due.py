@@ -1,4 +1,4 @@
-"""What is due after a step of training: a function of the step, the settings and what is known then."""
+"""The actions that are due after a step of training: a function of the step, the settings and what is known then."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from genlib.training.state.bad_updates import WINDOW
 
 
 class Due(NamedTuple):
-    """What is due after a step."""
+    """The actions that are due after a step."""
 
     judge: bool  # a window of updates has ended: were too many of them bad?
     log: bool  # a line of metrics
@@ -26,7 +26,7 @@ def due_after(
     evaluated: bool = False,
     stopped: bool = False,
 ) -> Due:
-    """What is due once `step` steps are done.
+    """The actions that are due once `step` steps are done.
 
     Args:
         evaluate_every: steps between evaluations; None: there are none.

@@ -155,7 +155,8 @@ class Trainer:
             self._save()  # a rollback may need it
 
     def _load(self, checkpoint: Path) -> None:
-        load_checkpoint(checkpoint, self.state, self.accelerator.device)
+        # Accelerate's name for the CPU may have a number, which safetensors does not take.
+        load_checkpoint(checkpoint, self.state, next(self.method.parameters()).device)
         best = checkpoint_path(self.run_folder.best, self.evaluations.best_step)
         if best not in finished_checkpoints(self.run_folder.best):
             self.evaluations.best_value = None  # it was replaced since this checkpoint, and will be found again

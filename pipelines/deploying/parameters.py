@@ -28,7 +28,7 @@ def overrides_schema(config: RunConfig) -> dict[str, Any]:
     in_order = sorted(keys, key=lambda key: value_at(content, key) is ABSENT)  # stable
     return {
         "title": "overrides",
-        "description": 'What differs from the file, by dotted key: {"training.steps": 2000, "training.seed": 1}',
+        "description": 'Values that differ from the file, by dotted key: {"training.steps": 2000, "training.seed": 1}',
         "type": "object",
         # Positions, since PostgreSQL keeps no order of keys.
         "properties": {key: keys[key] | {"position": place} for place, key in enumerate(in_order)},

@@ -18,8 +18,8 @@ PIECES: dict[str, tuple[str, tuple[str, ...]]] = {
     "Digits by label: a conditional VAE": ("cvae_digits", ()),
     "Twice the resolution: a VAE": ("super_resolution_vae_digits", ("training.steps=1500",)),
     "Twice the resolution: a GAN": ("super_resolution_gan_digits", ()),
-    "What is hidden: a VAE": ("inpainting_vae_digits", ("training.steps=2000",)),
-    "What is hidden: a GAN": ("inpainting_gan_digits", ("training.steps=4000",)),
+    "Hidden pixels: a VAE": ("inpainting_vae_digits", ("training.steps=2000",)),
+    "Hidden pixels: a GAN": ("inpainting_gan_digits", ("training.steps=4000",)),
     "From captions: codes after words": (
         "captions_digits",
         ("data.scenes=20000", "training.steps=3000", "method.autoencoder_share=0.5"),

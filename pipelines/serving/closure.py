@@ -2,15 +2,16 @@
 
 From the modules that the model's script names, and from those of the choices that the sampler's settings name, every
 import is followed, those inside functions too, since they may come at the first request. Not followed are imports for
-type checkers, and those of methods that the kinds of choices call `training_only`. Choices that nothing names are left
-out: they are found by looking into their folder, and so are not known where they are not.
+type checkers, those of methods that the kinds of choices call `training_only`, and those inside the functions of other
+choices, such as defaults. Choices that nothing names are left out: they are found by looking into their folder, and so
+are not known where they are not.
 """
 
 from __future__ import annotations
 
 import ast
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator
 from importlib.metadata import Distribution, entry_points
 from pathlib import Path
 
@@ -21,12 +22,21 @@ from genlib.choices.section import Section
 PACKAGE = "genlib"
 
 
-def modules_needed(modules: Iterable[str], packages: Iterable[str] = (PACKAGE,)) -> dict[str, Path]:
-    """The files, by dotted name, that these modules of `packages` read when they are imported and used for sampling."""
+def modules_needed(
+    modules: Iterable[str], chosen: Iterable[type[Choice]] = (), packages: Iterable[str] = (PACKAGE,)
+) -> dict[str, Path]:
+    """The files, by dotted name, that sampling reads of `packages`.
+
+    Args:
+        modules: Dotted names that are imported; those of other packages are passed over.
+        chosen: The choices that the sampler's settings name.
+        packages: The top packages whose files are copied.
+    """
     roots = {package: folder_of(package) for package in packages}
-    skipped = training_only()
+    chosen = list(chosen)
+    skipped = functions_passed_over(chosen)
     found: dict[str, Path] = {}
-    waiting = list(modules)
+    waiting = [*modules, *(choice.__module__ for choice in chosen)]
     while waiting:
         name = waiting.pop()
         top = name.partition(".")[0]
@@ -41,7 +51,7 @@ def modules_needed(modules: Iterable[str], packages: Iterable[str] = (PACKAGE,))
     return found
 
 
-def imports_of(node: ast.AST, skipped: Iterable[str]) -> Iterator[str]:
+def imports_of(node: ast.AST, skipped: Container[str] = ()) -> Iterator[str]:
     """The dotted names that a piece of source may import, but for type checkers, and in functions of these names."""
     inside: Iterable[ast.AST] = ast.iter_child_nodes(node)
     match node:
@@ -58,14 +68,26 @@ def imports_of(node: ast.AST, skipped: Iterable[str]) -> Iterator[str]:
         yield from imports_of(inner, skipped)
 
 
-def training_only() -> Mapping[str, tuple[str, ...]]:
-    """The names of methods that no sampler needs, by the module that defines them: of all kinds and their choices."""
-    found: dict[str, tuple[str, ...]] = {}
+class Everything:
+    """A container of all names."""
+
+    def __contains__(self, name: object) -> bool:
+        return True
+
+
+def functions_passed_over(chosen: Iterable[type[Choice]]) -> dict[str, Container[str]]:
+    """By module of a choice or kind, the names of functions whose imports a sampler of these choices does without."""
+    used = {base for choice in chosen for base in choice.__mro__}
+    found: dict[str, Container[str]] = {}
     for kind in kinds_below(Choice):
         for choice in (kind, *choices_of_kind(kind).values()):
             for base in choice.__mro__:
-                if issubclass(base, Section) and not issubclass(kind, base) or base is kind:
+                if not issubclass(base, Section) or base in (Section, Choice):
+                    continue
+                if base in used:  # the kind, the choice, and sections that several choices share
                     found[base.__module__] = kind.training_only
+                else:
+                    found.setdefault(base.__module__, Everything())
     return found
 
 
@@ -90,9 +112,8 @@ def file_of(module: str, root: Path) -> Path | None:
     return next((file for file in (path / "__init__.py", path.with_suffix(".py")) if file.exists()), None)
 
 
-def plugin_of(module: str) -> tuple[Distribution, list[tuple[str, str]]] | None:
-    """The distribution whose plugin a module belongs to, with its entry points (name, value); None for our own."""
-    top = module.partition(".")[0]
+def plugin_of(top: str) -> tuple[Distribution, list[tuple[str, str]]] | None:
+    """The distribution whose plugin a top package is, with its entry points (name, value); None for our own."""
     for entry in entry_points(group=GROUP):
         if entry.module.partition(".")[0] == top and entry.dist is not None:
             mine = [(other.name, other.value) for other in entry.dist.entry_points if other.group == GROUP]

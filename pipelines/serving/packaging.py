@@ -96,10 +96,11 @@ def copy_code(sampler: Path, folder: Path) -> list[Path]:
     packages of plugins whose choices it names, each beside the entry point by which they are found.
     """
     description = SamplerDescription.model_validate(read_json(sampler / "config.json"))
-    chosen = [type(choice).__module__ for _, choice in choices_below(description)]
-    plugins = {name.partition(".")[0]: found for name in chosen if (found := plugin_of(name))}
+    chosen = [type(choice) for _, choice in choices_below(description)]
+    tops = {choice.__module__.partition(".")[0] for choice in chosen}
+    plugins = {top: found for top in sorted(tops) if (found := plugin_of(top))}
     whole = [name for plugin in plugins for name in modules_below(plugin)]
-    needed = modules_needed([*script_imports(), *chosen, *whole], (PACKAGE, *plugins))
+    needed = modules_needed([*script_imports(), *whole], chosen, (PACKAGE, *plugins))
     for name, file in needed.items():
         parts = name.split(".")
         target = folder.joinpath(*(parts if file.name == "__init__.py" else parts[:-1]), file.name)
@@ -112,7 +113,7 @@ def copy_code(sampler: Path, folder: Path) -> list[Path]:
 
 def script_imports() -> list[str]:
     """The names that the model's script imports."""
-    return list(imports_of(ast.parse(MODEL_SCRIPT.read_text()), ()))
+    return list(imports_of(ast.parse(MODEL_SCRIPT.read_text())))
 
 
 def modules_below(package: str) -> list[str]:

@@ -20,7 +20,7 @@ from genlib.networks.mlp.config import MLPConfig
 @dataclass(frozen=True)
 class Colour(Record):
     folder: ClassVar[str] = "colours_for_a_test"
-    kind: ClassVar[str] = "colour"
+    noun: ClassVar[str] = "colour"
 
     name: str
     wavelength: int
@@ -28,7 +28,7 @@ class Colour(Record):
 
 class Shape(Choice):
     folder: ClassVar[str] = "shapes_for_a_test"
-    kind: ClassVar[str] = "shape"
+    noun: ClassVar[str] = "shape"
 
 
 ONE = """

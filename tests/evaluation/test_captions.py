@@ -22,18 +22,15 @@ from genlib.errors import UserError
 from genlib.evaluation.evaluate import check_shape
 from genlib.evaluation.extractors.classifier.network import random_extractor
 from genlib.evaluation.scoring.captions import (
-    UNSEEN,
     CaptionScorer,
-    bigram_perplexity,
     bits_of,
-    pairs_of_words,
-    perplexity,
     reading_of,
 )
 from genlib.evaluation.scoring.extractors import Extractors
 from genlib.evaluation.scoring.processes import Processes
 from genlib.evaluation.scoring.reader import cut
 from genlib.evaluation.scoring.samples import SampleScorer
+from genlib.evaluation.statistics.words import UNSEEN, bigram_perplexity, pairs_of_words, perplexity
 from genlib.layers.base import DataSpec
 from genlib.methods.vq_vae.config import CodePriorConfig, VQVAEConfig
 

@@ -11,8 +11,8 @@ from genlib.layers.base import DataSpec
 from genlib.methods.autoencoder.config import AutoencoderConfig
 from genlib.methods.vae_gan.config import VAEGANConfig
 from genlib.methods.vq_vae.config import CodePriorConfig, VQVAEConfig
-from genlib.methods.vq_vae.transformer import Drawing
 from genlib.models.base import Batch
+from genlib.models.codes import Drawing
 from genlib.models.latents import GaussianLatents, MixtureLatents
 from genlib.networks.dcgan.config import DCGANConfig
 from genlib.networks.mlp.config import MLPConfig

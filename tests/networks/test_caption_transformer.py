@@ -9,7 +9,8 @@ import torch
 import torch.nn.functional as F
 
 from genlib.conditions.caption.words import LENGTH
-from genlib.methods.vq_vae.transformer import CodeTransformer, Drawing, drawn, nats_of_words, real_words
+from genlib.methods.vq_vae.transformer import CodeTransformer, drawn, nats_of_words
+from genlib.models.codes import Drawing, real_words
 
 WORDS, CODES, PLACES = 11, 7, 6
 

@@ -216,7 +216,7 @@ def test_begun_by_one_process_a_run_goes_on_with_two_and_says_what_changes(start
     first.end()
     second = start(tmp_path / "run", words, launcher=PAIR)
     assert second.end() == 0, second.output
-    assert "cut into 2 parts instead of 1" in second.output
+    assert "cut into 2 micro-batches instead of 1" in second.output
     assert RunFolder(tmp_path / "run").result()["processes"] == 2
 
 

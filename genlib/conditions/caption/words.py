@@ -1,4 +1,4 @@
-"""What captions say of a scene, and in which words; free of torch.
+"""Captions of scenes, their words and meaning; free of torch.
 
 A scene is a frame of 3 x 3 cells, numbered row by row, in which one to three things stand. Its caption names them in
 one of three ways: one thing and where it is ("a four at the top"), things in a row or column ("a four above a thin
@@ -35,7 +35,7 @@ LENGTH = MOST * 4 + (MOST - 1) * 2 + 1  # "a thin upright one left of ...", and 
 
 
 class Thing(NamedTuple):
-    """What stands in a scene, as a caption names it."""
+    """A thing in a scene, as a caption names it."""
 
     label: int
     looks: tuple[str, ...] = ()
@@ -43,7 +43,7 @@ class Thing(NamedTuple):
 
 @dataclass(frozen=True)
 class Said:
-    """What a caption says."""
+    """Meaning of a caption."""
 
     things: tuple[Thing, ...]
     cell: int | None = None  # of the only thing
@@ -112,7 +112,7 @@ class Vocabulary:
         return " ".join([article_of(words[0]), *words])
 
     def read(self, text: str) -> Said | None:
-        """What a caption says; None for words without sense."""
+        """Meaning of a caption; None for words without sense."""
         cell = relation = None
         for number, place in enumerate(PLACES):
             if text.endswith(f" {place}") and cell is None:

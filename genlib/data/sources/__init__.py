@@ -43,7 +43,7 @@ class Source(Record, ABC):
     """
 
     folder: ClassVar[str] = "genlib.data.sources"
-    kind: ClassVar[str] = "source"
+    noun: ClassVar[str] = "source"
     is_points: ClassVar[bool] = False  # points in the plane, not images
 
     name: str
@@ -119,7 +119,7 @@ def source_of(value: str) -> Source:
 
 def sources() -> dict[str, Source]:
     """Every source by its name, ours first."""
-    return records_of_kind(Source)  # type: ignore[type-abstract]
+    return records_of_kind(Source)
 
 
 def built_in_names() -> list[str]:

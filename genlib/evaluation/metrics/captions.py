@@ -27,7 +27,7 @@ def agreement(captions: CaptionSet) -> Findings:
 
 def perplexity_of_words(captions: CaptionSet) -> Findings:
     """Nothing for images that no model of captions drew."""
-    from genlib.evaluation.scoring.captions import perplexity
+    from genlib.evaluation.statistics.words import perplexity
 
     if captions.prior is None:
         return Findings()

@@ -226,8 +226,8 @@ def kl_per_dimension(nats: Sequence[float | None]) -> Plot:
         axes.xaxis.set_major_locator(MaxNLocator(16, integer=True, steps=[1, 2, 4, 5, 10]))
 
     caption = (
-        f"What each latent dimension tells of an image, on average; {(values > ACTIVE_NATS).sum()} of {len(values)} "
-        f"carry more than {ACTIVE_NATS} nats, the others have collapsed to the prior."
+        f"Information of each latent dimension about an image, on average; {(values > ACTIVE_NATS).sum()} of "
+        f"{len(values)} carry more than {ACTIVE_NATS} nats, the others have collapsed to the prior."
     )
     return Plot("KL per latent dimension", drawn("kl", caption, WIDE, draw), caption)
 

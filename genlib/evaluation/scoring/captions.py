@@ -11,7 +11,6 @@ from functools import cached_property
 from itertools import permutations
 from typing import Any, NamedTuple
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -21,10 +20,10 @@ from genlib.config.metrics import computations
 from genlib.data.contexts import context_of, rows_of, truth_of
 from genlib.data.making.scenes import EMPTY, looks_of
 from genlib.data.parts import HeldOutPart
-from genlib.evaluation.estimates import Estimate, Findings, over_images
+from genlib.evaluation.estimates import Estimate, Findings
 from genlib.evaluation.scoring.reader import Reader, cut
 from genlib.evaluation.scoring.samples import SampleScorer
-from genlib.methods.vq_vae.transformer import real_words
+from genlib.evaluation.statistics.words import bigram_perplexity, pairs_of_words
 from genlib.models.codes import CodeNetwork
 from genlib.pixels.scale import to_uint8
 from genlib.sampling.draw import CHUNK
@@ -32,7 +31,6 @@ from genlib.sampling.sampler import TrainedSampler
 
 Drawn = Callable[[int], Tensor]  # i => images of the captions 256 * i .., uint8 (256, C, H, W)
 BLOCK = 4096  # train captions compared at a time
-UNSEEN = 0.1  # added to the counts of the bigram baseline
 
 
 class Reading(NamedTuple):
@@ -189,41 +187,6 @@ def reading_of(said: Said, cells: list[int], looks: list[int]) -> Reading:
     agree = [places_agree(said, way) for way in ways]
     best = max(range(len(ways)), key=lambda number: (agree[number], sum(right_looks[number])))
     return Reading(True, agree[best] if said.has_places else None, right_looks[best])
-
-
-@torch.no_grad()
-def perplexity(codes: CodeNetwork, captions: Tensor) -> Estimate:
-    """exp of the mean nats of a word, the end counting as one, and its error to first order."""
-    device = next(codes.parameters()).device
-    nats = torch.cat([codes.nats_of_texts(part.to(device)).sum(1).double().cpu() for part in captions.split(CHUNK)])
-    words = real_words(captions).sum(1).double()
-    mean = (nats.sum() / words.sum()).item()
-    error = over_images((nats - mean * words) / words.mean()).standard_error
-    assert error is not None
-    return Estimate(math.exp(mean), len(captions), math.exp(mean) * error)
-
-
-def bigram_perplexity(train: Tensor, test: Tensor) -> float:
-    """Perplexity of p(word | word before it), counted on train captions with UNSEEN more of each pair."""
-    size = int(max(train.max(), test.max())) + 1
-    counts = np.full((size + 1, size), UNSEEN)  # the last row is the start's
-
-    def pairs(captions: Tensor) -> tuple[np.ndarray, np.ndarray]:
-        before = torch.cat([torch.full((len(captions), 1), size), captions[:, :-1]], dim=1)
-        real = real_words(captions)
-        return before[real].numpy(), captions[real].numpy()
-
-    np.add.at(counts, pairs(train), 1)
-    shares = counts / counts.sum(1, keepdims=True)
-    return float(np.exp(-np.log(shares[pairs(test)]).mean()))
-
-
-def pairs_of_words(captions: Tensor, size: int) -> Tensor:
-    """Pairs of adjacent words of each, as a vector of length 1, float (N, size * size)."""
-    pairs = captions[:, :-1] * size + captions[:, 1:]
-    found = torch.zeros(len(captions), size * size).scatter_(1, pairs, 1.0)
-    found[:, 0] = 0  # two ends
-    return found / found.norm(dim=1, keepdim=True).clamp_min(1)
 
 
 def values(metrics: dict[str, Estimate]) -> dict[str, float]:

@@ -112,7 +112,7 @@ def keep(file: Path, moments: Moments, features: Tensor) -> None:
 
 
 def write_tensors(file: Path, tensors: dict[str, Tensor]) -> None:
-    """Write beside, and rename."""
+    """Write a whole file or none of it; straight to the disk, since the features may take a GiB."""
     partial = file.with_name(f".{file.name}.{os.getpid()}.partial")
     save_file({name: tensor.cpu().contiguous() for name, tensor in tensors.items()}, partial)
     rename_into_place(partial, file)

@@ -19,7 +19,7 @@ class AdversarialLoss(Choice):
     """
 
     folder: ClassVar[str] = "genlib.losses.adversarial"
-    kind: ClassVar[str] = "adversarial loss"
+    noun: ClassVar[str] = "adversarial loss"
     training_only: ClassVar[tuple[str, ...]] = ("discriminator", "generator")
     bare: ClassVar[bool] = True
     compares: ClassVar[bool] = False  # whether the generator's loss needs the scores of reals

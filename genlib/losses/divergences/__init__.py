@@ -16,7 +16,8 @@ class DivergenceConfig(Choice):
     """A divergence between the posteriors of images and the prior."""
 
     folder: ClassVar[str] = "genlib.losses.divergences"
-    kind: ClassVar[str] = "divergence"
+    noun: ClassVar[str] = "divergence"
+    training_only: ClassVar[tuple[str, ...]] = ("build",)
     is_per_image: ClassVar[bool] = True  # it does not compare an image's posterior with those of others
 
     @property

@@ -6,7 +6,7 @@ from abc import abstractmethod
 from typing import TYPE_CHECKING, ClassVar
 
 from genlib.choices.choice import Choice, rule
-from genlib.choices.discovery import choices_of_kind
+from genlib.choices.discovery import names_where
 
 if TYPE_CHECKING:
     from genlib.config.run import RunConfig
@@ -18,7 +18,8 @@ class LikelihoodConfig(Choice):
     """A distribution of pixels, or points, around a decoder's output."""
 
     folder: ClassVar[str] = "genlib.losses.likelihoods"
-    kind: ClassVar[str] = "likelihood"
+    noun: ClassVar[str] = "likelihood"
+    training_only: ClassVar[tuple[str, ...]] = ("build",)
     bare: ClassVar[bool] = True
     has_pixel_density: ClassVar[bool] = True  # or a probability of 256 values: bits per dimension exist
     takes_points: ClassVar[bool] = False  # points in the plane
@@ -44,7 +45,7 @@ class LikelihoodConfig(Choice):
             return None
         return (
             f"{key} ({self.name}) is one of pixels, and data.source {run.data.source} is points in the plane; use "
-            f"{names_where('takes_points')}."
+            f"{names_where(LikelihoodConfig, 'takes_points')}."
         )
 
     @rule
@@ -54,10 +55,5 @@ class LikelihoodConfig(Choice):
             return None
         return (
             f"data.binarize ({run.data.binarize}) makes pixels 0 or 1, which {key} ({self.name}) is no probability of; "
-            f"use {names_where('takes_binary_pixels')}."
+            f"use {names_where(LikelihoodConfig, 'takes_binary_pixels')}."
         )
-
-
-def names_where(fact: str) -> str:
-    """The likelihoods for which a fact is true, as `gaussian, gaussian_learned`."""
-    return ", ".join(name for name, found in choices_of_kind(LikelihoodConfig).items() if getattr(found, fact))

@@ -21,7 +21,7 @@ class Penalty(Choice):
     """A limit to a discriminator's slope: a term of its loss, or a change to its weights after each update."""
 
     folder: ClassVar[str] = "genlib.losses.penalties"
-    kind: ClassVar[str] = "penalty"
+    noun: ClassVar[str] = "penalty"
     training_only: ClassVar[tuple[str, ...]] = ("of", "after_update")
     limits_slope: ClassVar[bool] = True
     bounds_weights: ClassVar[bool] = False  # whether it holds single weights within limits

@@ -40,13 +40,15 @@ class GANConfig(ConditionalMethod):
         None, description="Architecture of the discriminator; null: the generator's"
     )
     latent_size: int = Field(100, ge=1, le=MOST_UNITS, description="Dimensions of the latents")
-    conditioning: Literal["none", "concat", "batch_norm"] = Field("none", description="How the generator takes labels")
+    conditioning: Literal["none", "concat", "batch_norm"] = Field(
+        "none", description="Way in which the generator takes labels"
+    )
     discriminator_conditioning: Literal["concat", "projection"] = Field(
-        "concat", description="How the discriminator takes labels"
+        "concat", description="Way in which the discriminator takes labels"
     )
     loss: Chosen[AdversarialLoss] = Field(NonSaturating(), description="Losses of discriminator and generator")
     penalty: Chosen[Penalty] = Field(NoPenalty(), description="Limit to the discriminator's slope")
-    spectral_norm: bool = Field(False, description="Whether the discriminator has spectral norms (Miyato et al. 2018)")
+    spectral_norm: bool = Field(False, description="Spectral norms in the discriminator (Miyato et al. 2018)")
     augmentation: Chosen[Augmentation] = Field(
         NoAugmentation(), description="Augmentation of the discriminator's inputs"
     )

@@ -53,7 +53,7 @@ class HierarchicalVAEConfig(LikelihoodSection, MethodConfig):
         upper_encoder = mlp([lower, *self.upper_hidden_sizes, 2 * upper], nn.Tanh)
         likelihood = self.likelihood_of(data)
         model = HierarchicalModel(encoder, upper_encoder, self.build_sampler(data), likelihood, lower)
-        return ImportanceWeighted(model, self.importance_samples, self.optimizer)
+        return ImportanceWeighted(model, self.importance_samples, self.optimizer, phase="iwae")
 
     def build_sampler(self, data: DataSpec) -> Sampler:
         from torch import nn

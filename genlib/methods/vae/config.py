@@ -25,7 +25,7 @@ class VAEConfig(VariationalSection, ConditionalMethod):
     takes_condition_image: ClassVar[bool] = True
 
     name: Literal["vae"] = "vae"
-    divergence: Chosen[DivergenceConfig] = Field(KLConfig(), description="Between posterior and prior")
+    divergence: Chosen[DivergenceConfig] = Field(KLConfig(), description="Divergence between posterior and prior")
     monte_carlo_samples: int = Field(1, ge=1, le=1000, description="Latents drawn for each image")
 
     def build(self, data: DataSpec) -> Method:

@@ -32,7 +32,7 @@ class VAEGANConfig(LatentsSection, ConditionalMethod):
     network: Chosen[Network] = Field(DCGANConfig(), description="Architecture of encoder, decoder and discriminator")
     latent_size: int = Field(64, ge=1, le=MOST_UNITS, description="Dimensions of the latents")
     conditioning: Literal["none", "concat"] = Field(
-        "none", description="How encoder, decoder, discriminator get labels"
+        "none", description="Way in which encoder, decoder and discriminator take labels"
     )
     beta: float = Field(1.0, ge=0, le=LARGEST_WEIGHT, description="Weight of the KL")
     gamma: float = Field(

@@ -9,8 +9,9 @@ from torch import Tensor, nn
 from genlib.layers.base import required
 from genlib.methods.vq_vae.quantizer import VectorQuantizer
 from genlib.methods.vq_vae.sampler import CodeDecoder
-from genlib.methods.vq_vae.transformer import NOTHING_SAID, nats_of_words, real_words
+from genlib.methods.vq_vae.transformer import nats_of_words
 from genlib.models.base import Batch, EncoderModel, Losses, Method, Phase
+from genlib.models.codes import NOTHING_SAID, real_words
 from genlib.models.optimizer import OptimizerConfig
 from genlib.models.sampler import Sampler
 

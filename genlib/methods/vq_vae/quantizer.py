@@ -12,7 +12,7 @@ FAINT = 1e-30  # a count so small that its digits are being lost
 
 
 class Quantized(NamedTuple):
-    """Of encodings (B, D, h, w)."""
+    """Codes of encodings (B, D, h, w)."""
 
     quantized: Tensor  # (B, D, h, w), whose gradient goes straight through to the encodings
     codes: Tensor  # int64 (B, h, w)
@@ -60,7 +60,7 @@ class VectorQuantizer(nn.Module):
 
     @torch.no_grad()
     def statistics(self, encodings: Tensor, codes: Tensor) -> dict[str, Tensor]:
-        """What `update` must know of a micro-batch: how often each code was used, (1, K), the sums of the encodings
+        """Statistics of a micro-batch for `update`: how often each code was used, (1, K), the sums of the encodings
         that use it, (1, K, D), and some encodings, (R, D), by a chance that grows with their squared distance from
         their codes (Arthur & Vassilvitskii 2007, section 2.2).
         """

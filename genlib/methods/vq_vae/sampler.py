@@ -1,4 +1,4 @@
-"""What draws and decodes codes: all that the exported sampler needs."""
+"""Drawing and decoding of codes: all that the exported sampler needs."""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from genlib.layers.base import required
-from genlib.models.codes import AS_LEARNED, Drawing
+from genlib.models.codes import AS_LEARNED, NOTHING_SAID, Drawing, real_words
 
 Cache = tuple[Tensor, Tensor]  # keys and values so far, (B, heads, T, width / heads) each
 
@@ -40,7 +40,6 @@ class Block(nn.Module):
 
 
 LEAST_UNIFORM = 2.0**-25
-NOTHING_SAID = 0  # the number of a text's end, and of all words of one that is left out
 
 
 def drawn(logits: Tensor, uniforms: Tensor, drawing: Drawing) -> Tensor:
@@ -105,7 +104,7 @@ class CodeTransformer(nn.Module):
         return self.word_head(hidden[:, : self.length]).float(), self.head(hidden[:, self.length :]).float()
 
     def hidden(self, codes: Tensor, given: Tensor | None) -> Tensor:
-        """What each position after the start is told from, (B, length + T, width)."""
+        """Features that each position after the start is predicted from, (B, length + T, width)."""
         before = self.embedding(codes[:, :-1])
         inputs = torch.cat([self.beginning(len(codes), given), before], dim=1)
         hidden = inputs + self.position[: inputs.shape[1]]
@@ -161,7 +160,9 @@ class CodeTransformer(nn.Module):
         embedded: Callable[[Tensor], Tensor],
         drawing: Drawing,
     ) -> Tensor:
-        """What follows (b, P, width), one after another: every position is computed once, its keys and values kept."""
+        """The continuation of (b, P, width), one code after another: every position is computed once, its keys and
+        values kept.
+        """
         length = inputs.shape[1]
         hidden = inputs + self.position[:length]
         caches: list[Cache | None] = [None] * len(self.blocks)
@@ -180,12 +181,6 @@ class CodeTransformer(nn.Module):
             return self.start(required(given))[:, None]
         start = self.start.weight[:1].expand(count, 1, -1)
         return torch.cat([start, self.word(required(given))], dim=1) if self.words else start
-
-
-def real_words(texts: Tensor) -> Tensor:
-    """Whether a position holds a word or the first end, bool (B, LENGTH)."""
-    ended = (texts == NOTHING_SAID).cumsum(1)
-    return (ended == 0) | ((ended == 1) & (texts == NOTHING_SAID))
 
 
 def nats_of_words(logits: Tensor, texts: Tensor) -> Tensor:

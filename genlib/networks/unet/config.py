@@ -25,7 +25,6 @@ class UNetConfig(Network):
 
     is_strided: ClassVar[bool] = True
     needs_condition_image: ClassVar[bool] = True
-    scores_patches: ClassVar[bool] = True
 
     name: Literal["unet"] = "unet"
     width: int = Field(

@@ -115,8 +115,6 @@ def unet_backbone(shape: ImageShape, width: int) -> Backbone:
 class PatchDiscriminator(nn.Module):
     """Images (B, C, H, W) and their condition => a score for each of P patches, (B, P)."""
 
-    pack = 1
-
     def __init__(self, width: int, layers: int, shape: ImageShape, condition: ConditionSpec) -> None:
         super().__init__()
         widths = widths_of(width, layers)[1:]

@@ -23,7 +23,7 @@ class LossMeter:
     keys: ClassVar[tuple[str, ...]] = ("unlogged",)
 
     def __init__(self, device: torch.device, counts_loaded: bool = True) -> None:
-        """Of several processes one alone `counts_loaded` sums, or they would be counted once for each."""
+        """Only one of several processes counts loaded sums (`counts_loaded`), or they would count once for each."""
         self.device, self.counts_loaded = device, counts_loaded
         self.unlogged: dict[str, list[float]] = {}  # sums and counts that were read and not yet logged
         self._readings: dict[tuple[str, ...], list[Tensor]] = {}  # by the phase and the terms that came together

@@ -11,7 +11,6 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from filelock import FileLock
-from safetensors.torch import load_file, save, save_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -20,7 +19,8 @@ from genlib.data.folder import STACKED, DatasetFolder, Split
 from genlib.errors import UserError
 from genlib.evaluation.features import Extractor
 from genlib.runtime.randomness import seed_for
-from genlib.storage.files import read_json, sha256_of_file, sha256_of_json, sync, whole_folder, write_json
+from genlib.storage.files import read_json, sha256_of_file, sha256_of_json, whole_folder, write_json
+from genlib.storage.tensors import load_weights, tensor_bytes, write_tensors
 
 NUM_FEATURES = 64
 
@@ -123,7 +123,7 @@ def random_extractor(dataset: DatasetFolder, device: torch.device) -> Extractor:
     """The classifier's network with its first weights."""
     channels, height, _ = dataset.manifest.shape
     network = new_classifier(Task(1, channels, 2), height, RECIPE["seed"]).features
-    weights = save(contiguous(network.state_dict()), metadata={"network": RECIPE["network"]})
+    weights = tensor_bytes(network.state_dict(), {"network": RECIPE["network"]})
     facts = {"network": RECIPE["network"], "seed": RECIPE["seed"]}
     return Extractor("random", network, NUM_FEATURES, hashlib.sha256(weights).hexdigest(), facts).to(device)
 
@@ -160,10 +160,9 @@ def classifier_folder(dataset: DatasetFolder, device: torch.device) -> Path:
             accuracy = accuracy_on_test(classifier, dataset, device)
             facts = {**asked, "test_accuracy": accuracy, "seconds": round(time.monotonic() - start, 1)}
             with whole_folder(folder) as partial:
-                weights = partial / "weights.safetensors"
-                save_file(contiguous(classifier.state_dict()), weights, metadata={"network": RECIPE["network"]})
-                sync(weights)
-                facts |= {"weights_sha256": sha256_of_file(weights), "torch": torch.__version__, "device": device.type}
+                weights, metadata = classifier.state_dict(), {"network": RECIPE["network"]}
+                sha256 = write_tensors(partial / "weights.safetensors", weights, metadata)
+                facts |= {"weights_sha256": sha256, "torch": torch.__version__, "device": device.type}
                 write_json(partial / "extractor.json", facts)
             print(f"Feature classifier: test accuracy {accuracy}, {facts['seconds']} s.", flush=True)
     return folder
@@ -183,7 +182,7 @@ def classifier_extractor(dataset: DatasetFolder, folder: Path, device: torch.dev
         raise UserError(f"{weights} has changed since it was trained; delete {folder} to train it again.")
     task = task_of(dataset)
     classifier = new_classifier(task, dataset.manifest.shape[1], facts["seed"])
-    classifier.load_state_dict(load_file(weights))
+    load_weights(classifier, weights)
     kept = {key: facts[key] for key in KEPT}
     network = classifier.features if task.parts == 1 else EachChannel(classifier.features)
     classify = ClassOfFeatures(classifier.head, task.parts)
@@ -246,8 +245,3 @@ class Examples:
             images = images.flatten(0, 1)[:, None]
             labels = decomposed(labels, self.task.classes, self.task.parts).flatten()
         return images.to(self.device), labels.to(self.device)
-
-
-def contiguous(state: dict[str, Tensor]) -> dict[str, Tensor]:
-    """As safetensors wants them."""
-    return {name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}
