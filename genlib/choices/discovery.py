@@ -48,7 +48,7 @@ def records_of_kind(kind: type[RecordKind]) -> dict[str, RecordKind]:
 
     ImportError for a file of the kind's package that declares none. UserError for two of the same name.
     """
-    return {name: found.value for name, found in found_of_kind(kind).items()}
+    return {name: found.value for name, found in found_of_kind(kind).items()}  # type: ignore[arg-type]
 
 
 def origin_of(value: type[Choice] | Record) -> str:

@@ -9,7 +9,7 @@ from typing import Any, Union, get_args, get_origin
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from genlib.choices.choice import Choice, Discovered
+from genlib.choices.choice import Discovered
 from genlib.choices.discovery import choices_of_kind
 
 
@@ -28,9 +28,9 @@ def choices_of(field: FieldInfo | None) -> tuple[type[BaseModel], ...]:
     return get_args(field.annotation) if is_union(field.annotation) and field.discriminator else ()
 
 
-def kind_of(field: FieldInfo) -> type[Choice] | None:
-    """The kind of choices that a field takes, null or not."""
-    options = [(field.annotation, field.metadata)]
+def kind_of(field: FieldInfo) -> Any:
+    """The kind of choices that a field takes, null or not; None for other fields."""
+    options: list[tuple[Any, Any]] = [(field.annotation, field.metadata)]
     if is_union(field.annotation):
         options += [(get_args(part)[0], get_args(part)[1:]) for part in get_args(field.annotation) if get_args(part)]
     for annotation, metadata in options:
