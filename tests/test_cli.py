@@ -96,7 +96,7 @@ def test_the_methods_are_listed_with_their_keys(capsys):
     assert "method.name: vae_gan" in text and "network.name: dcgan" in text and "penalty.name: r1_r2" in text
     assert "loss = non_saturating (hinge | least_squares | minimax | non_saturating | relativistic | wass" in text
     rows = {line.split()[0]: line.split()[1:] for line in text.splitlines()[:8]}
-    networks, abilities = ["mlp", "dcgan", "resnet", "r3gan"], ["points", "labels", "images"]
+    networks, abilities = ["dcgan", "mlp", "r3gan", "resnet"], ["points", "labels", "images"]
     assert rows["method"] == [*networks, *abilities, "likelihood", "reconstruction"]
     assert rows["gan"] == ["yes"] * 7 + ["-"] * 2
     assert rows["vq_vae"] == ["-"] * 5 + ["yes", "-", "-", "yes"]
