@@ -9,8 +9,7 @@ import torch
 from torch import Tensor
 
 from genlib.evaluation.estimates import Estimate, over_images
-from genlib.methods.vq_vae.transformer import real_words
-from genlib.models.codes import CodeNetwork
+from genlib.models.codes import CodeNetwork, real_words
 from genlib.sampling.draw import CHUNK
 
 UNSEEN = 0.1  # added to the counts of the bigram baseline
