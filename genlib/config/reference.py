@@ -100,8 +100,8 @@ def page() -> str:
         if entry.keys:
             rows = [(f"`{key.name}`", key.limits, f"`{key.default}`", key.meaning) for key in entry.keys]
             parts.append(markdown_table(("key", "values", "default", "meaning"), rows))
-    rows = [(f"`{source.name}`", source.description, origin_of(source)) for source in sources().values()]
-    parts += ["## Sources of data", markdown_table(("data.source", "", "from"), rows)]
+    known = [(f"`{source.name}`", source.description, origin_of(source)) for source in sources().values()]
+    parts += ["## Sources of data", markdown_table(("data.source", "", "from"), known)]
     measured = [
         (f"`{metric.name}`", metric.better or "", metric.over, metric.meaning, origin_of(metric))
         for metric in metrics().values()
