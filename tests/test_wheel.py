@@ -118,9 +118,11 @@ def test_a_configuration_is_listed_and_trained_by_its_name_from_an_empty_folder(
 
 
 DRAW = """
-import mlflow, sys, genlib
+import mlflow
 model = mlflow.pyfunc.load_model("models:/vae-digits@champion")
-print(model.predict({"count": [3]}, params={"seed": 1}).shape, "site-packages" not in genlib.__file__)
+shape = model.predict({"count": [3]}, params={"seed": 1}).shape
+import genlib  # the copy that the model brings
+print(shape, "site-packages" not in genlib.__file__)
 """
 
 
