@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, TypeVar
 
-from pydantic import GetCoreSchemaHandler
+from pydantic import BaseModel, GetCoreSchemaHandler
 from pydantic_core import CoreSchema, core_schema
 
 from genlib.choices.section import Section
@@ -74,7 +74,7 @@ Kind = TypeVar("Kind", bound=Choice)
 Chosen = Annotated[Kind, Discovered()]
 
 
-def choices_below(section: Section, prefix: str = "") -> Iterator[tuple[str, Choice]]:
+def choices_below(section: BaseModel, prefix: str = "") -> Iterator[tuple[str, Choice]]:
     """(dotted key, choice) of every choice that a section's values hold, outer ones first."""
     for name in type(section).model_fields:
         value, key = getattr(section, name), f"{prefix}{name}"

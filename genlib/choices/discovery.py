@@ -78,7 +78,12 @@ def found_of_kind(kind: Any) -> dict[str, Found]:
 
 def kind_of_choice(value: Choice | Record) -> Any:
     """The class that says which package the choices or records of its kind lie in."""
-    return next(kind for kind in type(value).__mro__ if "folder" in vars(kind))
+    return kind_declared_by(type(value))
+
+
+def kind_declared_by(choice: type[Choice] | type[Record]) -> Any:
+    """The kind that a class of a choice or of a record belongs to."""
+    return next(kind for kind in choice.__mro__ if "folder" in vars(kind))
 
 
 def names_where(kind: type[Choice], fact: str) -> str:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
 
+from pydantic import BaseModel
+
 from genlib.cli.command import leaving, whole_output
 from genlib.config.reference import block, listing, sections_below
 from genlib.config.run import RunConfig
@@ -39,7 +41,7 @@ def config(options: Namespace) -> int:
     return 0
 
 
-def name_of(section: type) -> str:
+def name_of(section: type[BaseModel]) -> str:
     """The name of a choice; "" for a section that is none."""
     return str(section.model_fields["name"].default) if "name" in section.model_fields else ""
 

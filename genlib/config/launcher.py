@@ -40,7 +40,7 @@ class Launcher(Choice):
 
 def launcher_by_hand() -> Launcher:
     """The launcher of a training that somebody has started without the pipeline."""
-    return choices_of_kind(Launcher)["process"]()
+    return choices_of_kind(Launcher)["process"](name="process")
 
 
 def nodes_share_the_processes(config: RunConfig) -> str | None:

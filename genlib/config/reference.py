@@ -17,7 +17,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
 from genlib.choices.choice import Choice
-from genlib.choices.discovery import choices_of_kind, origin_of
+from genlib.choices.discovery import choices_of_kind, kind_declared_by, origin_of
 from genlib.choices.fields import choices_of, section_of
 from genlib.config.metrics import metrics
 from genlib.config.rules import BETWEEN_SECTIONS
@@ -98,11 +98,15 @@ def page() -> str:
         meaning = ". ".join(filter(None, [entry.meaning.rstrip("."), remark(entry.origin).removeprefix(", ")]))
         parts += [heading, *([f"{meaning}."] if meaning else [])]
         if entry.keys:
-            rows = [(f"`{key.name}`", key.limits, f"`{key.default}`", key.meaning) for key in entry.keys]
+            rows: list[Sequence[str]] = [
+                (f"`{key.name}`", key.limits, f"`{key.default}`", key.meaning) for key in entry.keys
+            ]
             parts.append(markdown_table(("key", "values", "default", "meaning"), rows))
-    known = [(f"`{source.name}`", source.description, origin_of(source)) for source in sources().values()]
+    known: list[Sequence[str]] = [
+        (f"`{source.name}`", source.description, origin_of(source)) for source in sources().values()
+    ]
     parts += ["## Sources of data", markdown_table(("data.source", "", "from"), known)]
-    measured = [
+    measured: list[Sequence[str]] = [
         (f"`{metric.name}`", metric.better or "", metric.over, metric.meaning, origin_of(metric))
         for metric in metrics().values()
     ]
@@ -131,7 +135,7 @@ def rules_below(section: type[BaseModel]) -> list[Rule]:
 
 def subject_of(choices: list[type[Choice]]) -> str:
     """The choices' names after their kind; the kind alone where it is all that there are."""
-    kind = next(kind for kind in choices[0].__mro__ if "folder" in vars(kind))
+    kind = kind_declared_by(choices[0])
     names = [name for name, choice in choices_of_kind(kind).items() if choice in choices]
     every = len(names) == len(choices_of_kind(kind))
     return choices[0].noun if every else f"{choices[0].noun} {', '.join(names)}"

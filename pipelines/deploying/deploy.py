@@ -146,7 +146,7 @@ def make_automation(client: SyncPrefectClient) -> str:
 
 def make_deployment(client: SyncPrefectClient, flow: UUID, deployment: Deployment, pool: str | None) -> str:
     full_name = f"{deployment.flow}/{deployment.name}"
-    settings = {
+    settings: dict[str, Any] = {
         "description": deployment.description,
         "tags": deployment.tags,
         "parameters": deployment.parameters,
