@@ -3,7 +3,7 @@ PYTHON ?= python3
 ENVIRONMENT := .venv
 RUN := $(ENVIRONMENT)/bin/python
 
-.PHONY: demo gallery test test-cluster audit ui servers bench wheel docs clean
+.PHONY: demo gallery test test-long test-cluster audit ui servers bench wheel docs clean
 
 demo: $(ENVIRONMENT)/ready  ## train, evaluate and register two models on real digits
 	$(RUN) -m pipelines demo
@@ -15,7 +15,10 @@ test: $(ENVIRONMENT)/ready  ## lint, format check, types, tests
 	$(ENVIRONMENT)/bin/ruff check .
 	$(ENVIRONMENT)/bin/ruff format --check .
 	$(ENVIRONMENT)/bin/mypy
-	$(ENVIRONMENT)/bin/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder -m "not cluster"
+	$(ENVIRONMENT)/bin/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder -m "not (cluster or servers or long)"
+
+test-long: $(ENVIRONMENT)/ready  ## faults in the middle, the wheel, the recipes of CONTRIBUTING.md, earlier versions
+	$(ENVIRONMENT)/bin/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder -m "long and not (cluster or servers)"
 
 test-cluster: $(ENVIRONMENT)/ready  ## tests against servers on PostgreSQL (Debian's package postgresql), with workers
 	GENLIB_TEST_DATABASE=$${GENLIB_TEST_DATABASE-postgresql} $(ENVIRONMENT)/bin/pytest -m "cluster or servers"
@@ -38,7 +41,7 @@ wheel: $(ENVIRONMENT)/ready  ## the package, in dist/
 docs: $(ENVIRONMENT)/ready  ## docs/configuration.md, from the code
 	$(RUN) -m genlib.config.reference docs/configuration.md
 
-$(ENVIRONMENT)/ready: pyproject.toml infra/constraints.txt
+$(ENVIRONMENT)/ready: pyproject.toml setup.py infra/constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "genlib needs Python 3.11 or later; name one: make PYTHON=python3.11 ...")'
 	test -x $(RUN) || $(PYTHON) -m venv $(ENVIRONMENT)
 	$(RUN) -m pip install --quiet --disable-pip-version-check --constraint infra/constraints.txt --editable '.[pipelines,dev]'

@@ -214,7 +214,7 @@ def test_a_condition_that_does_not_fit_is_refused(given_run, run_dir, capsys, tm
         ([run_dir, "--complete", "a"], "--complete writes captions, and takes no --output"),
         ([run_dir, "--labels", "3"], "was trained without labels"),
         ([run_dir, "--labels", ""], "was trained without labels"),
-        ([run_dir, "--resize"], "--resize scales what --condition gives"),
+        ([run_dir, "--resize"], "--resize scales the images that --condition names"),
         ([run_dir, "--count", "0"], "count (0) must be at least 1"),
         ([run_dir, "--count", "100000"], "a grid of 100000 images would have more than"),
         ([run_dir, "--count", str(10**30)], "a grid of"),

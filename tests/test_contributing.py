@@ -14,7 +14,7 @@ import pytest
 
 from tests.conftest import PROJECT
 
-pytestmark = [pytest.mark.slow(minutes=4), pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.slow(minutes=4), pytest.mark.long, pytest.mark.timeout(900)]
 
 PAGE = PROJECT / "CONTRIBUTING.md"
 CODE = ("genlib", "pipelines", "configs", "pyproject.toml")

@@ -71,6 +71,7 @@ def test_samples_are_those_that_the_earlier_version_drew(folder: str, tmp_path: 
 
 
 @pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("name", names("runs"))
 def test_an_earlier_run_is_resumed_and_evaluated(name: str, command: Command, tmp_path: Path) -> None:
     run = tmp_path / name
@@ -106,6 +107,7 @@ def registry(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_an_earlier_registry_is_relocated_compared_and_served(registry: Path, command: Command, tmp_path: Path) -> None:
     def pipeline(*arguments: str) -> str:
         done = command("pipelines", *arguments, GENLIB_HOME=str(registry))
@@ -136,6 +138,7 @@ def test_an_earlier_registry_is_relocated_compared_and_served(registry: Path, co
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_the_sampler_of_an_earlier_version_is_judged_as_a_candidate_is(
     registry: Path, command: Command, tmp_path: Path
 ) -> None:

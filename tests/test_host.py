@@ -11,7 +11,7 @@ from tests.conftest import PROJECT
 
 PROGRAM = """
 import resource, sys
-from genlib.host import keep_freed_memory
+from genlib.runtime.host import keep_freed_memory
 
 def faults():
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
@@ -45,7 +45,7 @@ def test_another_c_library_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> N
 
 PRODUCTS = """
 import torch
-from genlib.host import denormals_flushed
+from genlib.runtime.host import denormals_flushed
 
 def products():  # of enough numbers for all threads
     return int((torch.full((1_000_000,), 1e-30) * 1e-10).count_nonzero())
@@ -71,7 +71,7 @@ def test_numbers_below_the_normal_ones_are_zero_on_all_threads() -> None:
 
 TRAINING = """
 import torch
-from genlib.config import load_config
+from genlib.config.load import load_config
 from genlib.training import train
 
 def prepare(data):

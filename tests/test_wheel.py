@@ -16,7 +16,7 @@ import pytest
 
 from tests.conftest import CONFIGS, PROJECT
 
-pytestmark = [pytest.mark.slow(minutes=4), pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.slow(minutes=4), pytest.mark.long, pytest.mark.timeout(900)]
 
 SOURCES = ("pyproject.toml", "setup.py", "README.md", "LICENSE", "genlib", "pipelines", "configs")
 BRIEF = {

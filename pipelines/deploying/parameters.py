@@ -69,8 +69,13 @@ def keys_of(section: type[BaseModel], name: str, prefix: str) -> Iterator[tuple[
     """(dotted key, schema) of a field and of all that can stand below it."""
     field, key = section.model_fields[name], f"{prefix}{name}"
     choices = choices_of(field)
-    if choices:
-        kinds = [choice.model_fields["name"].default for choice in choices]
+    kinds = [choice.model_fields["name"].default for choice in choices]
+    if choices and all(choice.bare for choice in choices):  # a file holds their name alone
+        name_alone = {"type": "string", "enum": kinds}
+        have_keys = any(len(choice.model_fields) > 1 for choice in choices)
+        meaning = {"description": field.description} if field.description else {}
+        yield key, ({"anyOf": [name_alone, CHOICE]} if have_keys else name_alone) | meaning
+    elif choices:
         or_null = {"anyOf": [CHOICE, {"type": "null"}], "description": CHOICE["description"]}
         yield key, or_null if field.default is None else CHOICE
         yield f"{key}.name", {"type": "string", "enum": kinds}

@@ -18,7 +18,7 @@ from tests.conftest import PROJECT
 TRAIN = """
 import signal, sys
 from pathlib import Path
-from genlib.config import load_config
+from genlib.config.load import load_config
 from pipelines.launching import job
 signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
 config, run_dir = load_config(sys.argv[1], sys.argv[3:]), Path(sys.argv[2])

@@ -26,7 +26,7 @@ from pipelines.tracking.mirror import Mirror
 from tests.conftest import PROJECT
 from tests.processes import left_over
 
-pytestmark = pytest.mark.slow(minutes=3)
+pytestmark = [pytest.mark.slow(minutes=5), pytest.mark.long]
 random_seconds = random.Random(20261123)
 STEPS = 6000
 SETTINGS = (

@@ -29,7 +29,7 @@ def test_the_gallery_has_pictures_of_every_kind_and_is_made_once(
     page = file.read_text()
     assert file.parent == tmp_path / "gallery"
     assert [page.count(f"<h1>{title}</h1>") for title in PIECES] == [1] * 4
-    for heading in ("Samples of what is given", "Samples of captions", "Samples by label", "Beside baselines"):
+    for heading in ("Samples for conditions", "Samples of captions", "Samples by label", "Beside baselines"):
         assert heading in page
     assert "bicubic" in page and "training image of the nearest caption" in page and "fd_pairs" in page
     assert page.count("data:image/png;base64,") >= 4 and "href=" not in page and 'src="http' not in page

@@ -176,11 +176,11 @@ def test_unknown_models_and_versions_are_named_with_those_there_are(add: Registr
 TWICE = """
 import sys
 from pathlib import Path
-from pipelines import environment
+from pipelines.servers import environment
 environment.configure()
 from mlflow import MlflowClient
-from genlib.config import RegistryConfig
-from pipelines import registry
+from genlib.config.training import RegistryConfig
+from pipelines.registry import register
 from tests.pipelines.conftest import evaluation_of
 model, sampler, first, ready, other = sys.argv[1:]
 experiment = MlflowClient().get_experiment_by_name(model).experiment_id
@@ -189,7 +189,7 @@ while not Path(other).exists():
     pass
 for value in (float(first), float(first) - 0.25, float(first) - 0.5):
     run = MlflowClient().create_run(experiment)
-    registry.register(RegistryConfig(model=model), run.info.run_id, Path(sampler), evaluation_of(value), {}, None)
+    register.register(RegistryConfig(model=model), run.info.run_id, Path(sampler), evaluation_of(value), {}, None)
 """
 
 

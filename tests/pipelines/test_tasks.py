@@ -18,7 +18,7 @@ from genlib.errors import UserError
 from genlib.runs.folder import RunFolder
 from pipelines.flows import tasks
 from pipelines.flows.tasks import Preempted, StageFailed
-from pipelines.launchers import process
+from pipelines.launching import job
 
 Trainer = Callable[..., dict[str, Any]]
 
@@ -32,7 +32,7 @@ def train(config: RunConfig, run_folder: RunFolder, monkeypatch: pytest.MonkeyPa
     def train(code: int, says: str = "", **result: Any) -> dict[str, Any]:
         writes = f"open({str(run_folder.result_file)!r}, 'w').write({json.dumps(result)!r})" if result else ""
         script = f"import sys\nprint({says!r})\n{writes}\nsys.exit({code})"
-        monkeypatch.setattr(process, "train_command", lambda *_: [sys.executable, "-c", script])
+        monkeypatch.setattr(job, "train_command", lambda *_: [sys.executable, "-c", script])
         return tasks.train.fn(config, run_folder, mirror, {})
 
     return train
@@ -136,7 +136,7 @@ sys.exit(CODE)
     def engine(status: str, code: int) -> None:
         attempts.unlink(missing_ok=True)
         program = script.replace("STATUS", status).replace("CODE", str(code))
-        monkeypatch.setattr(process, "train_command", lambda *_: [sys.executable, "-c", program])
+        monkeypatch.setattr(job, "train_command", lambda *_: [sys.executable, "-c", program])
 
     engine("finished", 0)
     assert tasks.train.fn(config, run_folder, mirror, {})["step"] == 3

@@ -30,7 +30,7 @@ PAIR = ["torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
 PAIR += ["--signals-to-handle", "SIGTERM,SIGINT,SIGHUP,SIGUSR1", "-m"]
 random_steps = random.Random(20261123)
 
-pytestmark = pytest.mark.slow(minutes=4)
+pytestmark = [pytest.mark.slow(minutes=5), pytest.mark.long]
 
 
 def arguments(method: str, *overrides: str) -> list[str]:
