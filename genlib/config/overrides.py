@@ -54,11 +54,13 @@ def ordered(overrides: Sequence[str] | Mapping[str, Any]) -> list[tuple[str, Any
 
 
 def set_key(content: dict[str, Any], key: str, value: Any) -> None:
-    """Set one dotted key, in place; a section that is absent or null is made."""
+    """Set one dotted key, in place. A section that is absent or null is made, and a choice's bare name becomes one."""
     *sections, last = key.split(".")
     for position, name in enumerate(sections):
         if content.get(name) is None:
             content[name] = {}
+        elif isinstance(content[name], str):
+            content[name] = {"name": content[name]}
         content = content[name]
         if not isinstance(content, dict):
             section = ".".join(sections[: position + 1])

@@ -72,9 +72,9 @@ def keys_of(section: type[BaseModel], name: str, prefix: str) -> Iterator[tuple[
     kinds = [choice.model_fields["name"].default for choice in choices]
     if choices and all(choice.bare for choice in choices):  # a file holds their name alone
         name_alone = {"type": "string", "enum": kinds}
-        have_keys = any(len(choice.model_fields) > 1 for choice in choices)
         meaning = {"description": field.description} if field.description else {}
-        yield key, ({"anyOf": [name_alone, CHOICE]} if have_keys else name_alone) | meaning
+        yield key, {"anyOf": [name_alone, CHOICE]} | meaning
+        yield f"{key}.name", name_alone
     elif choices:
         or_null = {"anyOf": [CHOICE, {"type": "null"}], "description": CHOICE["description"]}
         yield key, or_null if field.default is None else CHOICE
