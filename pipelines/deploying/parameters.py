@@ -71,7 +71,7 @@ def keys_of(section: type[BaseModel], name: str, prefix: str) -> Iterator[tuple[
     field, key = section.model_fields[name], f"{prefix}{name}"
     choices = choices_of(field)
     kinds = [choice.model_fields["name"].default for choice in choices]
-    if choices and all(issubclass(choice, Choice) and choice.bare for choice in choices):  # a file holds their name alone
+    if choices and all(issubclass(choice, Choice) and choice.bare for choice in choices):  # as a file has them
         name_alone = {"type": "string", "enum": kinds}
         meaning = {"description": field.description} if field.description else {}
         yield key, {"anyOf": [name_alone, CHOICE]} | meaning
