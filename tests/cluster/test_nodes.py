@@ -45,7 +45,7 @@ def begin(nodes: tuple[Node, Node], run: RunFolder) -> tuple[Started, Started]:
 
 def join(nodes: tuple[Node, Node], agent: Started) -> Started:
     shown = next(line for line in agent.said().splitlines() if "other machines" in line)
-    words = shlex.split(shown.partition("folder: ")[2])
+    words = shlex.split(shown.partition("other machines: ")[2])
     words[words.index("python")] = sys.executable
     # Both nodes have this machine's name, which says nothing of their addresses.
     position = words.index("--max-restarts")
