@@ -148,7 +148,7 @@ def test_the_runs_of_a_worker_that_is_killed_crash_and_are_gone_on_with(cluster:
             os.kill(process.pid, signal.SIGKILL)
         assert not left_over(folder.path)
     state = cluster.wait_for(flow_run, "Crashed", seconds=SILENT + 90)
-    assert "no heartbeat" in state["message"]
+    assert "heartbeat has stopped" in state["message"]
     with cluster.worker("local"):
         again = cluster.run("retrain/vae-digits", overrides=overrides)
         assert str(folder.path) in cluster.wait_for_line(again, "which was cut off")
