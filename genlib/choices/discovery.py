@@ -52,7 +52,7 @@ def records_of_kind(kind: type[RecordKind]) -> dict[str, RecordKind]:
 
 
 def origin_of(value: type[Choice] | Record) -> str:
-    """Where a choice or record comes from: "genlib", or the top package of a plugin."""
+    """The package that defines a choice or record: "genlib", or the top package of a plugin."""
     if isinstance(value, Record):
         module = found_of_kind(kind_of_choice(value))[value.name].module.__name__
     else:
@@ -64,7 +64,7 @@ def origin_of(value: type[Choice] | Record) -> str:
 @cache
 def found_of_kind(kind: Any) -> dict[str, Found]:
     own = [found for module in modules_in(kind.folder) for found in declared(module, kind)]
-    others = [found for module in plugin_modules() for found in defined_in(module, kind)]
+    others = [found for module in plugin_modules() for found in of_plugin(module, kind)]
     by_name: dict[str, Found] = {}
     for found in (*sorted(own, key=attrgetter("name")), *sorted(others, key=attrgetter("name"))):
         first = by_name.setdefault(found.name, found)
@@ -117,6 +117,15 @@ def declared(module: ModuleType, kind: Any) -> list[Found]:
     return found
 
 
+def of_plugin(module: ModuleType, kind: Any) -> list[Found]:
+    """The choices or records of a plugin's module; none, and a warning, where one of them is incomplete."""
+    try:
+        return list(defined_in(module, kind))
+    except ImportError as error:
+        print(one_line(f"warning: {error}; the {kind.noun} choices of this module are not known."), file=sys.stderr)
+        return []
+
+
 def defined_in(module: ModuleType, kind: Any) -> Iterator[Found]:
     return records_in(module, kind) if issubclass(kind, Record) else choices_in(module, kind)
 
@@ -126,6 +135,8 @@ def choices_in(module: ModuleType, kind: type[Choice]) -> Iterator[Found]:
     for value in vars(module).values():
         is_ours = isinstance(value, type) and issubclass(value, kind) and value.__module__ == module.__name__
         if is_ours and isinstance(name := value.model_fields["name"].default, str):
+            if missing := sorted(value.__abstractmethods__):
+                raise ImportError(f"{module.__file__}: the {kind.noun} {name} does not define {', '.join(missing)}")
             yield Found(name, value, module)
 
 

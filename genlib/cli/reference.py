@@ -42,7 +42,7 @@ def config(options: Namespace) -> int:
 
 
 def name_of(section: type[BaseModel]) -> str:
-    """The name of a choice; "" for a section that is none."""
+    """The name of a choice; "" for a plain section."""
     return str(section.model_fields["name"].default) if "name" in section.model_fields else ""
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from typing import TYPE_CHECKING, ClassVar
 
 from genlib.choices.choice import Choice, rule
@@ -38,11 +39,11 @@ class ExtractorConfig(Choice):
         """Number of features; None where it is not known before the weights are there."""
         return self.num_features
 
+    @abstractmethod
     def build(
         self, asked: EvaluationConfig, dataset: DatasetFolder, device: torch.device, processes: Processes
     ) -> Extractor:
         """The extractor on the device, the same on every process, all of which must ask for it."""
-        raise NotImplementedError
 
     @rule
     def fits_the_data(self, run: RunConfig, key: str) -> str | None:

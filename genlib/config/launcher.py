@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -29,13 +30,13 @@ class Launcher(Choice):
         """Number of GPUs that each machine gives to the training, where it trains elsewhere."""
         return 0
 
+    @abstractmethod
     def train(self, job: Any, say: Callable[[str], None]) -> Any:
         """Train, or go on, in the job's run folder: (pipelines.launching.job.Job) => pipelines.launching.launch.Ended.
 
         Each line of the training's output is passed to `say`. An interruption of this process asks the training to save
         a checkpoint and end. UserError where the launcher cannot start what the settings describe.
         """
-        raise NotImplementedError
 
 
 def launcher_by_hand() -> Launcher:

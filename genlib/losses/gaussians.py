@@ -24,13 +24,6 @@ def normal_log_density(x: Tensor, mean: Tensor, log_variance: Tensor) -> Tensor:
     return -0.5 * (squares + log_variance + math.log(2 * math.pi)).sum(-1)
 
 
-def kl_between_normals(mean: Tensor, log_variance: Tensor, prior_mean: Tensor, prior_log_variance: Tensor) -> Tensor:
-    """KL(N(mean, diag exp(log_variance)) || N(prior_mean, diag exp(prior_log_variance))); (B, d) => (B,)."""
-    ratio = log_variance - prior_log_variance
-    distance = (mean - prior_mean).square() * torch.exp(-prior_log_variance)
-    return 0.5 * (ratio.exp() + distance - 1 - ratio).sum(1)
-
-
 def largest_kl(by_dimension: Tensor) -> Tensor:
     """KL(q(z_i | x) || N(0, 1)) of the dimension that carries most, in nats, over a batch, (B, d) => ()."""
     return by_dimension.detach().mean(0).max()

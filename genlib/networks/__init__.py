@@ -30,7 +30,7 @@ class Network(Choice):
 
     folder: ClassVar[str] = "genlib.networks"
     noun: ClassVar[str] = "network"
-    training_only: ClassVar[tuple[str, ...]] = ("discriminator",)
+    training_only: ClassVar[tuple[str, ...]] = ("discriminator", "unnormalized_discriminator")
     takes_points: ClassVar[bool] = False  # its inputs are vectors: points in the plane, or flattened images
     is_strided: ClassVar[bool] = False  # its maps double from 4 to 7 pixels to the image's size
     needs_condition_image: ClassVar[bool] = False  # it goes from an image that is the condition to another
@@ -104,15 +104,22 @@ class Network(Choice):
 
         ValueError for a projection of packs, and for the spectral norm of weights that begin at 0.
         """
-        from genlib.layers.discriminator import Discriminator
         from genlib.layers.spectral_norm import apply_spectral_norm
 
-        beside = condition if conditioning == "concat" else UNCONDITIONAL
-        backbone = self.backbone(self.input_shape(shape, beside, pack), in_discriminator=True)
-        discriminator = Discriminator(backbone, self.head(backbone, 1), condition, conditioning, pack)
+        discriminator = self.unnormalized_discriminator(shape, condition, conditioning, pack)
         if spectral_norm:
             apply_spectral_norm(discriminator)
         return discriminator
+
+    def unnormalized_discriminator(
+        self, shape: ImageShape, condition: ConditionSpec, conditioning: DiscriminatorConditioning, pack: int
+    ) -> nn.Module:
+        """The discriminator before its weights are normalized."""
+        from genlib.layers.discriminator import Discriminator
+
+        beside = condition if conditioning == "concat" else UNCONDITIONAL
+        backbone = self.backbone(self.input_shape(shape, beside, pack), in_discriminator=True)
+        return Discriminator(backbone, self.head(backbone, 1), condition, conditioning, pack)
 
     def head(self, backbone: Backbone, outputs: int) -> nn.Linear:
         """The linear layer behind a backbone."""

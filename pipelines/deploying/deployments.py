@@ -60,7 +60,7 @@ class Deployment:
 def deployments_of(files: Iterable[Path] = ()) -> list[Deployment]:
     """Two deployments, of retrain and of sample, for each shipped configuration and for each of one's own files.
 
-    A file of one's own takes the place of a shipped configuration of its name. UserError for a file that is none.
+    A file of one's own takes the place of a shipped configuration of its name. UserError for an invalid file.
     """
     chosen = {name.replace("_", "-"): (name, file) for name, file in shipped().items()}
     shipped_files = set(shipped().values())

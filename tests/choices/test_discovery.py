@@ -11,8 +11,9 @@ import pytest
 
 from genlib.choices import discovery
 from genlib.choices.choice import Choice
-from genlib.choices.discovery import choices_of_kind, origin_of, records_of_kind
+from genlib.choices.discovery import choices_of_kind, found_of_kind, origin_of, records_of_kind
 from genlib.choices.record import Record
+from genlib.config.launcher import Launcher
 from genlib.errors import UserError
 from genlib.networks.mlp.config import MLPConfig
 
@@ -132,3 +133,25 @@ def test_a_choice_comes_from_the_package_that_declares_it():
 
     assert origin_of(Square) == "tests"
     assert origin_of(MLPConfig) == "genlib"
+
+
+LAUNCHER = """
+from typing import Literal
+from genlib.config.launcher import Launcher
+class Nothing(Launcher):
+    name: Literal["nothing"] = "nothing"
+"""
+
+
+def test_a_choice_without_what_its_kind_must_define_is_named(package, monkeypatch):
+    package("launchers_for_a_test", lacking=LAUNCHER)
+    monkeypatch.setattr(Launcher, "folder", "launchers_for_a_test")
+    with pytest.raises(ImportError, match=r"lacking\.py: the launcher nothing does not define train"):
+        found_of_kind.__wrapped__(Launcher)
+
+
+def test_an_incomplete_choice_of_a_plugin_is_warned_of_and_the_others_are_known(package, monkeypatch, capsys):
+    package("launchers_of_a_plugin", lacking=LAUNCHER)
+    plug_in(monkeypatch, "launchers_of_a_plugin.lacking")
+    assert "process" in found_of_kind.__wrapped__(Launcher)
+    assert "the launcher nothing does not define train" in capsys.readouterr().err

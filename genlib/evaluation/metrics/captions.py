@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from genlib.config.metrics import Metric
@@ -44,43 +45,32 @@ def with_captions(metric: Metric, run: RunConfig) -> str | None:
     )
 
 
-CAPTION_CLASSES = Metric(
+of_captions = partial(Metric, over="captions", during_training=True, needs=(with_captions,))
+CAPTION_CLASSES = of_captions(
     "caption_classes",
     "higher",
     "share of images drawn for captions that show what these name, and nothing else",
     compute=agreement,
-    over="captions",
-    during_training=True,
-    needs=(with_captions,),
     place=80,
 )
-CAPTION_PLACES = Metric(
+CAPTION_PLACES = of_captions(
     "caption_places",
     "higher",
     "share of them where all stands as the caption says, of captions that say where",
     compute=agreement,
-    over="captions",
-    during_training=True,
-    needs=(with_captions,),
     place=81,
 )
-CAPTION_LOOKS = Metric(
+CAPTION_LOOKS = of_captions(
     "caption_looks",
     "higher",
     "share of the captions' words for looks that hold, where what is named is there",
     compute=agreement,
-    over="captions",
-    during_training=True,
-    needs=(with_captions,),
     place=82,
 )
-CAPTION_PERPLEXITY = Metric(
+CAPTION_PERPLEXITY = of_captions(
     "caption_perplexity",
     "lower",
     "of a word of held-out captions, given those before it",
     compute=perplexity_of_words,
-    over="captions",
-    during_training=True,
-    needs=(with_captions,),
     place=83,
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from genlib.config.metrics import Metric
@@ -59,54 +60,40 @@ def with_a_condition_image(metric: Metric, run: RunConfig) -> str | None:
     )
 
 
-CONDITION_PSNR = Metric(
+of_pairs = partial(Metric, over="pairs", during_training=True, needs=(with_a_condition_image,))
+CONDITION_PSNR = of_pairs(
     "condition_psnr",
     "higher",
     "of samples to the image that the condition was taken of, decibels; at most 58.9",
     compute=likeness,
-    over="pairs",
-    during_training=True,
-    needs=(with_a_condition_image,),
     place=70,
 )
-CONDITION_SSIM = Metric(
+CONDITION_SSIM = of_pairs(
     "condition_ssim",
     "higher",
     "structural similarity of samples to the image that the condition was taken of, up to 1",
     compute=likeness,
-    over="pairs",
-    during_training=True,
-    needs=(with_a_condition_image,),
     definition=2,  # windows inside the image alone
     place=71,
 )
-CONDITION_ERROR = Metric(
+CONDITION_ERROR = of_pairs(
     "condition_error",
     "lower",
     "how far samples are from their condition, grey levels of 255",
     compute=likeness,
-    over="pairs",
-    during_training=True,
-    needs=(with_a_condition_image,),
     place=72,
 )
-FD_PAIRS = Metric(
+FD_PAIRS = of_pairs(
     "fd_pairs",
     "lower",
     "Fréchet distance of features of the condition beside the sample's, to those beside the true image's",
     compute=distance_of_pairs,
-    over="pairs",
-    during_training=True,
-    needs=(with_a_condition_image,),
     place=73,
 )
-CONDITION_DIVERSITY = Metric(
+CONDITION_DIVERSITY = of_pairs(
     "condition_diversity",
     "higher",
     "standard deviation of a pixel among samples for the same condition, grey levels of 255",
     compute=diversity,
-    over="pairs",
-    during_training=True,
-    needs=(with_a_condition_image,),
     place=74,
 )

@@ -60,22 +60,13 @@ class UNetConfig(Network):
 
         return unet_backbone(shape, self.width)
 
-    def discriminator(
-        self,
-        shape: ImageShape,
-        condition: ConditionSpec = UNCONDITIONAL,
-        conditioning: DiscriminatorConditioning = "none",
-        pack: int = 1,
-        spectral_norm: bool = False,
+    def unnormalized_discriminator(
+        self, shape: ImageShape, condition: ConditionSpec, conditioning: DiscriminatorConditioning, pack: int
     ) -> nn.Module:
         """(images (B, *shape), the condition beside them) => scores of patches (B, P)."""
-        from genlib.layers.spectral_norm import apply_spectral_norm
         from genlib.networks.unet.modules import PatchDiscriminator
 
-        discriminator = PatchDiscriminator(self.width, self.discriminator_layers, shape, condition)
-        if spectral_norm:
-            apply_spectral_norm(discriminator)
-        return discriminator
+        return PatchDiscriminator(self.width, self.discriminator_layers, shape, condition)
 
     @rule
     def patches_fit_the_image_size(self, run: RunConfig, key: str) -> str | None:
