@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from tests.benchmarks.__main__ import falls, strays
 from tests.benchmarks.alternate import Timed, row
+from tests.benchmarks.families import FAMILIES, genlib_loop
+from tests.benchmarks.loops import bare_loop
 
 
 def results(ratio: float, spread: list[float], wanted: str = ">= 0.97") -> dict[str, Any]:
@@ -29,3 +33,12 @@ def test_a_figure_outside_of_the_spread_is_named() -> None:
     before = results(1.0, [0.9, 1.1])
     assert strays(before, results(1.05, [1.0, 1.2])) == []
     assert strays(before, results(1.2, [1.1, 1.3])) == ["it: 1.2, was 0.9 to 1.1"]
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_the_loops_that_are_compared_train(family: str) -> None:
+    loop = genlib_loop(family)
+    loop(1)
+    assert loop.trainer.progress.step == 1
+    assert all(phase.has_turn(10**6) for phase in loop.trainer.phases)
+    bare_loop(family)(1)

@@ -14,7 +14,7 @@ SHIPPED = sorted(CONFIGS.glob("*.yaml"))
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
 def test_a_shipped_configuration_loads_and_opens_with_the_command_that_runs_it(path):
     config = load_config(path)
-    assert path.read_text().splitlines()[0] == f"# python -m pipelines run configs/{path.name}"
+    assert path.read_text().splitlines()[0] == f"# genlib run configs/{path.name}"
     assert config.registry.model == path.stem.replace("_", "-")
 
 

@@ -70,7 +70,7 @@ def test_it_trains_with_finite_losses_and_samples_in_range(runs, name):
 @every_configuration
 def test_its_first_lines_are_its_command_and_its_source(name):
     command, source, *_ = (PROJECT / "configs" / f"{name}.yaml").read_text().splitlines()
-    assert command == f"# python -m pipelines run configs/{name}.yaml"
+    assert command == f"# genlib run configs/{name}.yaml"
     assert source.startswith("# ") and any(year in source for year in map(str, range(2006, 2027)))
 
 

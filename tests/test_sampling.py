@@ -12,12 +12,14 @@ from genlib.layers.base import DataSpec
 from genlib.methods.gan.config import GANConfig
 from genlib.networks.dcgan.config import DCGANConfig
 from genlib.networks.mlp.config import MLPConfig
-from genlib.sampling.draw import CHUNK, draw_labels, draw_latents, estimate_norms
+from genlib.sampling.draw import CHUNK, draw_labels, draw_latents
 from genlib.sampling.export import export_sampler
+from genlib.sampling.grid import sample_grid
 from genlib.sampling.load import load_sampler
 from genlib.sampling.sampler import TrainedSampler
 from genlib.storage.files import sha256_of_file
 from genlib.storage.tensors import load_weights
+from genlib.training.settle import estimate_norms
 from tests.family import NAMES, tiny_config
 
 CONFIG = RunConfig(method=GANConfig(network=DCGANConfig(width=4), latent_size=3), registry=RegistryConfig(model="tiny"))
@@ -153,7 +155,7 @@ def test_labels_may_be_names_or_numbers_and_are_taken_in_turn(conditional):
 
 
 def test_what_is_shown_of_a_conditional_sampler_has_a_column_for_each_label(conditional):
-    shown = conditional.grid(64, seed=1)
+    shown = sample_grid(conditional, 64, seed=1)
     assert shown.columns == 3 and len(shown.images) == 63
     assert torch.equal(shown.images, conditional.images(63, 1, labels=torch.arange(3).repeat(21)))
 
@@ -162,7 +164,7 @@ def test_a_sampler_of_points_gives_points_and_shows_many():
     sampler = GANConfig(network=MLPConfig(hidden_sizes=[8]), latent_size=2).build(DataSpec((2,))).model.sampler
     points = TrainedSampler(sampler, (2,))
     assert points.images(300).shape == (300, 2) and points.images(3).dtype == torch.float32
-    assert len(points.grid(64).images) == 2048
+    assert len(sample_grid(points, 64).images) == 2048
 
 
 def test_more_images_than_memory_holds_are_refused_before_any_is_drawn(exported, monkeypatch):

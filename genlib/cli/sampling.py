@@ -14,7 +14,8 @@ from genlib.storage.paths import check_writable, output_path, user_path
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from genlib.sampling.sampler import Grid, TrainedSampler
+    from genlib.sampling.grid import Grid
+    from genlib.sampling.sampler import TrainedSampler
 
 
 def sample_options(parser: ArgumentParser) -> None:
@@ -54,8 +55,8 @@ def sample(options: Namespace) -> int:
     from genlib.pixels.pictures import check_grid, picture, write_npz, write_png
     from genlib.runs.folder import RunFolder
     from genlib.sampling.codes import completions, draw_otherwise
+    from genlib.sampling.grid import SAMPLES_SHOWN, Grid
     from genlib.sampling.load import load_sampler
-    from genlib.sampling.sampler import SAMPLES_SHOWN, Grid
 
     sampler = load_sampler(RunFolder(options.run_dir).sampler)
     draw_otherwise(sampler, options.temperature, options.top_k, options.guidance)
@@ -115,7 +116,7 @@ def of_condition(sampler: TrainedSampler, options: Namespace, as_grid: bool) -> 
     """Rows of contexts, each followed by its samples; and the samples alone."""
     from genlib.data.context_files import read_contexts
     from genlib.pixels.pictures import check_grid
-    from genlib.sampling.sampler import SAMPLES_SHOWN
+    from genlib.sampling.grid import SAMPLES_SHOWN, grid_of_contexts
 
     if sampler.condition is None:
         raise UserError(
@@ -127,4 +128,5 @@ def of_condition(sampler: TrainedSampler, options: Namespace, as_grid: bool) -> 
     each = SAMPLES_SHOWN if options.count is None else options.count
     if as_grid:
         check_grid(len(contexts) * (1 + each), sampler.image_shape)
-    return sampler.of_contexts(contexts, each, options.seed, options.truncation)
+    samples = sampler.images_of_contexts(contexts, each, options.seed, options.truncation)
+    return grid_of_contexts(sampler, contexts, samples), samples

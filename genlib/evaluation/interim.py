@@ -21,9 +21,8 @@ from genlib.evaluation.scoring.held_out import HeldOutModel, held_out_for
 from genlib.evaluation.scoring.processes import Processes
 from genlib.evaluation.scoring.samples import SampleScorer
 from genlib.models.base import EncoderModel, GenerativeModel
-from genlib.sampling.draw import estimate_norms
 from genlib.sampling.sampler import TrainedSampler
-from genlib.training.settle import settle_encoder
+from genlib.training.settle import estimate_norms, settle_encoder
 from genlib.training.trainer import Evaluate
 
 FEW_OF_EACH = 2  # samples for each condition

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from torch import Tensor, nn
 
 from genlib.contexts.base import Condition
 from genlib.layers.outputs import OUTPUTS, Output
 from genlib.models.codes import CodeNetwork
-from genlib.models.latents import FittedLatents
+
+if TYPE_CHECKING:
+    from genlib.models.latents import FittedLatents
 
 
 class Sampler(nn.Module):

@@ -5,12 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from genlib.layers.batch_norm import reestimate_batch_norm
-from genlib.models.sampler import Sampler
 from genlib.runtime.randomness import generator_for
 
 CHUNK = 256  # images whose latents come from one generator
-NORM_BATCHES = 16  # chunks of fixed latents that batch-norm statistics are estimated from
 
 
 def draw_latents(latent_size: int, seed: int, chunk: int, truncation: float | None = None) -> Tensor:
@@ -31,16 +28,3 @@ def draw_labels(shares: list[float], seed: int, chunk: int) -> Tensor:
     """Labels as often as in the data, int64 (256,), from (seed, chunk) alone."""
     generator = generator_for("labels", seed, chunk)
     return torch.multinomial(torch.tensor(shares), CHUNK, replacement=True, generator=generator)
-
-
-@torch.no_grad()
-def estimate_norms(sampler: Sampler, label_shares: list[float] | None = None) -> None:
-    """Batch-norm statistics under the sampler's present weights, from fixed latents; leaves it in eval mode."""
-    device = next(sampler.parameters()).device
-
-    def inputs(chunk: int) -> tuple[Tensor, Tensor | None]:
-        labels = draw_labels(label_shares, 0, chunk).to(device) if sampler.classes and label_shares else None
-        return draw_latents(sampler.latent_size, 0, chunk).to(device), labels
-
-    chunks = range(-NORM_BATCHES, 0)  # latents that no sample is drawn from
-    reestimate_batch_norm(sampler, lambda chunk: sampler(*inputs(chunk)), chunks)

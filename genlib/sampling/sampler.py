@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from copy import copy
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -14,22 +14,14 @@ from genlib.contexts.base import Condition
 from genlib.errors import UserError, did_you_mean
 from genlib.layers.shapes import ImageShape
 from genlib.models.sampler import Sampler
-from genlib.pixels.scale import to_stored, to_uint8
+from genlib.pixels.scale import to_stored
 from genlib.sampling.draw import CHUNK, draw_labels, draw_latents
 from genlib.sampling.requests import check_memory, finite, shown, whole
 
 LEAST_TRUNCATION, MOST_TRUNCATION = 1e-3, 10.0  # below, all latents are as good as 0; above, N(0, 1) has no values
-MOST_COLUMNS, POINTS_FOR_AN_IMAGE, SAMPLES_SHOWN = 10, 32, 6  # of what is shown; the last of one context
-
+MOST_NAMES = 10  # labels that a message lists
 
 Contexts = Callable[[Condition, int], Tensor]  # (condition, chunk) => contexts as stored, (256, *condition.shape)
-
-
-class Grid(NamedTuple):
-    """Samples to be shown, in rows."""
-
-    images: Tensor  # as TrainedSampler.images gives them
-    columns: int | None  # None: as the picture likes
 
 
 class TrainedSampler:
@@ -220,46 +212,19 @@ class TrainedSampler:
 
     def _known_labels(self) -> str:
         names = self.label_names or []
-        more = len(names) - MOST_COLUMNS
-        listed = ", ".join(names[:MOST_COLUMNS]) + (f" (and {more} more)" if more > 0 else "")
+        more = len(names) - MOST_NAMES
+        listed = ", ".join(names[:MOST_NAMES]) + (f" (and {more} more)" if more > 0 else "")
         if not self.takes_indices:
             return f"a name: {listed}"
         return f"0 to {self.classes - 1}" + (f", or a name such as {listed}" if names else "")
 
-    def grid(self, count: int, seed: int = 0) -> Grid:
-        """Samples that show what the sampler can do: of a conditional one a column for each of up to ten labels; many
-        points instead of a few images.
-        """
-        if len(self.image_shape) == 1:
-            return Grid(self.images(count * POINTS_FOR_AN_IMAGE, seed), None)
-        if self.condition:
-            return self._grid_of_contexts(max(1, count // (1 + SAMPLES_SHOWN)), seed)
-        if not self.classes:
-            return Grid(self.images(count, seed), None)
-        columns = min(self.classes, MOST_COLUMNS)
-        rows = max(1, count // columns)
-        return Grid(self.images(rows * columns, seed, labels=torch.arange(columns).repeat(rows)), columns)
-
-    def _grid_of_contexts(self, rows: int, seed: int) -> Grid:
-        """A row for each context: the context, if it is a picture, and samples."""
-        return self.of_contexts(self.stored_contexts(0)[:rows], SAMPLES_SHOWN, seed)[0]
-
-    def of_contexts(
-        self, contexts: Tensor, each: int, seed: int = 0, truncation: float | None = None
-    ) -> tuple[Grid, Tensor]:
-        """Rows of a context (n, *condition.shape), if it is a picture, and `each` samples of it; and the samples alone,
-        uint8 (n * each, C, H, W), those of a context one after another. UserError as of `images`.
+    def images_of_contexts(self, contexts: Tensor, each: int, seed: int = 0, truncation: float | None = None) -> Tensor:
+        """`each` images under each context (n, *condition.shape), uint8 (n * each, C, H, W), those of one context
+        together. UserError as of `images`.
         """
         each = whole(each, "count", 1)
         check_memory(len(contexts) * each, self.image_shape)
-        repeated = contexts.repeat_interleave(each, 0)
-        samples = self.images(len(repeated), seed, truncation, contexts=repeated)
-        assert self.condition
-        shown = self.condition.shown(self.condition.taken(contexts))
-        if shown is None:
-            return Grid(samples, each), samples
-        rows = torch.cat([to_uint8(shown)[:, None], samples.unflatten(0, (-1, each))], dim=1)
-        return Grid(rows.flatten(0, 1), 1 + each), samples
+        return self.images(len(contexts) * each, seed, truncation, contexts=contexts.repeat_interleave(each, 0))
 
 
 INDEX = re.compile("[0-9]{1,9}")

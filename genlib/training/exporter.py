@@ -13,6 +13,7 @@ from genlib.data.parts import whole_test_split
 from genlib.pixels.pictures import picture, write_png
 from genlib.runs.folder import RunFolder
 from genlib.sampling.export import export_sampler
+from genlib.sampling.grid import sample_grid
 from genlib.sampling.sampler import TrainedSampler
 from genlib.training.outputs import Warn, attempt
 from genlib.training.settle import settle
@@ -42,7 +43,7 @@ class Exporter:
         """Write a picture of samples from the same noise every time; a conditional sampler's have a column for each
         label, or a row for each condition.
         """
-        shown = self.sampler().grid(GRID, self.config.training.seed)
+        shown = sample_grid(self.sampler(), GRID, self.config.training.seed)
         real = torch.tensor(self.dataset.images("test")[:REAL_POINTS]) if self.dataset.is_points else None
         grid = picture(shown.images, real, columns=shown.columns)
         file = self.run_folder.samples / f"step-{step:08d}.png"

@@ -16,11 +16,13 @@ from genlib.layers.base import DataSpec
 from genlib.layers.batch_norm import reestimate_batch_norm
 from genlib.layers.likelihood import FittedLikelihood
 from genlib.models.base import Batch, EncoderModel, GenerativeModel, LatentVariableModel
+from genlib.models.sampler import Sampler
 from genlib.pixels.scale import binarized, to_unit
 from genlib.runtime.randomness import generator_for, seed_draws
-from genlib.sampling.draw import estimate_norms
+from genlib.sampling.draw import draw_labels, draw_latents
 
 BATCHES, BATCH_SIZE = 16, 256  # of train images that a model is settled with
+NORM_BATCHES = 16  # chunks of fixed latents that batch-norm statistics are estimated from
 
 
 def spec_of(dataset: DatasetFolder, condition: ConditionConfig) -> DataSpec:
@@ -35,6 +37,19 @@ def settle(model: GenerativeModel, dataset: DatasetFolder, data: DataConfig) -> 
     settle_encoder(model, dataset, data)
     estimate_norms(model.sampler, dataset.label_shares())
     model.eval()
+
+
+@torch.no_grad()
+def estimate_norms(sampler: Sampler, label_shares: list[float] | None = None) -> None:
+    """Batch-norm statistics under the sampler's present weights, from fixed latents; leaves it in eval mode."""
+    device = next(sampler.parameters()).device
+
+    def inputs(chunk: int) -> tuple[Tensor, Tensor | None]:
+        labels = draw_labels(label_shares, 0, chunk).to(device) if sampler.classes and label_shares else None
+        return draw_latents(sampler.latent_size, 0, chunk).to(device), labels
+
+    chunks = range(-NORM_BATCHES, 0)  # latents that no sample is drawn from
+    reestimate_batch_norm(sampler, lambda chunk: sampler(*inputs(chunk)), chunks)
 
 
 @torch.no_grad()

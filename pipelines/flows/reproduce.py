@@ -1,4 +1,4 @@
-"""`python -m pipelines reproduce MODEL VERSION`: the same training again, and whether the same weights come out.
+"""`genlib reproduce MODEL VERSION`: the same training again, and whether the same weights come out.
 
 Nothing is registered, no alias moved, and MLflow told nothing.
 """

@@ -77,7 +77,7 @@ def sample(
     elif sampler.condition is None:
         raise UserError(f"{model} version {chosen.version} was trained without a condition; leave out condition.")
     else:
-        samples = sampler.of_contexts(read_contexts(condition, sampler.condition, resize), count, seed)[1]
+        samples = sampler.images_of_contexts(read_contexts(condition, sampler.condition, resize), count, seed)
     provenance: dict[str, object] = {"model": model, "version": str(chosen.version), "mlflow_run": chosen.run_id}
     asked = {"seed": seed, "labels": None if named is None else named.tolist(), "condition": condition}
     write_folder(folder, samples, provenance | asked)

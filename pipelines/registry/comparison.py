@@ -1,4 +1,4 @@
-"""`python -m pipelines compare MODEL`: versions side by side."""
+"""`genlib compare MODEL`: versions side by side."""
 
 from __future__ import annotations
 

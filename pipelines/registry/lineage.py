@@ -1,4 +1,4 @@
-"""`python -m pipelines lineage MODEL [VERSION]`: what a version was made from and by, and where that is kept."""
+"""`genlib lineage MODEL [VERSION]`: what a version was made from and by, and where that is kept."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def lineage(name: str, number: str | None = None) -> str:
         "MLflow run": f"{run.run_id}: {page}",
         "flow run": tag("prefect.flow_run_id"),
         "run folder": folder_of(tag("run_folder")),
-        "again": f"python -m pipelines reproduce {quote(name)} {version.version}",
+        "again": f"genlib reproduce {quote(name)} {version.version}",
     }
     return "\n".join(f"{heading:<{WIDTH}}{text}" for heading, text in block.items())
 

@@ -103,14 +103,12 @@ def rollback(name: str, leave: str | None = None) -> str:
         elif history and history[-1]["how"] == "rollback" and history[-1]["version"] == current:
             return (
                 f"{name}: champion is version {current} since {history[-1]['at']}, back from version "
-                f"{history[-1]['previous']}; nothing was changed. To leave it too: python -m pipelines rollback "
+                f"{history[-1]['previous']}; nothing was changed. To leave it too: genlib rollback "
                 f"{quote(name)} --from {current}"
             )
         target = former_champion(history, current, {str(version.version) for version in versions_of(client, name)})
         if target is None:
-            raise UserError(
-                f"{name} has no former champion to go back to; use: python -m pipelines promote {quote(name)} VERSION"
-            )
+            raise UserError(f"{name} has no former champion to go back to; use: genlib promote {quote(name)} VERSION")
         move = make_champion(client, model, target, "rollback")
     move.announce()
     return f"{name}: champion is now version {target}, back from version {current}"
@@ -138,7 +136,7 @@ def make_champion(client: MlflowClient, model: RegisteredModel, version: str, ho
     if champion_of(after) != version or history_of(after) != history:
         raise UserError(
             f"another process changed the champion of {model.name} at the same time, without the lock (it is version "
-            f"{champion_of(after)} now): look at python -m pipelines compare {quote(model.name)}, and do it again."
+            f"{champion_of(after)} now): look at genlib compare {quote(model.name)}, and do it again."
         )
     return move
 

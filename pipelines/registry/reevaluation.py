@@ -53,7 +53,7 @@ def evaluate_again(
             last = "\n".join(ended.tail)
             raise UserError(
                 f"version {version.version} could not be evaluated (exit code {ended.code}), so that the new one has "
-                "no alias yet; mend the cause, then python -m pipelines sync lets the gate decide. Its last lines:\n"
+                "no alias yet; mend the cause, then genlib sync lets the gate decide. Its last lines:\n"
                 f"{last}"
             )
         MlflowClient().log_artifacts(run_id, str(output), output.name)

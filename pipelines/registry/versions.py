@@ -78,7 +78,5 @@ def version_or_champion(client: MlflowClient, name: str, version: str | None) ->
     model = existing_model(client, name)
     chosen = version or champion_of(model)
     if chosen is None:
-        raise UserError(
-            f"{name} has no champion; name a version: python -m pipelines compare {quote(name)} lists them."
-        )
+        raise UserError(f"{name} has no champion; name a version: genlib compare {quote(name)} lists them.")
     return existing_version(client, name, chosen)

@@ -99,7 +99,7 @@ def check_free(name: str, port: int) -> None:
     if answers(port):
         raise UserError(
             f"port {port} for {name} is taken{listener(port)}; end what listens there, or choose another: "
-            f"python -m pipelines ui --{name.lower()}-port {free_port()}"
+            f"genlib ui --{name.lower()}-port {free_port()}"
         )
 
 

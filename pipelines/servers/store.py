@@ -79,7 +79,7 @@ def check_sqlite(uri: str) -> None:
         raise UserError(
             f"GENLIB_HOME ({home()}) was moved or copied here, and MLflow's database still has its artifacts in "
             f"{' and '.join(map(path_of, former))}; write its paths anew: GENLIB_HOME={shlex.quote(str(home()))} "
-            "python -m pipelines relocate"
+            "genlib relocate"
         )
 
 

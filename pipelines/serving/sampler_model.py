@@ -94,7 +94,7 @@ class SamplerModel(PythonModel):
             raise UserError(f"the request holds no contexts; give {self.sampler.condition.form()}.")
         samples = whole(chosen["samples"], "samples", 1)
         self.check_total(len(contexts) * samples, "n x samples")
-        return self.sampler.of_contexts(contexts, samples, chosen["seed"], chosen["truncation"])[1].numpy()
+        return self.sampler.images_of_contexts(contexts, samples, chosen["seed"], chosen["truncation"]).numpy()
 
     def check_total(self, total: int, name: str) -> None:
         """UserError where one answer cannot hold so many."""

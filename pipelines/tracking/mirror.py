@@ -202,7 +202,7 @@ class Mirror:
 
 
 def sync_command(folder: RunFolder) -> str:
-    return f"python -m pipelines sync {shlex.quote(str(folder.path))}"
+    return f"genlib sync {shlex.quote(str(folder.path))}"
 
 
 @contextmanager

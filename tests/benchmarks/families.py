@@ -71,7 +71,7 @@ FAMILIES: dict[str, dict[str, Any]] = {
 def config_of(family: str, **training: Any) -> RunConfig:
     """Without sample grids and checkpoints, which are not the loop's."""
     raw = FAMILIES[family]
-    never = {"sample_every": 10**9, "checkpoint_every": 10**9, "device": "cpu"}
+    never = {"steps": 10**9, "sample_every": 10**9, "checkpoint_every": 10**9, "device": "cpu"}
     return RunConfig.model_validate(
         raw | {"training": raw["training"] | never | training, "registry": {"model": "bench"}}
     )
@@ -104,6 +104,7 @@ class Genlib:
             labels=lambda split: None,
             label_shares=lambda: None,
             is_points=False,
+            scene_names=None,
         )
         self._folder = tempfile.TemporaryDirectory()
         accelerator = make_accelerator(config)

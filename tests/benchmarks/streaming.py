@@ -59,7 +59,7 @@ def genlib_loop(method: dict[str, Any], file: str, resident: bool) -> Genlib:
 
 
 def config_of(method: dict[str, Any], resident_gib: float) -> RunConfig:
-    never = {"sample_every": 10**9, "checkpoint_every": 10**9, "device": "cpu"}
+    never = {"steps": 10**9, "sample_every": 10**9, "checkpoint_every": 10**9, "device": "cpu"}
     return RunConfig.model_validate(
         {
             "data": {"image_size": 64, "channels": 3},

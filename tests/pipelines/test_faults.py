@@ -126,7 +126,7 @@ def test_mlflow_is_away_all_the_while_and_gets_everything_afterwards_but_no_secr
     arguments = [*tiny("vae", *few, f"registry.model={model}"), "--run-dir", str(run_dir)]
     flow = Flow("tests.pipelines.driver", arguments, **away)
     assert flow.end() == 1
-    assert f"once it is back, python -m pipelines sync {run_dir} registers it" in flow.output
+    assert f"once it is back, genlib sync {run_dir} registers it" in flow.output
     assert "Traceback" not in flow.output
     assert RunFolder(run_dir).evaluation()["metrics"]
     database, store = tmp_path / "mlflow.db", tmp_path / "artifacts"

@@ -47,7 +47,7 @@ def test_a_taken_port_is_an_error_and_its_owner_is_left_alone() -> None:
         with pytest.raises(UserError, match=f"port {taken} for MLflow is taken by process {os.getpid()} .*") as error:
             check_free("MLflow", taken)
         assert answers(taken)
-    free = re.search(r"choose another: python -m pipelines ui --mlflow-port (\d+)$", str(error.value))
+    free = re.search(r"choose another: genlib ui --mlflow-port (\d+)$", str(error.value))
     assert free and not answers(int(free.group(1)))
 
 

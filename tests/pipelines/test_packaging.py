@@ -10,10 +10,12 @@ from pathlib import Path
 
 import pytest
 
+from genlib.config.load import load_config
+from genlib.storage.files import write_json
 from pipelines.serving.closure import imports_of, modules_needed
 from pipelines.serving.packaging import copy_code
 
-MOST_LINES = 3000
+MOST_LINES, MOST_LINES_WITH_CONDITION = 3000, 3400  # a condition brings its own code, a U-Net and readers of pictures
 
 
 def test_a_module_needs_what_it_imports_and_its_parents() -> None:
@@ -57,6 +59,26 @@ def test_a_model_carries_the_modules_it_needs_and_no_training_code(sampler_folde
     assert not {name for name in names if name.startswith(rooms)}
     assert not {"methods/vae/method.py", "methods/gan/config.py", "config/run.py", "config/launcher.py"} & names
     assert sum(len(file.read_text().splitlines()) for file in package.rglob("*.py")) <= MOST_LINES
+
+
+@pytest.mark.parametrize("name", ["dcgan_digits", "hinge_csngan_cifar10", "r3gan_cifar10", "vae_gan_digits"])
+def test_a_model_carries_few_lines(name: str, tmp_path: Path) -> None:
+    assert lines_carried(name, tmp_path) <= MOST_LINES
+
+
+@pytest.mark.parametrize("name", ["captions_digits", "inpainting_vae_digits", "super_resolution_gan_digits"])
+def test_a_model_with_a_condition_carries_few_lines(name: str, tmp_path: Path) -> None:
+    assert lines_carried(name, tmp_path) <= MOST_LINES_WITH_CONDITION
+
+
+def lines_carried(name: str, folder: Path) -> int:
+    """The lines of source that a registered model of a configuration takes along."""
+    config = load_config(name)
+    description = {"method": config.method.model_dump(), "condition": config.condition.model_dump()}
+    unknown = {"image_shape": (1, 8, 8), "label_names": None, "info": {"weights_sha256": ""}}
+    write_json(folder / "config.json", description | unknown)
+    (package,) = copy_code(folder, folder / "code")
+    return sum(len(file.read_text().splitlines()) for file in package.rglob("*.py"))
 
 
 PLUGIN = {

@@ -62,7 +62,7 @@ def test_a_rollback_that_is_repeated_changes_nothing(add: Registrar, config: Run
     assert rollback(model) == f"{model}: champion is now version 2, back from version 3"
     again = rollback(model)
     assert again.startswith(f"{model}: champion is version 2 since ") and "nothing was changed" in again
-    assert again.endswith(f"To leave it too: python -m pipelines rollback {model} --from 2")
+    assert again.endswith(f"To leave it too: genlib rollback {model} --from 2")
     assert rollback(model, "3") == f"{model}: champion is version 2, not 3; nothing was changed."
     assert aliases(config)["champion"] == "2" and len(history_of(MlflowClient().get_registered_model(model))) == 4
     assert rollback(model, "2") == f"{model}: champion is now version 1, back from version 2"

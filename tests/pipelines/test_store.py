@@ -78,7 +78,7 @@ def test_a_home_that_was_copied_is_mended_by_one_command_and_its_champion_loads_
     shutil.rmtree(old / "runs/one")
     monkeypatch.setenv("GENLIB_HOME", str(new))
     monkeypatch.setenv("MLFLOW_TRACKING_URI", environment.default_tracking_uri())
-    with pytest.raises(UserError, match=r"was moved or copied here, .* python -m pipelines relocate") as error:
+    with pytest.raises(UserError, match=r"was moved or copied here, .* genlib relocate") as error:
         environment.check_servers()
     assert str(old / "mlartifacts") in str(error.value)
     assert "paths of MLflow's database are in" in relocate()

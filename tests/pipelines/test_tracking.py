@@ -104,7 +104,7 @@ def test_what_mlflow_did_not_take_while_it_was_away_is_sent_by_another_process_l
         with tracked(config, dataset, run_folder, warnings.append, {}):
             write_metrics(1, 2)
     assert not any("secret" in warning for warning in warnings)
-    assert warnings[-1].endswith(f"python -m pipelines sync {run_folder.path}")
+    assert warnings[-1].endswith(f"genlib sync {run_folder.path}")
     assert not MlflowClient().get_experiment_by_name(config.registry.model)
     assert sync([run_folder.path], pytest.fail) == ["run: sent"]
     assert run_of(config).info.status == "FINISHED"

@@ -20,6 +20,7 @@ from genlib.evaluation.statistics.reconstruction import reconstructed
 from genlib.models.base import Batch, EncoderModel, LatentVariableModel
 from genlib.pixels.scale import to_uint8
 from genlib.sampling.draw import draw_latents
+from genlib.sampling.grid import sample_grid
 from genlib.sampling.sampler import TrainedSampler
 
 GRID, PAIRS, NEIGHBOURS, ROWS, STEPS, TRAVERSED = 64, 16, 5, 6, 9, 8
@@ -60,7 +61,7 @@ def of_sampler(shown: ReportFigures, sampler: TrainedSampler, seed: int) -> Repo
     shown = replace(shown, interpolations=images)
     if not sampler.classes:
         return shown
-    by_label = sampler.grid(GRID, seed)
+    by_label = sample_grid(sampler, GRID, seed)
     assert by_label.columns is not None
     names = sampler.label_names or [str(label) for label in range(by_label.columns)]
     return replace(
@@ -76,7 +77,7 @@ def of_contexts(
     """The figures with conditions from test images, samples for them, and these images; none without one."""
     if not sampler.condition:
         return shown
-    rows = sampler.grid(GRID, seed)
+    rows = sample_grid(sampler, GRID, seed)
     assert rows.columns is not None
     beside = rows.images.unflatten(0, (-1, rows.columns))
     truth = to_uint8(truth_of(whole_test_split(dataset), 0, binarize))[: len(beside)]
