@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, ClassVar
 from genlib.choices.choice import Choice, rule
 from genlib.choices.discovery import names_where
 from genlib.layers.shapes import UNCONDITIONAL, ConditionSpec, ImageShape
-from genlib.pixels.sizes import doublings, nearest_sizes
+from genlib.pixels.sizes import BASE, doublings, nearest_sizes
 
 if TYPE_CHECKING:
     from torch import nn
@@ -32,7 +32,7 @@ class Network(Choice):
     noun: ClassVar[str] = "network"
     training_only: ClassVar[tuple[str, ...]] = ("discriminator", "unnormalized_discriminator")
     takes_points: ClassVar[bool] = False  # its inputs are vectors: points in the plane, or flattened images
-    is_strided: ClassVar[bool] = False  # its maps double from 4 to 7 pixels to the image's size
+    is_strided: ClassVar[bool] = False  # its maps double to the image's size
     needs_condition_image: ClassVar[bool] = False  # it goes from an image that is the condition to another
     spectral_norm_works: ClassVar[bool] = True  # no weight begins at 0
     label_norm_key: ClassVar[str] = ""  # the setting, key=value, by which it has label norms where it has none
@@ -46,6 +46,11 @@ class Network(Choice):
     def has_label_norms(self) -> bool:
         """Whether the generator or decoder has norms whose gain and bias can be a label's."""
         return False
+
+    @property
+    def smallest_map(self) -> int:
+        """Pixels of the map that a strided network doubles to the image's size: from this to one less than twice it."""
+        return BASE
 
     @property
     def mixes_images(self) -> bool:
@@ -137,13 +142,15 @@ class Network(Choice):
 
     @rule
     def strides_reach_the_image_size(self, run: RunConfig, key: str) -> str | None:
-        """dcgan, resnet, r3gan and unet double a map of 4 to 7 pixels to the image's size."""
-        size = run.data.image_size
-        if not self.is_strided or run.data.is_points or doublings(size) is not None:
+        """dcgan, resnet, r3gan and unet double a map of a few pixels (4 to 7 unless dcgan has another base) to the
+        image's size.
+        """
+        size, base = run.data.image_size, self.smallest_map
+        if not self.is_strided or run.data.is_points or doublings(size, base) is not None:
             return None
         return (
-            f"data.image_size ({size}) cannot be made by {self.name}'s strides, which double 4 to 7 pixels; use "
-            f"{' or '.join(map(str, nearest_sizes(size)))}."
+            f"data.image_size ({size}) cannot be made by {self.name}'s strides, which double {base} to {2 * base - 1} "
+            f"pixels; use {' or '.join(map(str, nearest_sizes(size, base)))}."
         )
 
     @rule

@@ -1,9 +1,12 @@
+import pytest
 import torch
 from torch import nn
 
+from genlib.config.run import RunConfig
 from genlib.layers.conditional import ConditionalBatchNorm
 from genlib.networks.dcgan.config import DCGANConfig
 from genlib.networks.dcgan.modules import dcgan_backbone, dcgan_generator
+from genlib.pixels.sizes import doublings
 
 
 def test_at_64_pixels_it_has_the_papers_parameters():
@@ -46,3 +49,24 @@ def test_a_discriminator_without_norm_has_biases_instead():
     discriminator = DCGANConfig(width=2, discriminator_norm="none").discriminator((1, 32, 32))
     assert not any(isinstance(layer, nn.BatchNorm2d) for layer in discriminator.modules())
     assert all(layer.bias is not None for layer in discriminator.modules() if isinstance(layer, nn.Conv2d))
+
+
+def test_a_smaller_base_gives_small_images_more_layers() -> None:
+    generator = dcgan_generator(4, 8, (1, 8, 8), base=2)
+    maps = [layer for layer in generator.modules() if isinstance(layer, nn.ConvTranspose2d)]
+    assert [(layer.in_channels, layer.out_channels) for layer in maps] == [(4, 16), (16, 8), (8, 1)]
+    assert generator(torch.randn(3, 4)).shape == (3, 1, 8, 8)
+    backbone = dcgan_backbone((1, 8, 8), 8, base=2)
+    assert backbone.num_features == 16 * 2 * 2
+    assert backbone(torch.randn(3, 1, 8, 8)).shape == (3, 64)
+
+
+def test_the_base_decides_which_image_sizes_can_be_made() -> None:
+    assert doublings(8, base=1) == 3 and doublings(12, base=2) == 2 and doublings(20, base=2) is None
+    with pytest.raises(ValueError, match="makes square images of 2 to 3 pixels doubled"):
+        dcgan_generator(4, 8, (1, 20, 20), base=2)
+    data = {"source": "digits", "image_size": 20, "channels": 1}
+    method = {"name": "gan", "network": {"name": "dcgan", "base": 2}}
+    run = {"data": data, "method": method, "registry": {"model": "m"}}
+    with pytest.raises(ValueError, match=r"which double 2 to 3 pixels; use 16 or 24"):
+        RunConfig.model_validate(run)

@@ -8,6 +8,7 @@ from pydantic import Field
 
 from genlib.choices.section import MOST_UNITS
 from genlib.networks import Network
+from genlib.pixels.sizes import BASE
 
 if TYPE_CHECKING:
     from torch import nn
@@ -25,9 +26,19 @@ class DCGANConfig(Network):
     width: int = Field(
         64, ge=1, le=MOST_UNITS, description="Channels at the highest resolution; they double at each halving"
     )
+    base: int = Field(
+        BASE,
+        ge=1,
+        le=64,
+        description="Pixels of the smallest map, or up to one less than twice as many, which double to the image size",
+    )
     discriminator_norm: Literal["batch", "none"] = Field(
         "batch", description="Normalization in the discriminator or encoder"
     )
+
+    @property
+    def smallest_map(self) -> int:
+        return self.base
 
     @property
     def has_label_norms(self) -> bool:
@@ -40,12 +51,12 @@ class DCGANConfig(Network):
     def generator_layers(self, inputs: int, shape: ImageShape, classes: int = 0) -> nn.Module:
         from genlib.networks.dcgan.modules import dcgan_generator
 
-        return dcgan_generator(inputs, self.width, shape, classes)
+        return dcgan_generator(inputs, self.width, shape, classes, self.base)
 
     def backbone(self, shape: ImageShape, in_discriminator: bool = False) -> Backbone:
         from genlib.networks.dcgan.modules import dcgan_backbone
 
-        return dcgan_backbone(shape, self.width, self.discriminator_norm == "batch")
+        return dcgan_backbone(shape, self.width, self.discriminator_norm == "batch", self.base)
 
     def initialize_head(self, head: nn.Linear) -> None:
         from genlib.networks.dcgan.modules import initialize

@@ -1,8 +1,8 @@
 """The networks of DCGAN (Radford et al. 2015, section 3), for images of 8 to 128 pixels.
 
 Strided convolutions in place of pooling, batch norm everywhere but at the generator's output and the discriminator's
-input, ReLU in the generator, LeakyReLU in the discriminator, weights from N(0, 0.02). A base map of 4 to 7 pixels
-doubles to the image size; the channels halve as it does.
+input, ReLU in the generator, LeakyReLU in the discriminator, weights from N(0, 0.02). A base map, of 4 to 7 pixels
+unless `base` says otherwise, doubles to the image size; the channels halve as it does.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from torch import nn
 from genlib.layers.base import Backbone
 from genlib.layers.conditional import ConditionalBatchNorm, LabelSequential, batch_norm_2d
 from genlib.layers.shapes import ImageShape
-from genlib.pixels.sizes import stages
+from genlib.pixels.sizes import BASE, stages
 
 
 def initialize(module: nn.Module) -> None:
@@ -28,9 +28,11 @@ def initialize(module: nn.Module) -> None:
         nn.init.normal_(module.gain.weight, 1.0, 0.02)
 
 
-def dcgan_generator(latent_size: int, width: int, shape: ImageShape, classes: int = 0) -> LabelSequential:
+def dcgan_generator(
+    latent_size: int, width: int, shape: ImageShape, classes: int = 0, base: int = BASE
+) -> LabelSequential:
     """(B, latent_size) => (B, C, H, W); `classes` for conditional batch norm."""
-    base, count = stages("dcgan", shape)
+    base, count = stages("dcgan", shape, base)
     widths = [width * 2**stage for stage in reversed(range(count))]
     layers: list[nn.Module] = [nn.Unflatten(1, (-1, 1, 1))]
     layers += [nn.ConvTranspose2d(latent_size, widths[0], base, bias=False)]
@@ -42,9 +44,9 @@ def dcgan_generator(latent_size: int, width: int, shape: ImageShape, classes: in
     return LabelSequential(*layers).apply(initialize)
 
 
-def dcgan_backbone(shape: ImageShape, width: int, norm: bool = True) -> Backbone:
+def dcgan_backbone(shape: ImageShape, width: int, norm: bool = True, base: int = BASE) -> Backbone:
     """(B, C, H, W) => the last map of channels, flattened."""
-    base, count = stages("dcgan", shape)
+    base, count = stages("dcgan", shape, base)
     layers: list[nn.Module] = [nn.Conv2d(shape[0], width, 4, stride=2, padding=1), nn.LeakyReLU(0.2, inplace=True)]
     for stage in range(1, count):
         inputs, outputs = width * 2 ** (stage - 1), width * 2**stage
