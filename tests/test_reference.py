@@ -25,6 +25,7 @@ def test_every_key_has_its_values_its_default_and_its_meaning() -> None:
         for key in entry.keys:
             assert key.meaning and key.default and key.limits, (entry.title, key)
             assert "Undefined" not in key.default and "its defaults" not in key.default, (entry.title, key)
+    assert all(field.description for field in RunConfig.model_fields.values())
     assert all(metric.meaning for metric in metrics().values())
     assert all(source.description for source in sources().values())
     assert all(rule.meaning for rule in rules_below(RunConfig))

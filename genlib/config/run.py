@@ -21,13 +21,15 @@ from genlib.methods import MethodConfig
 class RunConfig(Section):
     """One complete run: dataset, condition, method, training, evaluation, registration, and the machines."""
 
-    data: DataConfig = DataConfig()
-    condition: Chosen[ConditionConfig] = NoCondition()
-    method: Chosen[MethodConfig]
-    training: TrainingConfig = TrainingConfig()
-    evaluation: EvaluationConfig = EvaluationConfig()
-    registry: RegistryConfig
-    launcher: Chosen[Launcher] = Field("process", validate_default=True)
+    data: DataConfig = Field(DataConfig(), description="Images or points, and how they are prepared")
+    condition: Chosen[ConditionConfig] = Field(NoCondition(), description="Condition that samples are drawn under")
+    method: Chosen[MethodConfig] = Field(description="Family of the model, its networks and its losses")
+    training: TrainingConfig = Field(TrainingConfig(), description="Length and numerics of the training")
+    evaluation: EvaluationConfig = Field(EvaluationConfig(), description="Features and samples that metrics are over")
+    registry: RegistryConfig = Field(description="Registered model, and the gate that its versions pass")
+    launcher: Chosen[Launcher] = Field(
+        "process", validate_default=True, description="Machines and processes that the pipeline starts trainings on"
+    )
 
     @model_validator(mode="after")
     def makes_sense(self) -> Self:
