@@ -49,7 +49,7 @@ SAID = {
     rf"weights within {NUMBER}": ("method.penalty.limit",),
     rf"target {NUMBER}": ("method.augmentation.target",),
     rf"{NUMBER} images from 0 to 1": ("method.augmentation.speed_images",),
-    rf"L1 loss weighed {NUMBER}": ("method.reconstruction_weight",),
+    rf"L1 loss with weight {NUMBER}": ("method.reconstruction_weight",),
     rf"mixture of {NUMBER}": ("method.mixture_components",),
     rf"{NUMBER} samples are judged": ("evaluation.samples",),
 }
