@@ -49,6 +49,7 @@ def tiny_config(name: str) -> RunConfig:
     data = {"source": full.data.source, "points": 200}
     if not full.data.is_points:
         data = {"source": "digits", "image_size": 8, "channels": full.data.channels, "binarize": full.data.binarize}
+        data["mirror"] = full.data.mirror
         if full.data.stacked:
             data["stacked"] = 64
         if full.data.scenes:

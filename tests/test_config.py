@@ -1,3 +1,5 @@
+import re
+from itertools import takewhile
 from pathlib import Path
 
 import pytest
@@ -6,6 +8,7 @@ import yaml
 from genlib.config.load import load_config, to_yaml
 from genlib.config.run import RunConfig
 from genlib.errors import UserError
+from genlib.runs.folder import flatten
 from tests.conftest import CONFIGS, FILES
 
 SHIPPED = sorted(CONFIGS.glob("*.yaml"))
@@ -16,6 +19,72 @@ def test_a_shipped_configuration_loads_and_opens_with_the_command_that_runs_it(p
     config = load_config(path)
     assert path.read_text().splitlines()[0] == f"# genlib run configs/{path.name}"
     assert config.registry.model == path.stem.replace("_", "-")
+
+
+def header_of(path: Path) -> list[str]:
+    """The comments that a file opens with, without their signs."""
+    return [line.removeprefix("# ") for line in takewhile(lambda line: line.startswith("# "), path.open())]
+
+
+@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
+def test_a_shipped_configuration_says_what_differs_from_its_source(path):
+    """After the command and the source: one sentence, which may take several lines."""
+    _, source, *differs = (line.rstrip() for line in header_of(path))
+    assert re.search(r"\b(19|20)\d\d\b", source), "the source is a paper of a year"
+    sentence = " ".join(differs)
+    assert sentence.startswith("Here ") and len(sentence.split()) >= 8 and not re.search(r"\.( |$)", sentence)
+    assert all(len(line) <= 118 for line in (source, *differs))
+
+
+NUMBER = r"([\d.,]*\d)"
+# What a source's line says with a number, and the keys that may hold it: the first that there is.
+SAID = {
+    rf"batches of {NUMBER}": ("training.batch_size",),
+    rf"packs of {NUMBER}": ("method.pack",),
+    rf"\bk {NUMBER}": ("method.discriminator_steps", "method.importance_samples"),
+    rf"lambda {NUMBER}": ("method.penalty.weight", "method.divergence.weight"),
+    rf"gamma {NUMBER}": ("method.penalty.weight",),
+    rf"\bbeta {NUMBER}": ("method.commitment", "method.divergence.beta"),
+    rf"{NUMBER} latents": ("method.latent_size",),
+    rf"weights within {NUMBER}": ("method.penalty.limit",),
+    rf"target {NUMBER}": ("method.augmentation.target",),
+    rf"{NUMBER} images from 0 to 1": ("method.augmentation.speed_images",),
+    rf"L1 loss with weight {NUMBER}": ("method.reconstruction_weight",),
+    rf"mixture of {NUMBER}": ("method.mixture_components",),
+    rf"{NUMBER} samples are judged": ("evaluation.samples",),
+}
+# The same, where all optimizers of the networks have it.
+SAID_OF_OPTIMIZERS = {
+    rf"(?:Adam|RMSprop) at {NUMBER}": "learning_rate",
+    rf"Adam at [\d.]+ \({NUMBER}, ": "beta1",
+    rf"with beta1 {NUMBER}": "beta1",
+    rf"Adam at [\d.]+ \([\d.]+, {NUMBER}\)": "beta2",
+    rf"with decay {NUMBER}": "beta2",
+}
+
+
+@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
+def test_what_a_shipped_configuration_says_of_its_source_is_what_it_does(path):
+    source = header_of(path)[1]
+    values = flatten(load_config(path).model_dump(mode="json"))
+    for words, keys in SAID.items():
+        for number in re.findall(words, source):
+            assert next(values[key] for key in keys if key in values) == float(number.replace(",", "")), source
+
+    def of_optimizers(key):
+        return {value for name, value in values.items() if re.fullmatch(rf"method\.\w*optimizer\.{key}", name)}
+
+    for words, key in SAID_OF_OPTIMIZERS.items():
+        for number in re.findall(words, source):
+            assert of_optimizers(key) == {float(number)}, source
+    if "falling to 0" in source:
+        assert of_optimizers("schedule") == {"linear"} and max(of_optimizers("final_share")) < 1e-4
+    assert values["data.mirror"] == ("images mirrored" in source)
+
+
+def test_each_number_that_is_looked_for_is_said_of_a_source():
+    sources = "\n".join(header_of(path)[1] for path in SHIPPED)
+    assert [words for words in [*SAID, *SAID_OF_OPTIMIZERS] if not re.search(words, sources)] == []
 
 
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)

@@ -5,7 +5,7 @@ from PIL import Image
 from torch.testing import assert_close
 
 from genlib.pixels.pictures import DARK_BLUE, PALE_GREY, grid, picture, write_npz, write_png
-from genlib.pixels.scale import binarized, to_stored, to_uint8, to_unit
+from genlib.pixels.scale import binarized, mirrored, to_stored, to_uint8, to_unit
 
 
 def test_every_pixel_value_comes_back():
@@ -104,3 +104,12 @@ def test_arrays_of_points_are_called_points(tmp_path):
     write_npz(tmp_path / "samples.npz", points)
     with np.load(tmp_path / "samples.npz") as arrays:
         assert arrays.files == ["points"] and np.array_equal(arrays["points"], points.numpy())
+
+
+def test_half_of_the_images_are_mirrored_and_no_pixel_changes_its_row():
+    images = torch.arange(2 * 3 * 4, dtype=torch.uint8).view(1, 2, 3, 4).repeat(2000, 1, 1, 1)
+    found = mirrored(images, torch.Generator().manual_seed(0))
+    exchanged = (found == torch.from_numpy(images.numpy()[..., ::-1].copy())).flatten(1).all(1)
+    assert (exchanged | (found == images).flatten(1).all(1)).all() and found.dtype == torch.uint8
+    assert exchanged.float().mean().item() == pytest.approx(0.5, abs=0.05)  # 4 standard deviations
+    assert torch.equal(mirrored(images, torch.Generator().manual_seed(0)), found)

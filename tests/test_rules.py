@@ -245,6 +245,10 @@ BAD = {
         ("captions_digits", ["data.stacked=100", "data.channels=3"], "leave one of the two out"),
         ("cvae_digits", ["data.scenes=100", "data.image_size=28"], "scenes have captions in their place; use none"),
     ],
+    "only_images_without_captions_are_mirrored": [
+        ("captions_digits", ["data.mirror=true"], "left and right, which the captions of data.scenes name; leave one"),
+        ("r3gan_ring8", ["data.mirror=true"], "data.source ring8 is points in the plane, which data.mirror is not for"),
+    ],
 }
 CASES = [(rule, *case) for rule, cases in BAD.items() for case in cases]
 

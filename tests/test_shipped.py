@@ -56,7 +56,7 @@ def test_all_are_listed_with_what_they_are_and_each_is_printed(capsys: pytest.Ca
     assert main(["configs"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert [line.split()[0] for line in lines] == [file.stem for file in sorted(CONFIGS.glob("*.yaml"))]
-    assert "vae_digits                   Kingma & Welling 2014; sigma is set for 8x8 pixels" in lines
+    assert "vae_digits                   Kingma & Welling 2014, appendix C.2: Gaussian pixels" in lines
     assert all(len(line.split()) > 3 for line in lines)
     assert main(["configs", "vae-digits"]) == 0
     assert capsys.readouterr().out == (CONFIGS / "vae_digits.yaml").read_text()

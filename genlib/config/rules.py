@@ -55,11 +55,24 @@ def scenes_have_room(config: RunConfig) -> str | None:
     return None
 
 
+def only_images_without_captions_are_mirrored(config: RunConfig) -> str | None:
+    """data.mirror is for images, and not for data.scenes, whose captions name left and right."""
+    data = config.data
+    if not data.mirror:
+        return None
+    if data.is_points:
+        return f"data.source {data.source} is points in the plane, which data.mirror is not for; leave it out."
+    if data.scenes is not None:
+        return "data.mirror exchanges left and right, which the captions of data.scenes name; leave one of the two out."
+    return None
+
+
 BETWEEN_SECTIONS: tuple[Callable[[RunConfig], str | None], ...] = (
     only_images_are_stacked_or_binarized,
     metric_is_measured,
     nodes_share_the_processes,
     scenes_have_room,
+    only_images_without_captions_are_mirrored,
 )
 
 

@@ -9,7 +9,7 @@ from torch import Tensor
 from genlib.contexts.base import Condition
 from genlib.data.read_ahead import ReadAhead
 from genlib.models.base import Batch
-from genlib.pixels.scale import binarized, to_unit
+from genlib.pixels.scale import binarized, mirrored, to_unit
 from genlib.runtime.randomness import generator_for, stream_for
 
 
@@ -50,9 +50,10 @@ class Batches:
     A step draws `draws` batches of `batch_size` rows (more than one where a phase repeats); each is cut into
     `micro_batches` equal parts, of which this process takes `mine`. The images lie on the device as uint8 if they fit
     into `resident_bytes`; otherwise they are read from the memory-mapped file, some steps ahead.
-    `binarize` draws every pixel as -1 or 1, afresh each time. Points keep their values. With a `condition` each image
-    has its context, made from it or taken from the `contexts` that are stored. Batches hold images of the `chosen` rows
-    alone where these are given.
+    `mirror` exchanges left and right in half of the images, and `binarize` draws every pixel as -1 or 1, both afresh
+    each time. Points keep their values. With a `condition` each image has its context, made from it as it is in the
+    batch, or taken from the `contexts` that are stored. Batches hold images of the `chosen` rows alone where these are
+    given.
     """
 
     def __init__(
@@ -68,13 +69,14 @@ class Batches:
         device: torch.device,
         resident_bytes: float,
         memory_format: torch.memory_format = torch.contiguous_format,
+        mirror: bool = False,
         binarize: bool = False,
         condition: Condition | None = None,
         contexts: np.ndarray | None = None,  # as the condition stores them, (N, *condition.shape)
         chosen: Tensor | None = None,  # int64 (n,), on the CPU
     ) -> None:
         self.device, self.memory_format = device, memory_format if images.ndim == 4 else torch.contiguous_format
-        self._binarize, self._condition = binarize, condition
+        self._mirror, self._binarize, self._condition = mirror, binarize, condition
         self._draws, self._batch_size, self._mine = draws, batch_size, mine
         self._part = batch_size // micro_batches
         self._labels, self._contexts = (
@@ -89,7 +91,7 @@ class Batches:
         self.begin(seed)
 
     def begin(self, seed: int) -> None:
-        """Start anew with another seed: another order of the images, and other draws of their pixels."""
+        """Start anew with another seed: another order of the images, and other draws of sides and pixels."""
         self._seed = seed
         place = self.device if self.resident else torch.device("cpu")
         self._order = EpochOrder(self._rows_in_all, seed, place, self._chosen)
@@ -116,6 +118,8 @@ class Batches:
         return [self._order(start + part * self._part, self._part) for start in starts for part in self._mine]
 
     def _batch(self, rows: Tensor, images: Tensor, place: tuple[int, int, int]) -> Batch:
+        if self._mirror:
+            images = mirrored(images, stream_for("mirror", self._seed, *place, device=self.device))
         images = to_unit(images)
         if self._binarize:
             images = binarized(images, stream_for("binarize", self._seed, *place, device=self.device))

@@ -15,7 +15,7 @@ MOST_ROWS = 10**8  # beyond it, positions and indices need other types
 
 
 class DataConfig(Section):
-    """The images or points. The prepared folder's name depends on every field but validation_fraction."""
+    """The images or points. The prepared folder's name depends on every field but validation_fraction and mirror."""
 
     source: str = Field(
         "digits",
@@ -56,6 +56,11 @@ class DataConfig(Section):
         "none",
         description="Binarization of pixels with their grey value as probability of 1: once, or at every draw",
     )
+    mirror: bool = Field(
+        False,
+        description="Exchange of left and right in half of the training images, drawn anew for each batch: for data "
+        "whose images may be mirrored, not for text or digits; evaluations take images as they are",
+    )
     on_corrupt: Literal["error", "skip"] = Field(
         "error", description="Behaviour at an image that cannot be read: the preparation ends, or the image is left out"
     )
@@ -83,8 +88,8 @@ class DataConfig(Section):
 
     @property
     def request(self) -> dict[str, Any]:
-        """The settings that the prepared folder depends on; the validation part is rows of the same folder."""
-        return self.model_dump(mode="json", exclude={"validation_fraction"})
+        """The settings that the prepared folder depends on, not those of the training alone."""
+        return self.model_dump(mode="json", exclude={"validation_fraction", "mirror"})
 
     @field_validator("channels", mode="before")
     @classmethod

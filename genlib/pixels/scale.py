@@ -1,4 +1,6 @@
-"""Scales of pixels: uint8 on disk and in metrics, [-1, 1] in networks. Points are float32 (N, 2) everywhere."""
+"""Pixels: uint8 on disk and in metrics, [-1, 1] in networks; binarized, mirrored, enlarged. Points are float32 (N, 2)
+everywhere.
+"""
 
 from __future__ import annotations
 
@@ -30,6 +32,15 @@ def binarized(images: Tensor, generator: torch.Generator) -> Tensor:
     """
     uniform = torch.rand(images.shape, generator=generator, device=generator.device).to(images.device)
     return (2 * uniform < images + 1).to(images.dtype).mul_(2).sub_(1)
+
+
+def mirrored(images: Tensor, generator: torch.Generator) -> Tensor:
+    """Images (B, C, H, W), each with left and right exchanged with a probability of 1/2; any dtype.
+
+    The draws are the generator's, on whatever device the images are.
+    """
+    draws = torch.rand(len(images), generator=generator, device=generator.device).to(images.device)
+    return torch.where((draws < 0.5).view(-1, 1, 1, 1), images.flip(3), images)
 
 
 def enlarged(context: Tensor, image_shape: tuple[int, ...]) -> Tensor:

@@ -127,6 +127,7 @@ class Trainer:
             device=accelerator.device,
             resident_bytes=training.resident_gib * 2**30,
             memory_format=layout,
+            mirror=config.data.mirror,
             binarize=config.data.binarize == "draw",
             condition=condition,
             contexts=condition.stored(dataset, "train") if condition else None,

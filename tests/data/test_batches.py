@@ -3,6 +3,7 @@ import pytest
 import torch
 from torch.testing import assert_close
 
+from genlib.conditions.low_resolution.config import LowResolutionCondition
 from genlib.data.batches import Batches, EpochOrder
 
 ROWS = 50
@@ -86,3 +87,61 @@ def test_points_keep_their_values_whatever_layout_images_would_have(resident_byt
         ((batch,),) = steps.of_step(step)
         assert batch.images.dtype == torch.float32
         assert torch.equal(batch.images, torch.from_numpy(points)[batch.labels])
+
+
+SIDES = np.random.default_rng(0).integers(0, 256, (ROWS, 3, 4, 4), dtype=np.uint8)  # no two pixels of a row alike
+
+
+def mirroring(mirror=True, mine=range(2), draws=1, resident_bytes=1e9, seed=0, **options):
+    return Batches(
+        SIDES,
+        LABELS,
+        batch_size=12,
+        micro_batches=2,
+        mine=mine,
+        draws=draws,
+        seed=seed,
+        device=torch.device("cpu"),
+        resident_bytes=resident_bytes,
+        mirror=mirror,
+        **options,
+    )
+
+
+def images_of(steps, step):
+    """(draws * micro-batches, B, C, H, W)"""
+    return torch.stack([batch.images for draw in steps.of_step(step) for batch in draw])
+
+
+def test_a_mirrored_batch_holds_each_image_as_it_is_or_with_left_and_right_exchanged():
+    plain, mirrored = mirroring(mirror=False), mirroring()
+    exchanged = []
+    for step in range(100):
+        images, found = images_of(plain, step).flatten(0, 1), images_of(mirrored, step).flatten(0, 1)
+        as_they_are = (found == images).flatten(1).all(1)
+        exchanged.append((found == images.flip(3)).flatten(1).all(1))
+        assert (as_they_are ^ exchanged[-1]).all()
+    shares = torch.stack(exchanged).float()  # (steps, images)
+    assert shares.mean().item() == pytest.approx(0.5, abs=0.06)  # 4 standard deviations
+    assert len(shares.unique(dim=0)) > 95, "each step has draws of its own"
+    assert not torch.equal(shares[:, :6], shares[:, 6:]), "so has each micro-batch"
+
+
+@pytest.mark.parametrize("resident_bytes", [0, 1e9])
+def test_mirroring_is_a_function_of_seed_step_and_micro_batch_wherever_the_images_are(resident_bytes):
+    expected = [images_of(mirroring(draws=2), step) for step in range(4)]
+    again = mirroring(draws=2, resident_bytes=resident_bytes)
+    for step in (2, 0, 3):
+        assert torch.equal(images_of(again, step), expected[step])
+    ranks = [images_of(mirroring(draws=2, mine=range(rank, rank + 1)), 3) for rank in (0, 1)]
+    assert torch.equal(torch.stack(ranks, dim=1).flatten(0, 1), expected[3])
+    assert not torch.equal(images_of(mirroring(draws=2, seed=1), 3), expected[3])
+
+
+def test_a_context_is_made_from_the_image_as_it_is_mirrored():
+    condition = LowResolutionCondition(factor=2).build((3, 4, 4))
+    ((first, second),) = mirroring(condition=condition).of_step(0)
+    for batch in (first, second):
+        assert_close(batch.context, condition.of_images(batch.images, None, torch.Generator()))
+    plain = torch.cat([batch.context for batch in mirroring(mirror=False, condition=condition).of_step(0)[0]])
+    assert not torch.equal(torch.cat([first.context, second.context]), plain)

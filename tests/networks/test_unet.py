@@ -1,5 +1,6 @@
 import pytest
 import torch
+from torch import nn
 
 from genlib.layers.shapes import ConditionSpec
 from genlib.networks.unet.config import UNetConfig
@@ -48,3 +49,30 @@ def test_without_an_image_there_is_no_unet():
         NETWORK.generator(5, (1, 8, 8))
     with pytest.raises(ValueError, match="needs labels or a context"):
         parts((1, 8, 8))(torch.randn(1, 5))
+
+
+def test_without_its_first_norm_the_patch_discriminator_has_a_bias_there_and_norms_after_it():
+    def layers_of(layers, first_norm):
+        network = UNetConfig(width=4, discriminator_layers=layers, discriminator_first_norm=first_norm)
+        return [*network.discriminator((1, 16, 16), ConditionSpec(shape=(2, 4, 4)), "concat").layers]
+
+    first, *rest = layers_of(2, first_norm=False)
+    assert first.bias is not None and isinstance(rest[0], nn.LeakyReLU)
+    assert [type(layer) for layer in rest[1:4]] == [nn.Conv2d, nn.GroupNorm, nn.LeakyReLU] and rest[1].bias is None
+    assert not any(isinstance(layer, nn.GroupNorm) for layer in layers_of(1, first_norm=False))
+    first, second, *_ = layers_of(2, first_norm=True)
+    assert first.bias is None and isinstance(second, nn.GroupNorm)
+
+
+def test_without_its_first_norm_the_patch_discriminator_sees_the_contrast_of_flat_images():
+    """A norm over an image takes away how bright and how strong its patterns are; Isola et al. 2017 leave it out."""
+
+    def slope(first_norm):
+        torch.manual_seed(0)
+        network = UNetConfig(width=4, discriminator_layers=1, discriminator_first_norm=first_norm)
+        discriminator = network.discriminator((1, 8, 8), ConditionSpec(shape=(1, 8, 8)), "concat")
+        images, context = torch.rand(1, 1, 8, 8), torch.zeros(1, 1, 8, 8)
+        weak, strong = discriminator(0.5 * images, context), discriminator(images, context)
+        return ((strong - weak).abs().mean() / strong.abs().mean()).item()
+
+    assert slope(first_norm=True) < 0.01 < 0.05 < slope(first_norm=False)

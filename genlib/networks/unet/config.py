@@ -36,6 +36,9 @@ class UNetConfig(Network):
         le=7,
         description="Halvings in the patch discriminator: the more, the larger the patches that it scores",
     )
+    discriminator_first_norm: bool = Field(
+        True, description="Normalization after the patch discriminator's first halving; false: as in Isola et al. 2017"
+    )
 
     @property
     def takes_condition_image(self) -> bool:
@@ -66,7 +69,8 @@ class UNetConfig(Network):
         """(images (B, *shape), the condition beside them) => scores of patches (B, P)."""
         from genlib.networks.unet.modules import PatchDiscriminator
 
-        return PatchDiscriminator(self.width, self.discriminator_layers, shape, condition)
+        layers, first_norm = self.discriminator_layers, self.discriminator_first_norm
+        return PatchDiscriminator(self.width, layers, shape, condition, first_norm)
 
     @rule
     def patches_fit_the_image_size(self, run: RunConfig, key: str) -> str | None:

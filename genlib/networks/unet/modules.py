@@ -113,20 +113,24 @@ def unet_backbone(shape: ImageShape, width: int) -> Backbone:
 
 
 class PatchDiscriminator(nn.Module):
-    """Images (B, C, H, W) and their condition => a score for each of P patches, (B, P)."""
+    """Images (B, C, H, W) and their condition => a score for each of P patches, (B, P).
 
-    def __init__(self, width: int, layers: int, shape: ImageShape, condition: ConditionSpec) -> None:
+    A norm follows each halving; without `first_norm` a bias takes its place in the first (Isola et al. 2017, appendix
+    6.1.2).
+    """
+
+    def __init__(
+        self, width: int, layers: int, shape: ImageShape, condition: ConditionSpec, first_norm: bool = True
+    ) -> None:
         super().__init__()
         widths = widths_of(width, layers)[1:]
         self.condition = condition
         found: list[nn.Module] = []
         inputs = shape[0] + condition.channels
         for outputs in widths:
-            found += [
-                nn.Conv2d(inputs, outputs, 4, stride=2, padding=1, bias=False),
-                norm(outputs),
-                nn.LeakyReLU(SLOPE),
-            ]
+            normed = bool(found) or first_norm
+            found.append(nn.Conv2d(inputs, outputs, 4, stride=2, padding=1, bias=not normed))
+            found += [norm(outputs), nn.LeakyReLU(SLOPE)] if normed else [nn.LeakyReLU(SLOPE)]
             inputs = outputs
         self.layers = nn.Sequential(*found, nn.Conv2d(inputs, 1, 3, padding=1))
 

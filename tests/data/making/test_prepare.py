@@ -81,12 +81,13 @@ def test_a_second_call_neither_reads_nor_decodes(home, config, flowers, no_work)
     assert prepare(config(flowers)).path == first.path
 
 
-def test_the_validation_fraction_is_of_the_training_and_leaves_the_folder_as_it_is(home, config, flowers, no_work):
+@pytest.mark.parametrize(("key", "value"), [("validation_fraction", 0.3), ("mirror", True)])
+def test_what_is_of_the_training_leaves_the_folder_as_it_is(key, value, home, config, flowers, no_work):
     """Of a folder from before there was such a key, too."""
     first = prepare(config(flowers))
-    assert "validation_fraction" not in first.manifest.request
+    assert key not in first.manifest.request
     no_work()
-    assert prepare(config(flowers, validation_fraction=0.3)).path == first.path
+    assert prepare(config(flowers, **{key: value})).path == first.path
 
 
 def test_a_file_that_has_just_changed_is_read_again(home, config, flowers, no_work):
