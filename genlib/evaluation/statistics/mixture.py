@@ -1,0 +1,139 @@
+"""A Gaussian mixture of images or points, as a sampler: the trivial model that others are measured against."""
+
+from __future__ import annotations
+
+import time
+import warnings
+from math import prod
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from genlib.models.latents import RIDGE, TINY, MixtureLatents
+from genlib.models.sampler import Sampler
+
+if TYPE_CHECKING:
+    from sklearn.mixture import GaussianMixture
+
+MOST_DIMENSIONS = 64  # above, the mixture is one of so many principal components
+COMPONENTS = (1, 2, 5, 10, 25, 50, 100)  # tried in turn, until held-out images become less likely
+MOST_TURNS = 50  # of expectation maximization
+PIXEL_VARIANCE = 10 / 127.5**2  # added to the variances of pixels in [-1, 1]: 10 squared grey levels
+LEAST_OF_EACH = 2  # images for each component
+
+# With the images, all that decides the mixture: another recipe is kept in another folder.
+RECIPE: dict[str, Any] = {
+    "version": 1,
+    "most_dimensions": MOST_DIMENSIONS,
+    "components": COMPONENTS,
+    "most_turns": MOST_TURNS,
+    "pixel_variance": PIXEL_VARIANCE,
+}
+
+
+class NoFit(Exception):
+    """Why no mixture can be fitted to these images: a clause."""
+
+
+class Fit(NamedTuple):
+    """A fitted mixture, and how it came about."""
+
+    sampler: Sampler
+    facts: dict[str, Any]  # JSON
+
+
+class PrincipalComponents(nn.Module):
+    """Principal components (B, d) => images or points (B, *shape): the mean, and a sum of orthonormal axes."""
+
+    def __init__(self, dimensions: int, shape: tuple[int, ...]) -> None:
+        super().__init__()
+        self.shape = shape
+        self.mean = nn.Parameter(torch.zeros(prod(shape)), requires_grad=False)
+        self.axes = nn.Parameter(torch.eye(dimensions, prod(shape)), requires_grad=False)
+
+    def forward(self, components: Tensor, given: Tensor | None = None) -> Tensor:
+        return (self.mean + components @ self.axes).unflatten(1, self.shape)
+
+
+def mixture_sampler(components: int, dimensions: int, shape: tuple[int, ...]) -> Sampler:
+    """The sampler of a mixture, with weights to be loaded or fitted."""
+    latents = MixtureLatents(dimensions, components)
+    return Sampler(PrincipalComponents(dimensions, shape), dimensions, "identity", latents=latents)
+
+
+def fit_mixture(images: np.ndarray, held_out: np.ndarray) -> Fit:
+    """A Gaussian mixture with full covariances of images in [-1, 1] (N, C, H, W), or of points (N, 2), float32; of
+    their first 64 principal components where they have more pixels.
+
+    The number of components is the one under which the held-out images have the highest mean log-likelihood: the
+    numbers are tried in turn, up to the first that is not better. NoFit for too few images, or where none can be
+    fitted.
+    """
+    from sklearn.decomposition import PCA
+
+    start, shape = time.monotonic(), images.shape[1:]
+    dimensions = min(prod(shape), MOST_DIMENSIONS, len(images) - 1)
+    largest = len(images) // LEAST_OF_EACH
+    if dimensions < 1 or largest < COMPONENTS[0] or not len(held_out):
+        raise NoFit(f"{len(images) + len(held_out)} train images are too few for a Gaussian mixture")
+    flat = images.reshape(len(images), -1)
+    if prod(shape) > MOST_DIMENSIONS:
+        axes = PCA(dimensions, random_state=0).fit(flat)
+        mean, directions = axes.mean_, axes.components_
+        share = float(axes.explained_variance_ratio_.sum())
+    else:
+        dimensions, mean, directions, share = prod(shape), flat.mean(0), np.eye(prod(shape), dtype=flat.dtype), 1.0
+    points, others = ((part.reshape(len(part), -1) - mean) @ directions.T for part in (images, held_out))
+    ridge = PIXEL_VARIANCE if len(shape) == 3 else RIDGE * points.var(0).mean() + TINY
+    best, likelihoods = chosen(points.astype(np.float64), others.astype(np.float64), ridge, largest)
+    if best is None:
+        raise NoFit("no Gaussian mixture of the train images has regular covariances")
+    sampler = mixture_sampler(len(best.weights_), dimensions, shape)
+    decoder, latents = sampler.network, sampler.latents
+    assert isinstance(decoder, PrincipalComponents) and isinstance(latents, MixtureLatents)
+    latents.take(best)
+    decoder.mean.copy_(torch.from_numpy(mean))
+    decoder.axes.copy_(torch.from_numpy(directions))
+    facts = {
+        "components": len(best.weights_),
+        "dimensions": dimensions,
+        "share_of_variance": round(share, 4),
+        "images": len(images),
+        "held_out_images": len(held_out),
+        "held_out_log_likelihoods": {str(count): round(value, 4) for count, value in likelihoods.items()},
+        "seconds": round(time.monotonic() - start, 1),
+    }
+    return Fit(sampler, facts)
+
+
+def chosen(
+    points: np.ndarray, held_out: np.ndarray, ridge: float, largest: int
+) -> tuple[GaussianMixture | None, dict[int, float]]:
+    """The mixture under which held-out points (M, d) are likeliest, and their mean log-likelihood in nats by the number
+    of components, as far as they were tried.
+    """
+    from sklearn.exceptions import ConvergenceWarning
+    from sklearn.mixture import GaussianMixture
+
+    best, highest = None, -np.inf
+    likelihoods: dict[int, float] = {}
+    for count in COMPONENTS:
+        if count > largest:
+            break
+        mixture = GaussianMixture(count, reg_covar=ridge, max_iter=MOST_TURNS, random_state=0)
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", ConvergenceWarning)
+                mixture.fit(points)
+        except ValueError:  # a covariance is singular
+            break
+        likelihood = float(mixture.score(held_out))
+        if not np.isfinite(likelihood):
+            break
+        likelihoods[count] = likelihood
+        if likelihood <= highest:
+            break
+        best, highest = mixture, likelihood
+    return best, likelihoods
