@@ -17,9 +17,10 @@ from genlib.models.sampler import Sampler
 if TYPE_CHECKING:
     from sklearn.mixture import GaussianMixture
 
-MOST_DIMENSIONS = 64  # above, the mixture is one of so many principal components
-COMPONENTS = (1, 2, 5, 10, 25, 50, 100)  # tried in turn, until held-out images become less likely
-MOST_TURNS = 50  # of expectation maximization
+MOST_DIMENSIONS = 64  # principal components of images that the mixture is fitted to
+SHARE = 0.85  # of the variance, for which fewer of them may be enough: more leave components too few images each
+COMPONENTS = (10, 25, 50, 100)  # tried in turn, until held-out images become less likely
+TURNS = {"images": 10, "points": 100}  # most turns of expectation maximization
 PIXEL_VARIANCE = 10 / 127.5**2  # added to the variances of pixels in [-1, 1]: 10 squared grey levels
 LEAST_OF_EACH = 2  # images for each component
 
@@ -27,8 +28,9 @@ LEAST_OF_EACH = 2  # images for each component
 RECIPE: dict[str, Any] = {
     "version": 1,
     "most_dimensions": MOST_DIMENSIONS,
+    "share_of_variance": SHARE,
     "components": COMPONENTS,
-    "most_turns": MOST_TURNS,
+    "turns": TURNS,
     "pixel_variance": PIXEL_VARIANCE,
 }
 
@@ -64,41 +66,36 @@ def mixture_sampler(components: int, dimensions: int, shape: tuple[int, ...]) ->
 
 
 def fit_mixture(images: np.ndarray, held_out: np.ndarray) -> Fit:
-    """A Gaussian mixture with full covariances of images in [-1, 1] (N, C, H, W), or of points (N, 2), float32; of
-    their first 64 principal components where they have more pixels.
+    """A Gaussian mixture with full covariances of points (N, 2), or of the first principal components of images in
+    [-1, 1] (N, C, H, W), float32: as many as hold 85 % of their variance, and 64 at most.
 
     The number of components is the one under which the held-out images have the highest mean log-likelihood: the
-    numbers are tried in turn, up to the first that is not better. NoFit for too few images, or where none can be
-    fitted.
+    numbers are tried in turn, up to the first that is not better. NoFit for too few images, or where no covariances
+    are regular.
     """
-    from sklearn.decomposition import PCA
-
     start, shape = time.monotonic(), images.shape[1:]
-    dimensions = min(prod(shape), MOST_DIMENSIONS, len(images) - 1)
     largest = len(images) // LEAST_OF_EACH
-    if dimensions < 1 or largest < COMPONENTS[0] or not len(held_out):
+    if largest < COMPONENTS[0] or not len(held_out):
         raise NoFit(f"{len(images) + len(held_out)} train images are too few for a Gaussian mixture")
-    flat = images.reshape(len(images), -1)
-    if prod(shape) > MOST_DIMENSIONS:
-        axes = PCA(dimensions, random_state=0).fit(flat)
-        mean, directions = axes.mean_, axes.components_
-        share = float(axes.explained_variance_ratio_.sum())
+    flat, others = images.reshape(len(images), -1), held_out.reshape(len(held_out), -1)
+    mean, axes, share = principal_axes(flat) if len(shape) == 3 else (flat.mean(0), np.eye(flat.shape[1]), 1.0)
+    points, held_out_points = (flat - mean) @ axes.T, (others - mean) @ axes.T
+    if len(shape) == 3:  # in float32, which is twice as fast, since no variance is near 0
+        best, likelihoods = chosen(points, held_out_points, PIXEL_VARIANCE, TURNS["images"], largest)
     else:
-        dimensions, mean, directions, share = prod(shape), flat.mean(0), np.eye(prod(shape), dtype=flat.dtype), 1.0
-    points, others = ((part.reshape(len(part), -1) - mean) @ directions.T for part in (images, held_out))
-    ridge = PIXEL_VARIANCE if len(shape) == 3 else RIDGE * points.var(0).mean() + TINY
-    best, likelihoods = chosen(points.astype(np.float64), others.astype(np.float64), ridge, largest)
+        ridge = RIDGE * points.var(0).mean() + TINY
+        best, likelihoods = chosen(points, held_out_points, ridge, TURNS["points"], largest)
     if best is None:
         raise NoFit("no Gaussian mixture of the train images has regular covariances")
-    sampler = mixture_sampler(len(best.weights_), dimensions, shape)
+    sampler = mixture_sampler(len(best.weights_), len(axes), shape)
     decoder, latents = sampler.network, sampler.latents
     assert isinstance(decoder, PrincipalComponents) and isinstance(latents, MixtureLatents)
     latents.take(best)
     decoder.mean.copy_(torch.from_numpy(mean))
-    decoder.axes.copy_(torch.from_numpy(directions))
+    decoder.axes.copy_(torch.from_numpy(axes))
     facts = {
         "components": len(best.weights_),
-        "dimensions": dimensions,
+        "dimensions": len(axes),
         "share_of_variance": round(share, 4),
         "images": len(images),
         "held_out_images": len(held_out),
@@ -108,8 +105,19 @@ def fit_mixture(images: np.ndarray, held_out: np.ndarray) -> Fit:
     return Fit(sampler, facts)
 
 
+def principal_axes(flat: np.ndarray) -> tuple[np.ndarray, np.ndarray, float]:
+    """Mean (D,), first principal axes (d, D), and the share of the variance along these, of images (N, D)."""
+    from sklearn.decomposition import PCA
+
+    with np.errstate(invalid="ignore"):  # equal images have no variance to divide by
+        found = PCA(min(MOST_DIMENSIONS, *flat.shape), random_state=0).fit(flat)
+    shares = np.nan_to_num(found.explained_variance_ratio_).cumsum()
+    dimensions = min(int((shares < SHARE).sum()) + 1, len(shares))
+    return found.mean_, found.components_[:dimensions], float(shares[dimensions - 1])
+
+
 def chosen(
-    points: np.ndarray, held_out: np.ndarray, ridge: float, largest: int
+    points: np.ndarray, held_out: np.ndarray, ridge: float, turns: int, largest: int
 ) -> tuple[GaussianMixture | None, dict[int, float]]:
     """The mixture under which held-out points (M, d) are likeliest, and their mean log-likelihood in nats by the number
     of components, as far as they were tried.
@@ -122,7 +130,7 @@ def chosen(
     for count in COMPONENTS:
         if count > largest:
             break
-        mixture = GaussianMixture(count, reg_covar=ridge, max_iter=MOST_TURNS, random_state=0)
+        mixture = GaussianMixture(count, reg_covar=ridge, max_iter=turns, random_state=0)
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", ConvergenceWarning)
