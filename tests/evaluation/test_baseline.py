@@ -17,7 +17,15 @@ from genlib.evaluation.report.figures import ReportFigures
 from genlib.evaluation.report.page import report_page
 from genlib.evaluation.report.table import table
 from genlib.evaluation.scoring import baseline as module
-from genlib.evaluation.scoring.baseline import FACTS, WEIGHTS, baseline_of, mixture_folder, scores_file
+from genlib.evaluation.scoring.baseline import (
+    FACTS,
+    WEIGHTS,
+    baseline_of,
+    load_mixture,
+    mixture_folder,
+    scored,
+    scores_file,
+)
 from genlib.evaluation.scoring.evaluator import Evaluator, make_evaluator
 from genlib.evaluation.scoring.processes import Processes
 from genlib.evaluation.scoring.samples import SampleScorer
@@ -44,6 +52,10 @@ def test_it_is_scored_as_a_sampler_is_and_not_again(
     first, sets = Evaluator(CPU, scorer, {}, 0, baseline).samples(baseline.sampler)
     assert list(baseline.sets) == sets[:2] and first.metrics == sets[0]
     assert baseline.sets[0] != baseline.sets[1]
+    samplers, _ = load_mixture(mixture_folder(dataset)[0], (1, 8, 8), CPU)
+    by_noise = {noise: scored(scorer, samplers[noise], 0) for noise in (False, True)}
+    best = min(by_noise, key=lambda noise: by_noise[noise]["fd_random"].value)
+    assert baseline.facts["residual_noise"] is best and by_noise[best] == sets[0] != by_noise[not best]
     monkeypatch.setattr(module, "fit_mixture", lambda *_: pytest.fail("fitted again"))
     monkeypatch.setattr(SampleScorer, "see", lambda *_: pytest.fail("scored again"))
     again = baseline_of(scorer_of(dataset, alone, 300), [0, 1], CPU)
@@ -61,8 +73,7 @@ def test_a_mixture_of_digits_comes_nearer_to_them_than_a_single_gaussian(
     monkeypatch.setattr("genlib.evaluation.statistics.mixture.COMPONENTS", (1,))
     single = measured(baseline_of(scorer, [0], CPU).sets, {})[0]
     assert found["fd_random"]["value"] < single["fd_random"]["value"]
-    assert found["coverage"]["value"] > 1.5 * single["coverage"]["value"]
-    assert found["precision"]["value"] > single["precision"]["value"]
+    assert found["coverage"]["value"] > single["coverage"]["value"]
 
 
 def test_who_asks_for_something_else_gets_other_scores_of_the_same_mixture(
@@ -89,7 +100,7 @@ def test_what_is_kept_and_was_changed_is_named_with_a_remedy(dataset: DatasetFol
     folder, _ = mixture_folder(dataset)
     assert folder is not None and baseline.facts is not None
     scores = scores_file(scorer, [0], baseline.facts["weights_sha256"])
-    for content in (3, [[]], [{"precision": {"values": 1}}]):
+    for content in (3, {"sets": []}, {"residual_noise": False, "sets": [{"precision": {"values": 1}}]}):
         write_json(scores, content)
         with pytest.raises(UserError, match=r"baseline-.*json is damaged .* delete it to score the baseline again"):
             baseline_of(scorer, [0], CPU)

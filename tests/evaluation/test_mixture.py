@@ -12,12 +12,12 @@ from scipy.stats import multivariate_normal
 from genlib.evaluation.statistics import mixture as module
 from genlib.evaluation.statistics.mixture import (
     PIXEL_VARIANCE,
+    MixtureBesideNoise,
     NoFit,
     PrincipalComponents,
     fit_mixture,
     mixture_sampler,
 )
-from genlib.models.latents import MixtureLatents
 from genlib.sampling.sampler import TrainedSampler
 
 TEN = np.stack(np.meshgrid(np.arange(5), np.arange(2)), axis=-1).reshape(10, 2)
@@ -56,8 +56,8 @@ def test_samples_have_the_mean_and_the_covariance_of_the_mixture_along_the_axes(
     factors = np.array([[[1.0, 0], [0.5, 0.2]], [[0.3, 0], [0, 0.4]], [[2.0, 0], [-1, 0.1]]])
     covariances = factors @ factors.transpose(0, 2, 1)
     sampler = mixture_sampler(3, 2, (1, 1, 3))
-    assert isinstance(sampler.network, PrincipalComponents) and isinstance(sampler.latents, MixtureLatents)
-    sampler.latents.take(SimpleNamespace(weights_=weights, means_=means, covariances_=covariances))
+    assert isinstance(sampler.network, PrincipalComponents) and isinstance(sampler.latents, MixtureBesideNoise)
+    sampler.latents.mixture.take(SimpleNamespace(weights_=weights, means_=means, covariances_=covariances))
     axes, _ = np.linalg.qr(np.random.RandomState(0).randn(3, 3))
     sampler.network.axes.copy_(torch.from_numpy(axes[:2]))
     sampler.network.mean.copy_(torch.tensor([5.0, 6.0, 7.0]))
@@ -91,6 +91,19 @@ def test_images_of_many_pixels_are_seen_through_principal_components() -> None:
     assert isinstance(fit.sampler.network, PrincipalComponents)
     found = fit.sampler.network.axes.numpy()
     np.testing.assert_allclose(np.abs(found @ axes[:, :2]), np.eye(2), atol=0.1)  # the same axes, but for their signs
+
+
+def test_residual_noise_has_the_variance_that_the_axes_leave_out() -> None:
+    images = (np.random.RandomState(0).randn(2000, 1, 3, 3) * np.linspace(0.1, 1, 9).reshape(3, 3)).astype(np.float32)
+    fit = fit_mixture(images[100:], images[:100])
+    dimensions, components = fit.facts["dimensions"], fit.facts["components"]
+    assert dimensions < 9
+    noisy = mixture_sampler(components, dimensions, (1, 3, 3), residual_noise=True)
+    noisy.load_state_dict(fit.sampler.state_dict())
+    noise = torch.randn(100_000, dimensions + 1 + 9, generator=torch.Generator().manual_seed(0))
+    within, whole = fit.sampler(noise[:, : dimensions + 1]), noisy(noise)
+    assert within.var(0).sum() < 0.95 * images.var(0).sum()
+    np.testing.assert_allclose(whole.var(0), images[100:].var(0), rtol=0.05, atol=0.01)
 
 
 @pytest.mark.parametrize("value", [0.0, 0.5])

@@ -56,9 +56,10 @@ def footnotes(provenance: dict[str, Any]) -> list[str]:
         f"Features: {extractor['name']} ({extractor['features']} numbers, {extractor['hash'][:12]}{known}).",
     ]
     if mixture := provenance.get("baseline"):
+        noise = ", beside normal noise" if mixture.get("residual_noise") else ""
         lines.append(
             f"Baseline: {mixture['name']} of {mixture['components']} components in {mixture['dimensions']} dimensions, "
-            f"fitted to {mixture['images']} train images; sampled and scored as the model is."
+            f"fitted to {mixture['images']} train images{noise}; sampled and scored as the model is."
         )
     if (best := provenance.get("best")) and "split" in best:
         lines.append(

@@ -15,6 +15,8 @@ import numpy as np
 import torch
 from filelock import FileLock
 
+from genlib.choices.discovery import choices_of_kind
+from genlib.config.extractors import ExtractorConfig
 from genlib.data.folder import DatasetFolder
 from genlib.errors import UserError
 from genlib.evaluation.estimates import Estimate, numbers_only
@@ -31,7 +33,7 @@ from genlib.storage.tensors import load_weights, write_tensors
 MOST_IMAGES = 20_000  # of the train split that are looked at
 MOST_NUMBERS = 2**27  # of these images, 512 MiB in float32: there are fewer of large ones
 HELD_OUT = 0.1  # share of them that the number of components is chosen by
-SCORES = 1  # another number where samples of the same mixture get other scores
+SCORES = 2  # another number where samples of the same mixture get other scores
 WEIGHTS, FACTS = "weights.safetensors", "mixture.json"
 NEEDED = ("components", "dimensions", "weights_sha256")  # facts without which the weights cannot be read
 
@@ -49,25 +51,37 @@ class Baseline:
 def baseline_of(scorer: SampleScorer, seeds: Sequence[int], device: torch.device) -> Baseline:
     """The baseline, scored as a model's samples are: as many, with the same seeds.
 
+    Images are drawn with noise for what lies outside of the mixture's axes, or without: in the way that has the lower
+    Fréchet distance with the first seed.
+
     Every process must ask for it. Its samples have no labels, so that metrics of labels are not among its own.
     UserError where a kept file is damaged.
     """
     folder, reason = scorer.processes.first(lambda: mixture_folder(scorer.dataset))
     if folder is None:
         return Baseline(warning=f"There is no baseline to compare with: {reason}.")
-    sampler, facts = load_mixture(folder, tuple(scorer.dataset.manifest.shape), device)
+    samplers, facts = load_mixture(folder, tuple(scorer.dataset.manifest.shape), device)
     file = scores_file(scorer, seeds, facts["weights_sha256"])
     kept = scorer.processes.first(lambda: read_json(file) if file.exists() else None)
     if kept is not None:
         try:
-            sets = [{name: Estimate(**estimate) for name, estimate in of_seed.items()} for of_seed in kept]
-        except (AttributeError, TypeError) as error:
+            sets = [{name: Estimate(**estimate) for name, estimate in of_seed.items()} for of_seed in kept["sets"]]
+            chosen = samplers[kept["residual_noise"]]
+        except (AttributeError, TypeError, KeyError) as error:
             raise UserError(f"{file} is damaged ({error}); delete it to score the baseline again.") from error
-        return Baseline(sampler, facts, sets)
-    sets = [scored(scorer, sampler, seed) for seed in seeds]
+        return Baseline(chosen, facts | {"residual_noise": kept["residual_noise"]}, sets)
+    first = {noise: scored(scorer, sampler, seeds[0]) for noise, sampler in samplers.items()}
+    noise = min(first, key=lambda noise: distance_of(scorer, first[noise]))
+    sets = [first[noise], *(scored(scorer, samplers[noise], seed) for seed in seeds[1:])]
     content = [{name: numbers_only(asdict(estimate)) for name, estimate in of_seed.items()} for of_seed in sets]
-    scorer.processes.first(lambda: write_json(file, content))
-    return Baseline(sampler, facts, sets)
+    scorer.processes.first(lambda: write_json(file, {"residual_noise": noise, "sets": content}))
+    return Baseline(samplers[noise], facts | {"residual_noise": noise}, sets)
+
+
+def distance_of(scorer: SampleScorer, scores: dict[str, Estimate]) -> float:
+    """The Fréchet distance by the main extractor; infinite where it was not finite."""
+    name = choices_of_kind(ExtractorConfig)[scorer.extractors.main.name].frechet
+    return scores[name].value if name in scores else math.inf
 
 
 def scored(scorer: SampleScorer, sampler: TrainedSampler, seed: int) -> dict[str, Estimate]:
@@ -119,8 +133,12 @@ def examples(dataset: DatasetFolder) -> tuple[np.ndarray, np.ndarray]:
     return images[few:], images[:few]
 
 
-def load_mixture(folder: Path, shape: tuple[int, ...], device: torch.device) -> tuple[TrainedSampler, dict[str, Any]]:
-    """The sampler of `mixture_folder`, and its facts; UserError if they are not those that were written."""
+def load_mixture(
+    folder: Path, shape: tuple[int, ...], device: torch.device
+) -> tuple[dict[bool, TrainedSampler], dict[str, Any]]:
+    """The samplers of `mixture_folder`, by whether they draw residual noise, which those of points do not; and its
+    facts. UserError if they are not those that were written.
+    """
     facts = read_json(folder / FACTS)
     if not isinstance(facts, dict) or (missing := [key for key in NEEDED if key not in facts]):
         what = "it holds no object" if not isinstance(facts, dict) else f"it has no {missing[0]}"
@@ -128,6 +146,9 @@ def load_mixture(folder: Path, shape: tuple[int, ...], device: torch.device) -> 
     weights = folder / WEIGHTS
     if sha256_of_file(weights) != facts["weights_sha256"]:
         raise UserError(f"{weights} has changed since it was fitted; delete {folder} to fit the baseline again.")
-    module = mixture_sampler(facts["components"], facts["dimensions"], shape)
-    load_weights(module, weights)
-    return TrainedSampler(module.to(device), shape), facts
+    samplers = {}
+    for noise in (False, True) if len(shape) == 3 else (False,):
+        module = mixture_sampler(facts["components"], facts["dimensions"], shape, noise)
+        load_weights(module, weights)
+        samplers[noise] = TrainedSampler(module.to(device), shape)
+    return samplers, facts

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from genlib.models.latents import RIDGE, TINY, MixtureLatents
+from genlib.models.latents import RIDGE, TINY, FittedLatents, MixtureLatents
 from genlib.models.sampler import Sampler
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ LEAST_OF_EACH = 2  # images for each component
 
 # With the images, all that decides the mixture: another recipe is kept in another folder.
 RECIPE: dict[str, Any] = {
-    "version": 1,
+    "version": 2,
     "most_dimensions": MOST_DIMENSIONS,
     "share_of_variance": SHARE,
     "components": COMPONENTS,
@@ -46,22 +46,45 @@ class Fit(NamedTuple):
     facts: dict[str, Any]  # JSON
 
 
+class MixtureBesideNoise(FittedLatents):
+    """A mixture of `dimensions` numbers, and after them as many numbers from N(0, 1) as are asked for."""
+
+    def __init__(self, dimensions: int, components: int, others: int) -> None:
+        super().__init__()
+        self.mixture = MixtureLatents(dimensions, components)
+        self.noise_size = self.mixture.noise_size + others
+
+    def forward(self, noise: Tensor) -> Tensor:
+        mine = self.mixture.noise_size
+        return torch.cat([self.mixture(noise[:, :mine]), noise[:, mine:]], dim=1)
+
+    def fit(self, latents: Tensor) -> None:
+        self.mixture.fit(latents)
+
+
 class PrincipalComponents(nn.Module):
-    """Principal components (B, d) => images or points (B, *shape): the mean, and a sum of orthonormal axes."""
+    """Principal components (B, d), or these beside noise for each value, (B, d + D) => images or points (B, *shape).
+
+    They are the mean and a sum of orthonormal axes, plus the noise, if there is any, times each value's standard
+    deviation outside of what the axes span.
+    """
 
     def __init__(self, dimensions: int, shape: tuple[int, ...]) -> None:
         super().__init__()
         self.shape = shape
         self.mean = nn.Parameter(torch.zeros(prod(shape)), requires_grad=False)
         self.axes = nn.Parameter(torch.eye(dimensions, prod(shape)), requires_grad=False)
+        self.residual = nn.Parameter(torch.zeros(prod(shape)), requires_grad=False)
 
-    def forward(self, components: Tensor, given: Tensor | None = None) -> Tensor:
-        return (self.mean + components @ self.axes).unflatten(1, self.shape)
+    def forward(self, latents: Tensor, given: Tensor | None = None) -> Tensor:
+        components, noise = latents[:, : len(self.axes)], latents[:, len(self.axes) :]
+        values = self.mean + components @ self.axes
+        return (values + self.residual * noise if noise.shape[1] else values).unflatten(1, self.shape)
 
 
-def mixture_sampler(components: int, dimensions: int, shape: tuple[int, ...]) -> Sampler:
-    """The sampler of a mixture, with weights to be loaded or fitted."""
-    latents = MixtureLatents(dimensions, components)
+def mixture_sampler(components: int, dimensions: int, shape: tuple[int, ...], residual_noise: bool = False) -> Sampler:
+    """The sampler of a mixture, with weights to be loaded or fitted; they are the same with `residual_noise`."""
+    latents = MixtureBesideNoise(dimensions, components, prod(shape) if residual_noise else 0)
     return Sampler(PrincipalComponents(dimensions, shape), dimensions, "identity", latents=latents)
 
 
@@ -78,7 +101,7 @@ def fit_mixture(images: np.ndarray, held_out: np.ndarray) -> Fit:
     if largest < COMPONENTS[0] or not len(held_out):
         raise NoFit(f"{len(images) + len(held_out)} train images are too few for a Gaussian mixture")
     flat, others = images.reshape(len(images), -1), held_out.reshape(len(held_out), -1)
-    mean, axes, share = principal_axes(flat) if len(shape) == 3 else (flat.mean(0), np.eye(flat.shape[1]), 1.0)
+    mean, axes, share, residual = principal_axes(flat) if len(shape) == 3 else coordinates(flat)
     points, held_out_points = (flat - mean) @ axes.T, (others - mean) @ axes.T
     if len(shape) == 3:  # in float32, which is twice as fast, since no variance is near 0
         best, likelihoods = chosen(points, held_out_points, PIXEL_VARIANCE, TURNS["images"], largest)
@@ -89,10 +112,11 @@ def fit_mixture(images: np.ndarray, held_out: np.ndarray) -> Fit:
         raise NoFit("no Gaussian mixture of the train images has regular covariances")
     sampler = mixture_sampler(len(best.weights_), len(axes), shape)
     decoder, latents = sampler.network, sampler.latents
-    assert isinstance(decoder, PrincipalComponents) and isinstance(latents, MixtureLatents)
-    latents.take(best)
+    assert isinstance(decoder, PrincipalComponents) and isinstance(latents, MixtureBesideNoise)
+    latents.mixture.take(best)
     decoder.mean.copy_(torch.from_numpy(mean))
     decoder.axes.copy_(torch.from_numpy(axes))
+    decoder.residual.copy_(torch.from_numpy(residual))
     facts = {
         "components": len(best.weights_),
         "dimensions": len(axes),
@@ -105,15 +129,32 @@ def fit_mixture(images: np.ndarray, held_out: np.ndarray) -> Fit:
     return Fit(sampler, facts)
 
 
-def principal_axes(flat: np.ndarray) -> tuple[np.ndarray, np.ndarray, float]:
-    """Mean (D,), first principal axes (d, D), and the share of the variance along these, of images (N, D)."""
+class Axes(NamedTuple):
+    """Axes of data (N, D)."""
+
+    mean: np.ndarray  # (D,)
+    axes: np.ndarray  # (d, D), orthonormal
+    share: float  # of the variance, along these
+    residual: np.ndarray  # (D,): standard deviation of each value outside of what they span
+
+
+def coordinates(flat: np.ndarray) -> Axes:
+    """All axes of points (N, 2)."""
+    return Axes(flat.mean(0), np.eye(flat.shape[1]), 1.0, np.zeros(flat.shape[1]))
+
+
+def principal_axes(flat: np.ndarray) -> Axes:
+    """The first principal axes of images (N, D)."""
     from sklearn.decomposition import PCA
 
     with np.errstate(invalid="ignore"):  # equal images have no variance to divide by
         found = PCA(min(MOST_DIMENSIONS, *flat.shape), random_state=0).fit(flat)
     shares = np.nan_to_num(found.explained_variance_ratio_).cumsum()
     dimensions = min(int((shares < SHARE).sum()) + 1, len(shares))
-    return found.mean_, found.components_[:dimensions], float(shares[dimensions - 1])
+    axes = found.components_[:dimensions]
+    spanned = found.explained_variance_[:dimensions] @ axes**2
+    residual = np.sqrt(np.maximum(flat.var(0) - spanned, 0))
+    return Axes(found.mean_, axes, float(shares[dimensions - 1]), residual)
 
 
 def chosen(
