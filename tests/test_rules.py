@@ -168,6 +168,23 @@ BAD = {
         ("vae_digits", ["registry.metric=condition_psnr"], "and condition is none; use fd_classifier"),
         ("cvae_digits", ["condition.name=label", "registry.metric=fd_pairs"], "and condition is label"),
     ],
+    "baseline_is_measured": [
+        (
+            "vae_digits",
+            ["registry.baseline=require", "registry.metric=elbo"],
+            "the baseline, a Gaussian mixture, has no elbo (registry.metric); use warn or ignore",
+        ),
+        (
+            "cvae_digits",
+            ["registry.baseline=require", "registry.metric=label_accuracy"],
+            "has no label_accuracy (registry.metric)",
+        ),
+        (
+            "inpainting_vae_digits",
+            ["registry.baseline=require", "registry.metric=fd_classifier"],
+            "draws without a condition, and condition is masked; use warn or ignore",
+        ),
+    ],
     "needs_a_method_that_takes_labels": [
         ("vae_digits", ["condition.name=label"], "it says how a label is taken; use method.conditioning=concat"),
     ],

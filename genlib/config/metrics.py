@@ -47,6 +47,7 @@ class Metric(Record):
     during_training: bool = False  # whether it is cheap enough for evaluations during training
     depends_on: tuple[str, ...] = ()  # settings that two values must share to be comparable, beside those of `over`
     samples_per_dimension: int = 0  # samples that it needs for each dimension of the features
+    has_baseline: bool = True  # over samples: whether the baseline, which takes no labels, has a value of it
     definition: int = 1  # another number after each change: values under different definitions are never compared
     compared: bool = False  # whether `compare` has a column for it
     place: int = 1000  # its place in tables, the lowest first
@@ -55,6 +56,11 @@ class Metric(Record):
     def is_of_samples(self) -> bool:
         """Whether it is measured of a sampler alone, drawn with several seeds."""
         return self.over in ("samples", "pairs", "captions")
+
+    @property
+    def is_of_baseline(self) -> bool:
+        """Whether samples of the baseline, which have neither labels nor contexts, have a value of it."""
+        return self.over == "samples" and self.has_baseline
 
     @property
     def is_held_out(self) -> bool:

@@ -34,6 +34,21 @@ def metric_is_measured(config: RunConfig) -> str | None:
     return metrics()[config.registry.metric].problem(config)
 
 
+def baseline_is_measured(config: RunConfig) -> str | None:
+    """registry.baseline=require needs a registry.metric of samples, and a model of images without a condition, which
+    labels may have, since the baseline is of such samples.
+    """
+    metric, registry = metrics()[config.registry.metric], config.registry
+    if registry.baseline != "require" or (metric.is_of_baseline and not config.condition.has_context):
+        return None
+    why = (
+        f"draws without a condition, and condition is {config.condition.name}"
+        if config.condition.has_context
+        else f"has no {metric.name} (registry.metric)"
+    )
+    return f"registry.baseline is require, but the baseline, a Gaussian mixture, {why}; use warn or ignore."
+
+
 def scenes_have_room(config: RunConfig) -> str | None:
     """data.scenes needs images in a frame of 27 pixels or more, without method.conditioning or data.stacked."""
     data = config.data
@@ -70,6 +85,7 @@ def only_images_without_captions_are_mirrored(config: RunConfig) -> str | None:
 BETWEEN_SECTIONS: tuple[Callable[[RunConfig], str | None], ...] = (
     only_images_are_stacked_or_binarized,
     metric_is_measured,
+    baseline_is_measured,
     nodes_share_the_processes,
     scenes_have_room,
     only_images_without_captions_are_mirrored,

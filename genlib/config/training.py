@@ -158,6 +158,11 @@ class RegistryConfig(Section):
     model: str = Field(max_length=100, description="Registered model and MLflow experiment; names the run folders")
     metric: str = Field("fd_classifier", description="Metric that decides between champion and challenger")
     margin: float = Field(0.0, ge=0, le=LARGEST_WEIGHT, description="Difference by which a challenger must be better")
+    baseline: Literal["ignore", "warn", "require"] = Field(
+        "warn",
+        description="Treatment of a version that is not better than the baseline, a Gaussian mixture of the train "
+        "split; warn: the gate says so; require: it does not become champion",
+    )
 
     @field_validator("model")
     @classmethod

@@ -39,15 +39,19 @@ class Findings:
 
 
 def measured(
-    repetitions: Sequence[Mapping[str, Estimate]], floor: Mapping[str, Estimate]
+    repetitions: Sequence[Mapping[str, Estimate]],
+    floor: Mapping[str, Estimate],
+    baseline: Sequence[Mapping[str, Estimate]] = (),
 ) -> tuple[dict[str, dict[str, Any]], dict[str, float]]:
     """The metrics of evaluation.json from one set of estimates for each sampling seed; and what is not finite.
 
     `value` is the mean over the seeds, `std` their sample standard deviation (None for a single one), `standard_error`
     that of one seed's value (all seeds meet the same real images, so their mean's is hardly smaller), `floor` the value
-    of real images where it was measured.
+    of real images where it was measured. `baseline` and `baseline_std` are mean and standard deviation of the
+    baseline's sets, where it was measured.
     A metric that is NaN or infinite for any seed is left out, lest a gate see it; so is one that a seed lacks.
     """
+    beside = measured(baseline, {})[0] if baseline else {}
     metrics: dict[str, dict[str, Any]] = {}
     broken: dict[str, float] = {}
     for name in dict.fromkeys(name for repetition in repetitions for name in repetition):
@@ -59,6 +63,8 @@ def measured(
             "value": statistics.fmean(values),
             "std": statistics.stdev(values) if len(values) > 1 else None,
             "floor": finite_or_none(floor[name].value if name in floor else None),
+            "baseline": beside[name]["value"] if name in beside else None,
+            "baseline_std": beside[name]["std"] if name in beside else None,
             "count": repetitions[0][name].count,
         }
         errors = [repetition[name].standard_error for repetition in repetitions]
@@ -78,6 +84,14 @@ def floors_of(evaluation: Mapping[str, Any]) -> dict[str, float]:
     """{name: floor} of an evaluation.json, where there is one."""
     entries = evaluation.get("metrics", {}).items()
     return {name: entry["floor"] for name, entry in entries if entry["floor"] is not None}
+
+
+def baselines_of(evaluation: Mapping[str, Any], part: str = "baseline") -> dict[str, float]:
+    """{name: value of the baseline} of an evaluation.json, where there is one; with `part` "baseline_std" its standard
+    deviation over the sampling seeds. Evaluations of earlier versions have none.
+    """
+    entries = evaluation.get("metrics", {}).items()
+    return {name: entry[part] for name, entry in entries if entry.get(part) is not None}
 
 
 def deviations_of(evaluation: Mapping[str, Any]) -> dict[str, float]:

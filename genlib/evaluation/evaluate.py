@@ -57,7 +57,7 @@ def evaluate_on(run: RunFolder, config: RunConfig, processes: Processes, device:
     binarize = config.data.binarize == "draw"
     sampler = sampler.bound_to(contexts_of(whole_test_split(dataset), binarize))
     test = held_out_for(config, whole_test_split(dataset), asked.likelihood_images)
-    evaluator = make_evaluator(dataset, asked, processes, device)
+    evaluator = make_evaluator(dataset, asked, processes, device, with_baseline=sampler.condition is None)
     first, sets = evaluator.samples(sampler)
     found, of_model = evaluator.conditions(sampler, binarize)
     model: EncoderModel | None = None
@@ -73,6 +73,7 @@ def evaluate_on(run: RunFolder, config: RunConfig, processes: Processes, device:
     def written() -> dict[str, Any]:
         drawn = sampler.images(min(drawing.most(dataset), asked.samples), asked.seed)
         shown = drawing.of_samples(drawn, first.features, evaluator.scorer.train, dataset)
+        shown = drawing.of_baseline(shown, evaluator.baseline.sampler, asked.seed)
         if not dataset.is_points:
             shown = drawing.of_sampler(shown, sampler, asked.seed)
             shown = drawing.of_contexts(shown, sampler, asked.seed, dataset, binarize)
@@ -111,7 +112,7 @@ def evaluate_images(path: Path, config: RunConfig, output: Path | None) -> dict[
         images = open_images(path, tuple(dataset.manifest.shape))
         asked = config.evaluation.model_copy(update={"samples": images.count, "every": None})
         check_counts(asked, dataset.manifest, f"images in {path.name}")
-        evaluator = make_evaluator(dataset, asked, processes, device)
+        evaluator = make_evaluator(dataset, asked, processes, device, not config.condition.has_context)
         scores = evaluator.scorer(images.chunk, images.count, "images")
         origin = {
             "samples": {"count": images.count, "source": path.name, "content_hash": images.content_hash},
@@ -124,6 +125,7 @@ def evaluate_images(path: Path, config: RunConfig, output: Path | None) -> dict[
         def written() -> dict[str, Any]:
             if output is not None:
                 shown = drawing.of_samples(images.chunk(0), scores.features, evaluator.scorer.train, dataset)
+                shown = drawing.of_baseline(shown, evaluator.baseline.sampler, asked.seed)
                 write_report(output, path, evaluation, shown)
             return evaluation
 
@@ -160,7 +162,7 @@ def evaluate_sampler(folder: Path, config: RunConfig, output: Path | None) -> di
         binarize = config.data.binarize == "draw"
         sampler = sampler.bound_to(contexts_of(whole_test_split(dataset), binarize))
         check_counts(asked, dataset.manifest)
-        evaluator = make_evaluator(dataset, asked, processes, device)
+        evaluator = make_evaluator(dataset, asked, processes, device, with_baseline=sampler.condition is None)
         first, sets = evaluator.samples(sampler)
         found, of_sampler = evaluator.conditions(sampler, binarize)
         evaluation = conclude(evaluator, sets, found, first.details, origin_of(sampler, asked, **of_sampler), start)
@@ -169,6 +171,7 @@ def evaluate_sampler(folder: Path, config: RunConfig, output: Path | None) -> di
             if output is not None:
                 drawn = sampler.images(min(drawing.most(dataset), asked.samples), asked.seed)
                 shown = drawing.of_samples(drawn, first.features, evaluator.scorer.train, dataset)
+                shown = drawing.of_baseline(shown, evaluator.baseline.sampler, asked.seed)
                 shown = drawing.of_contexts(shown, sampler, asked.seed, dataset, binarize)
                 write_report(output, folder, evaluation, shown)
             return evaluation

@@ -6,9 +6,13 @@ Each is a function of standard normal noise, so that a sample stays a function o
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
+
+if TYPE_CHECKING:
+    from sklearn.mixture import GaussianMixture
 
 
 class FittedLatents(nn.Module, ABC):
@@ -68,10 +72,15 @@ class MixtureLatents(FittedLatents):
         components = min(len(self.weights), len(latents))
         points = latents.double().cpu().numpy()
         mixture = GaussianMixture(components, reg_covar=RIDGE * points.var(0).mean() + TINY, random_state=0)
-        mixture.fit(points)
+        self.take(mixture.fit(points))
+
+    @torch.no_grad()
+    def take(self, mixture: GaussianMixture) -> None:
+        """Take the density of a fitted mixture of at most as many components, with full covariances."""
+        components = len(mixture.weights_)
         self.weights.zero_()[:components] = torch.from_numpy(mixture.weights_).to(self.weights)
         self.means[:components] = torch.from_numpy(mixture.means_).to(self.means)
-        covariances = torch.from_numpy(mixture.covariances_)
+        covariances = torch.from_numpy(mixture.covariances_).double()
         self.choleskys[:components] = torch.linalg.cholesky(covariances).to(self.choleskys)
 
 

@@ -19,7 +19,7 @@ def demo() -> str:
 
 
 def report(summaries: list[dict[str, Any]]) -> str:
-    heading = ["model", "version", "alias", "metric", "value", "real-data floor", "images/s"]
+    heading = ["model", "version", "alias", "metric", "value", "real-data floor", "baseline", "images/s"]
     stages = list(summaries[0]["seconds"])
     rows = [[*heading, *(f"{stage} s" for stage in stages)]]
     for summary in summaries:
@@ -32,6 +32,7 @@ def report(summaries: list[dict[str, Any]]) -> str:
                 metric,
                 with_deviation(summary["metrics"].get(metric), summary["std"].get(metric)),
                 number(summary["floor"].get(metric)),
+                number(summary["baseline"].get(metric)),
                 f"{summary['images_per_second']:,.0f}",
                 *(f"{seconds[stage]:.1f}" for stage in stages),
             ]

@@ -15,7 +15,7 @@ from prefect.states import Completed
 
 from genlib.config.load import load_config
 from genlib.errors import UserError
-from genlib.evaluation.estimates import floors_of, values_of
+from genlib.evaluation.estimates import baselines_of, floors_of, values_of
 from genlib.evaluation.preflight import check_weights
 from genlib.storage.home import runs_folder
 from pipelines.flows import tasks
@@ -97,6 +97,7 @@ def retrain(
         "metrics": values_of(evaluation),
         "std": {name: entry["std"] for name, entry in evaluation["metrics"].items()},
         "floor": floors_of(evaluation),
+        "baseline": baselines_of(evaluation),
         "images_per_second": result["images_per_second"],
         "seconds": seconds,
         "run_folder": str(folder.path),
@@ -117,13 +118,21 @@ def timed(seconds: dict[str, float], stage: str) -> Iterator[None]:
 
 
 def publish(summary: dict[str, Any]) -> None:
-    """The result on the flow run's page: a table of the metrics and their floors, the gate's decision, and links."""
+    """The result on the flow run's page: a table of the metrics with floors and baselines, the gate's decision, and
+    links.
+    """
     key = slug(summary["model"])
-    floor = summary["floor"]
+    floor, baseline = summary["floor"], summary["baseline"]
     create_table_artifact(
         key=f"{key}-result",
         table=[
-            {"metric": name, "value": value, "± over seeds": summary["std"][name], "real-data floor": floor.get(name)}
+            {
+                "metric": name,
+                "value": value,
+                "± over seeds": summary["std"][name],
+                "real-data floor": floor.get(name),
+                "baseline": baseline.get(name),
+            }
             for name, value in summary["metrics"].items()
         ],
         description=(

@@ -27,11 +27,13 @@ def compare(name: str) -> str:
     scores = [from_tags(version.tags) for version in versions]
     measured = {metric for each in scores for metric in each.metrics}
     columns = [metric.name for metric in metrics().values() if metric.compared and metric.name in measured]
+    with_baseline = any(each.baseline for each in scores)
     of_origin = ("parent", "dataset", "revision", "git commit", "created", "gate")
-    rows = [["version", "alias", *columns, *of_origin]]
+    rows = [["version", "alias", *columns, *(["baseline"] if with_baseline else []), *of_origin]]
     for version, each in zip(versions, scores, strict=True):
         name = str(version.version)
         cells = [cell(each, metric) for metric in columns]
+        cells += [baseline_of(each, version.tags.get("gate.metric", ""))] if with_baseline else []
         rows.append([name, aliases.get(name, ""), *cells, *origin_of(version.tags, version)])
     table = text_table(rows, ruled=True) + "\n\n± over sampling seeds; in brackets: the real-data floor. Times are UTC."
     return table + (f" {EARLIER.strip()}: the metric is computed in another way now." if EARLIER in table else "")
@@ -45,6 +47,11 @@ def cell(scores: Scores, metric: str) -> str:
     floor = f" ({scores.floor[metric]:.4g})" if metric in scores.floor else ""
     earlier = "" if is_current(scores, metric) else EARLIER
     return f"{scores.metrics[metric]:.4g}{std}{floor}{earlier}"
+
+
+def baseline_of(scores: Scores, metric: str) -> str:
+    """The baseline's value of the gate's metric, such as '0.583 (fd_classifier)'; "" where it was not measured."""
+    return f"{scores.baseline[metric]:.4g} ({metric})" if metric in scores.baseline else ""
 
 
 def origin_of(tags: dict[str, str], version: ModelVersion) -> list[str]:

@@ -11,6 +11,7 @@ from genlib.config.metrics import direction_of
 from pipelines.registry.scores import Scores, is_of_samples, matters
 
 CHAMPION, CHALLENGER = "champion", "challenger"  # aliases in the registry
+BASELINE = "baseline"
 CONFIDENCE = 0.95  # that the seeds alone do not explain a difference
 
 
@@ -51,6 +52,28 @@ def compare_at_gate(
         what = "the margin" if margin >= spread else "the spread over sampling seeds"
         reason += f" by {improvement:.4g}, {'more than' if better else 'but it takes more than'} {needed:.4g} ({what})"
     return GateResult(better, reason, improvement, spread)
+
+
+def compare_with_baseline(metric: str, candidate: Scores) -> GateResult | None:
+    """Whether the candidate is better than the baseline by more than `spread_of_seeds`; None where the baseline was not
+    measured.
+    """
+    if not has(candidate, metric) or metric not in candidate.baseline:
+        return None
+    baseline = Scores(candidate.baseline, candidate.basis, candidate.baseline_std)
+    return compare_at_gate(metric, 0.0, candidate, baseline, BASELINE)
+
+
+def require_baseline(metric: str, candidate: Scores, result: GateResult) -> GateResult:
+    """The gate's result for a candidate that must beat the baseline too (registry.baseline: require)."""
+    if not result.passes:
+        return result
+    against = compare_with_baseline(metric, candidate)
+    if against is None:
+        return result._replace(passes=False, reason=f"its evaluation has no baseline of {metric}, which is required")
+    if not against.passes:
+        return result._replace(passes=False, reason=f"{against.reason}, which is required")
+    return result
 
 
 def challenge(

@@ -59,7 +59,9 @@ class GateReport(NamedTuple):
             )
         lines += [f"{figures}.", *(f"\n{remark[:1].upper()}{remark[1:]}." for remark in self.remarks), ""]
         of_champion = f"champion (version {self.parent})" if self.parent else "champion"
-        lines += [f"| metric | this version | ± | {of_champion} | ± | real-data floor |", "| --- " * 6 + "|"]
+        columns = ["metric", "this version", "±", of_champion, "±", "real-data floor"]
+        columns += ["baseline"] if self.candidate.baseline else []
+        lines += [f"| {' | '.join(columns)} |", "| --- " * len(columns) + "|"]
         others = [name for name in self.candidate.metrics if name != self.metric]
         for name in [self.metric, *others]:
             lines.append(self._row(name))
@@ -79,5 +81,6 @@ class GateReport(NamedTuple):
             *(self.candidate.metrics, self.candidate.std),
             *((champion.metrics, champion.std) if self._is_comparable(name) else ({}, {})),
             self.candidate.floor,
+            *([self.candidate.baseline] if self.candidate.baseline else []),
         )
         return f"| {name} | " + " | ".join(f"{part[name]:.4g}" if name in part else "" for part in parts) + " |"

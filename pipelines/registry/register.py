@@ -11,7 +11,16 @@ from mlflow.entities.model_registry import ModelVersion, RegisteredModel
 from mlflow.exceptions import MlflowException
 
 from genlib.config.training import RegistryConfig
-from pipelines.registry.gate import CHALLENGER, CHAMPION, challenge, compare_at_gate, differing, has
+from pipelines.registry.gate import (
+    CHALLENGER,
+    CHAMPION,
+    challenge,
+    compare_at_gate,
+    compare_with_baseline,
+    differing,
+    has,
+    require_baseline,
+)
 from pipelines.registry.gate_report import GateReport
 from pipelines.registry.promotion import Move, make_champion, registry_lock
 from pipelines.registry.scores import Scores, as_tags, from_tags, is_current, scores_of
@@ -141,6 +150,12 @@ def decide(
     best = rivals[champion].scores if champion else None
     result = compare_at_gate(config.metric, config.margin, candidate, best)
     said = [*remarks, *(rivals[champion].remarks if champion else ())]
+    if config.baseline == "require":
+        result = require_baseline(config.metric, candidate, result)
+    elif config.baseline == "warn":
+        against = compare_with_baseline(config.metric, candidate)
+        if against and not against.passes:
+            said.append(f"it does not beat the baseline, a Gaussian mixture: {against.reason}")
     move = None
     if result.passes and champion_of(model) != version:
         move = make_champion(client, model, version, "gate")

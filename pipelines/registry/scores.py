@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from genlib.config.metrics import IMPORTANCE_SAMPLES, NEIGHBOURS, PIXELS, metrics
 from genlib.config.metrics import definition_of as present_definition
-from genlib.evaluation.estimates import deviations_of, floors_of, values_of
+from genlib.evaluation.estimates import baselines_of, deviations_of, floors_of, values_of
 
 EXTRACTOR, SAMPLES, TEST_IMAGES, SEEDS = "extractor", "number of samples", "number of test images", "set of seeds"
 NO_SEEDS = "none"
@@ -21,6 +21,8 @@ class Scores(NamedTuple):
     basis: Mapping[str, str]  # settings that two values must share to be comparable, such as the extractor's hash
     std: Mapping[str, float] = {}  # over the sampling seeds
     floor: Mapping[str, float] = {}  # of real images
+    baseline: Mapping[str, float] = {}  # of a Gaussian mixture
+    baseline_std: Mapping[str, float] = {}  # over the sampling seeds
 
     @property
     def seeds(self) -> int:
@@ -31,7 +33,14 @@ class Scores(NamedTuple):
 
 def scores_of(evaluation: dict[str, Any]) -> Scores:
     """The scores of an evaluation.json."""
-    return Scores(values_of(evaluation), basis_of(evaluation), deviations_of(evaluation), floors_of(evaluation))
+    return Scores(
+        values_of(evaluation),
+        basis_of(evaluation),
+        deviations_of(evaluation),
+        floors_of(evaluation),
+        baselines_of(evaluation),
+        baselines_of(evaluation, "baseline_std"),
+    )
 
 
 def basis_of(evaluation: dict[str, Any]) -> dict[str, str]:
@@ -83,7 +92,13 @@ def is_current(scores: Scores, metric: str) -> bool:
 
 
 def as_tags(scores: Scores) -> dict[str, str]:
-    numbers = {"metric": scores.metrics, "std": scores.std, "floor": scores.floor}
+    numbers = {
+        "metric": scores.metrics,
+        "std": scores.std,
+        "floor": scores.floor,
+        "baseline": scores.baseline,
+        "baseline_std": scores.baseline_std,
+    }
     tags = {f"{part}.{name}": repr(value) for part, values in numbers.items() for name, value in values.items()}
     return tags | {f"basis.{name}": value for name, value in scores.basis.items()}
 
@@ -95,4 +110,11 @@ def from_tags(tags: Mapping[str, str]) -> Scores:
     def under(part: str) -> dict[str, str]:
         return {name.removeprefix(f"{part}."): tags[name] for name in tags if name.startswith(f"{part}.")}
 
-    return Scores(numbers("metric"), under("basis"), numbers("std"), numbers("floor"))
+    return Scores(
+        numbers("metric"),
+        under("basis"),
+        numbers("std"),
+        numbers("floor"),
+        numbers("baseline"),
+        numbers("baseline_std"),
+    )

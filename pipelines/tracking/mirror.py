@@ -23,7 +23,7 @@ from PIL import Image
 from genlib.config.run import RunConfig
 from genlib.data.folder import DatasetFolder
 from genlib.errors import UserError
-from genlib.evaluation.estimates import deviations_of, floors_of, values_of
+from genlib.evaluation.estimates import baselines_of, deviations_of, floors_of, values_of
 from genlib.runs.folder import RunFolder
 from pipelines.servers.environment import (
     artifact_root,
@@ -187,6 +187,7 @@ class Mirror:
         result, evaluation = folder.result(), folder.evaluation()
         numbers = values_of(evaluation)
         numbers |= {f"floor/{name}": value for name, value in floors_of(evaluation).items()}
+        numbers |= {f"baseline/{name}": value for name, value in baselines_of(evaluation).items()}
         numbers |= {f"std/{name}": value for name, value in deviations_of(evaluation).items()}
         if result.get("status") == "finished":  # of an attempt that another one follows they would say little
             numbers |= {f"result/{name}": value for name, value in result.items() if is_number(value)}

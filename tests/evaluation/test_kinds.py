@@ -78,7 +78,10 @@ def test_a_conditional_vae_is_scored_by_its_labels_too(evaluated: Run) -> None:
     run, evaluation = evaluated("cvae_digits")
     accuracy = evaluation["metrics"]["label_accuracy"]
     assert 0 <= accuracy["value"] < accuracy["floor"] > 0.5 and accuracy["count"] == 100
+    assert accuracy["baseline"] is None and evaluation["metrics"]["fd_classifier"]["baseline"] > 0
+    assert evaluation["provenance"]["baseline"]["images"] == 1294
     page = run.report_file.read_text()
+    assert "Samples of a Gaussian mixture" in page and "<th>baseline</th>" in page
     assert "Samples by label" in page and "0, 1, 2, 3, 4, 5, 6, 7, 8, 9" in page and "Latent traversals" in page
     assert "evaluation/label_accuracy" not in run.metrics()[-1]  # the gate does not ask for it
 

@@ -19,6 +19,8 @@ def test_seeds_become_a_mean_and_a_standard_deviation_beside_the_floor() -> None
         "value": 3.0,
         "std": pytest.approx(statistics.stdev([1, 2, 6])),
         "floor": 0.5,
+        "baseline": None,
+        "baseline_std": None,
         "count": 100,
         "standard_error": pytest.approx(0.5 / 3**0.5),
     }
@@ -26,7 +28,15 @@ def test_seeds_become_a_mean_and_a_standard_deviation_beside_the_floor() -> None
 
 def test_one_set_has_no_deviation_and_what_was_not_measured_no_floor() -> None:
     metrics, _ = measured([{"elbo": Estimate(-80.0, 10, 0.4), "modes": Estimate(7, 10)}], {})
-    assert metrics["elbo"] == {"value": -80.0, "std": None, "floor": None, "count": 10, "standard_error": 0.4}
+    assert metrics["elbo"] == {
+        "value": -80.0,
+        "std": None,
+        "floor": None,
+        "baseline": None,
+        "baseline_std": None,
+        "count": 10,
+        "standard_error": 0.4,
+    }
     assert "standard_error" not in metrics["modes"]
 
 

@@ -25,6 +25,7 @@ def pictures(*leading: int) -> torch.Tensor:
 
 EXHIBITS = ReportFigures(
     samples=pictures(16),
+    baseline=pictures(16),
     by_label=pictures(2, 3),
     labels=("cat", "dog <i>", "&"),
     nearest=pictures(4, 6),
@@ -48,7 +49,7 @@ def entry(value: float, **more: Any) -> dict[str, Any]:
 
 EVALUATION: dict[str, Any] = {
     "metrics": {
-        "fd_classifier": entry(3.25, std=0.5, floor=0.75, count=1000),
+        "fd_classifier": entry(3.25, std=0.5, floor=0.75, baseline=2.125, count=1000),
         "fd_classifier_infinity": entry(3.0),
         "precision": entry(0.5),
         "elbo": entry(-20.0, standard_error=0.25),
@@ -67,7 +68,15 @@ EVALUATION: dict[str, Any] = {
 }
 CHAMPION = {"model": "vae", "version": "4", "metrics": {"fd_classifier": 4.0, "precision": 0.75}}
 SECTIONS = (
-    *("Metrics", "Samples", "Samples by label", "Nearest training images", "Reconstructions", "Interpolations"),
+    *(
+        "Metrics",
+        "Samples",
+        "Baseline",
+        "Samples by label",
+        "Nearest training images",
+        "Reconstructions",
+        "Interpolations",
+    ),
     "Latent traversals",
     *("Samples in the plane", "Training", "Classes", "Log-likelihood by importance samples"),
     *("KL per latent dimension", "Fréchet distance by samples", "Provenance"),
@@ -110,7 +119,7 @@ def test_sections_without_data_are_left_out() -> None:
     metrics = {"metrics": {"fd_random": entry(1.0)}, "details": {}, "provenance": {"warnings": []}}
     page = report_page("run", metrics, ReportFigures(), [], None)
     assert Outline(page).headings == ["Metrics"]
-    assert "champion<br>" not in page and "Warnings" not in page
+    assert "champion<br>" not in page and "Warnings" not in page and "baseline" not in page.split("</style>")[1]
 
 
 def test_tags_are_balanced_and_ids_unique() -> None:
@@ -145,6 +154,7 @@ def test_a_metric_has_its_error_its_floor_and_its_standing_against_the_champion(
     distance, precision, elbo = (row(PAGE, name) for name in ("fd_classifier", "precision", "elbo"))
     assert "3.250" in distance and "± 0.50" in distance and "0.7500" in distance and "1,000" in distance
     assert "better" in distance and "▲" in distance  # lower than the champion's, which is better here
+    assert "<td>2.125</td>" in distance and "<td>–</td>" in precision and "<th>baseline</th>" in PAGE
     assert "▼" in precision
     assert "[± 0.25]" in elbo and "▲" not in elbo and "▼" not in elbo
     assert "better than champion version 4 in 1 of 2 metrics" in PAGE

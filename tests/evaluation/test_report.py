@@ -43,6 +43,21 @@ def test_the_table_shows_every_metric_with_its_error_its_floor_and_its_better_di
     ]
 
 
+def test_the_table_has_a_column_for_the_baseline_where_there_is_one() -> None:
+    metrics = {name: entry | {"baseline": None} for name, entry in EVALUATION["metrics"].items()}
+    metrics["fd_classifier"]["baseline"] = 0.58
+    facts = {"name": "Gaussian mixture", "components": 50, "dimensions": 64, "images": 1294}
+    provenance = EVALUATION["provenance"] | {"baseline": facts}
+    text = table({"metrics": metrics, "details": {}, "provenance": provenance})
+    assert [line.split() for line in text.splitlines()[:4]] == [
+        ["metric", "value", "real-data", "floor", "baseline", "images", "better"],
+        ["fd_classifier", "3.2500", "±", "0.1250", "0.5000", "0.5800", "2000", "lower"],
+        ["kd_classifier", "0.1000", "±", "0.0200", "0.0000", "-", "360", "lower"],
+        ["elbo", "-12.0000", "±", "0.2500", "-", "-", "360", "higher"],
+    ]
+    assert "Baseline: Gaussian mixture of 50 components in 64 dimensions, fitted to 1294 train images;" in text
+
+
 def test_the_table_names_counts_seeds_extractor_likelihood_and_warnings() -> None:
     text = table(EVALUATION)
     for fact in (

@@ -21,6 +21,7 @@ from genlib.errors import UserError
 from genlib.evaluation.estimates import Estimate
 from genlib.evaluation.extractors.classifier.network import NUM_FEATURES, random_extractor
 from genlib.evaluation.features import Extractor, chunk_features
+from genlib.evaluation.scoring.baseline import baseline_of
 from genlib.evaluation.scoring.extractors import Extractors, build_extractors
 from genlib.evaluation.scoring.pairs import PairScorer
 from genlib.evaluation.scoring.processes import Processes
@@ -266,6 +267,7 @@ def everything(path: Path, points: Path, processes: Processes) -> list[dict[str,
     of_condition = PairScorer(scorer_of(dataset, processes, 300), condition, whole_test_split(dataset), False, 2)
     results.append(of_condition(Guesses(condition), baselines=True).metrics)
     asked = EvaluationConfig(samples=300, features="points")
+    results += baseline_of(scorer_of(dataset, processes, 300), [0, 1], CPU).sets
     of_points = open_dataset(points)
     scorer = SampleScorer(of_points, build_extractors(asked, of_points, CPU, processes), asked, processes)
     return [*results, scorer(chunks_of(of_points, "train", torch.arange(300)), 300, "points").metrics]

@@ -212,9 +212,12 @@ def add(
         again: float | str = "the test does not want it",
         remarks: tuple[str, ...] = (),
         log_anew: bool = False,
+        treatment: str = "warn",
         **evaluated: Any,
     ) -> registry.Registered:
-        """`again` is what the champion gets where it is judged as the candidate, or why it cannot be."""
+        """`again` is what the champion gets where it is judged as the candidate, or why it cannot be; `treatment` is
+        registry.baseline.
+        """
 
         def evaluate_again(version: ModelVersion) -> Scores:
             if isinstance(again, str):
@@ -224,7 +227,8 @@ def add(
         monkeypatch.setattr(registry, "log_sampler", log_sampler if log_anew else log_once)
         run_id = run_id or client.create_run(experiment).info.run_id
         evaluation = evaluation_of(value, **evaluated)
-        return registry.register(config.registry, run_id, sampler_folder, evaluation, TAGS, evaluate_again, remarks)
+        settings = config.registry.model_copy(update={"baseline": treatment})
+        return registry.register(settings, run_id, sampler_folder, evaluation, TAGS, evaluate_again, remarks)
 
     return add
 
@@ -238,7 +242,9 @@ TAGS = {
 }
 
 
-def evaluation_of(value: float, extractor: str = "feed", std: float = 0.0) -> dict[str, Any]:
+def evaluation_of(
+    value: float, extractor: str = "feed", std: float = 0.0, baseline: float | None = None
+) -> dict[str, Any]:
     """As evaluation.json holds it, as far as the pipeline reads it."""
     provenance = {
         "extractor": {"hash": extractor},
@@ -248,4 +254,6 @@ def evaluation_of(value: float, extractor: str = "feed", std: float = 0.0) -> di
         "likelihood": None,
     }
     metrics = {"fd_classifier": {"value": value, "std": std, "floor": 0.01, "count": 8}}
+    if baseline is not None:
+        metrics["fd_classifier"] |= {"baseline": baseline, "baseline_std": 0.0}
     return {"metrics": metrics, "provenance": provenance}

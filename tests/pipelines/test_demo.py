@@ -17,6 +17,7 @@ def summary(model: str, **changes: Any) -> dict[str, Any]:
         "metrics": {"fd_classifier": 1.23456},
         "std": {"fd_classifier": 0.0123},
         "floor": {"fd_classifier": 0.4},
+        "baseline": {"fd_classifier": 0.6},
         "run_folder": f"/runs/{model}",
         "images_per_second": 12345.6,
         "seconds": {"prepare": 1.0, "train": 20.0, "evaluate": 3.0, "register": 2.0},
@@ -26,10 +27,14 @@ def summary(model: str, **changes: Any) -> dict[str, Any]:
 
 def test_the_closing_report_has_all_that_a_newcomer_wants_to_know(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "https://mlflow.example")
-    text = report([summary("vae-digits"), summary("dcgan-digits", version="2", alias="challenger", floor={})])
+    text = report(
+        [summary("vae-digits"), summary("dcgan-digits", version="2", alias="challenger", floor={}, baseline={})]
+    )
     heading, _, first, second, *rest = text.splitlines()
     assert heading.split()[:5] == ["model", "version", "alias", "metric", "value"]
-    assert " ".join(first.split()) == "vae-digits 1 champion fd_classifier 1.235 ± 0.0123 0.4 12,346 1.0 20.0 3.0 2.0"
+    assert (
+        " ".join(first.split()) == "vae-digits 1 champion fd_classifier 1.235 ± 0.0123 0.4 0.6 12,346 1.0 20.0 3.0 2.0"
+    )
     assert " ".join(second.split()) == "dcgan-digits 2 challenger fd_classifier 1.235 ± 0.0123 12,346 1.0 20.0 3.0 2.0"
     assert "samples of vae-digits: /runs/vae-digits/samples/step-00000010.png" in rest
     assert "report on dcgan-digits: /runs/dcgan-digits/report.html" in rest

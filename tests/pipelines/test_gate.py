@@ -5,7 +5,13 @@ import pytest
 from scipy.stats import ttest_ind
 
 from pipelines.registry.comparison import cell
-from pipelines.registry.gate import Scores, compare_at_gate, spread_of_seeds
+from pipelines.registry.gate import (
+    Scores,
+    compare_at_gate,
+    compare_with_baseline,
+    require_baseline,
+    spread_of_seeds,
+)
 from pipelines.registry.gate_report import GateReport
 from pipelines.registry.scores import as_tags, from_tags, is_current, scores_of
 
@@ -179,3 +185,62 @@ def test_reconstructions_are_compared_over_as_many_test_images_whatever_judged_t
     assert compare_at_gate("psnr", 0.0, scores(BASIS | {"extractor": "new"}, psnr=20.0), old).passes
     result = compare_at_gate("psnr", 0.0, scores(BASIS | {"number of test images": "100"}, psnr=20.0), old)
     assert not result.passes and "another number of test images" in result.reason
+
+
+@pytest.mark.parametrize(
+    ("metric", "value", "baseline", "better"),
+    [
+        ("fd_classifier", 0.5, 0.58, True),
+        ("fd_classifier", 0.58, 0.58, False),
+        ("fd_classifier", 4.0, 0.58, False),
+        ("coverage", 0.98, 0.97, True),
+        ("coverage", 0.9, 0.97, False),
+    ],
+)
+def test_a_version_beats_the_baseline_where_it_is_better(
+    metric: str, value: float, baseline: float, better: bool
+) -> None:
+    candidate = scores(**{metric: value})._replace(baseline={metric: baseline})
+    against = compare_with_baseline(metric, candidate)
+    assert against is not None and against.passes is better
+    passed = compare_at_gate(metric, 0.0, candidate, None)
+    required = require_baseline(metric, candidate, passed)
+    assert required.passes is better
+    if not better:
+        assert required.reason.endswith(f"is not better than the baseline's {baseline:.4g}, which is required")
+    else:
+        assert required == passed
+
+
+def test_the_spread_over_seeds_counts_against_the_baseline_too() -> None:
+    candidate = scores(std=0.2, fd_classifier=3.7)._replace(
+        baseline={"fd_classifier": 4.0}, baseline_std={"fd_classifier": 0.2}
+    )
+    against = compare_with_baseline("fd_classifier", candidate)
+    assert against is not None and not against.passes
+    assert against.reason.endswith("but it takes more than 0.3481 (the spread over sampling seeds)")
+
+
+def test_without_a_baseline_there_is_nothing_to_compare_and_what_is_required_is_missing() -> None:
+    candidate = scores(fd_classifier=0.5)
+    assert compare_with_baseline("fd_classifier", candidate) is None
+    required = require_baseline("fd_classifier", candidate, compare_at_gate("fd_classifier", 0.0, candidate, None))
+    assert not required.passes
+    assert required.reason == "its evaluation has no baseline of fd_classifier, which is required"
+    worse = compare_at_gate("fd_classifier", 0.0, candidate, scores(fd_classifier=0.1))
+    assert require_baseline("fd_classifier", candidate, worse) == worse
+
+
+def test_tags_keep_the_baseline_and_the_gates_table_has_a_column_for_it() -> None:
+    candidate = scores(fd_classifier=4.0, precision=0.5)._replace(
+        baseline={"fd_classifier": 0.58}, baseline_std={"fd_classifier": 0.01}
+    )
+    assert from_tags(as_tags(candidate)) == candidate
+    result = compare_at_gate("fd_classifier", 0.0, candidate, None)
+    lines = GateReport("fd_classifier", 0.0, result, candidate, None, None, "champion").markdown().splitlines()
+    assert lines[-4:] == [
+        "| metric | this version | ± | champion | ± | real-data floor | baseline |",
+        "| --- | --- | --- | --- | --- | --- | --- |",
+        "| fd_classifier | 4 |  |  |  |  | 0.58 |",
+        "| precision | 0.5 |  |  |  |  |  |",
+    ]

@@ -214,6 +214,42 @@ def test_compare_lists_versions_with_metrics_spread_floors_parent_data_and_code(
     assert "abababababab" in oldest and "c0ffeec0ffee (dirty)" in oldest
 
 
+@pytest.mark.parametrize(
+    ("treatment", "alias", "end"),
+    [
+        ("ignore", "champion", "the first version, fd_classifier 4"),
+        (
+            "warn",
+            "champion",
+            "the first version, fd_classifier 4; it does not beat the baseline, a Gaussian mixture: fd_classifier 4 is "
+            "not better than the baseline's 0.5",
+        ),
+        (
+            "require",
+            "challenger",
+            "fd_classifier 4 is not better than the baseline's 0.5, which is required",
+        ),
+    ],
+)
+def test_a_version_that_does_not_beat_the_baseline_is_treated_as_the_configuration_says(
+    add: Registrar, config: RunConfig, treatment: str, alias: str, end: str
+) -> None:
+    worse = add(4.0, baseline=0.5, treatment=treatment)
+    assert worse.alias == alias and worse.reason == end
+    assert end.partition("; ")[0] in worse.decision and "| real-data floor | baseline |" in worse.decision
+    heading, _, row, *_ = compare(config.registry.model).splitlines()
+    assert " baseline " in heading and " 0.5 (fd_classifier) " in row
+    better = add(0.25, baseline=0.5, treatment=treatment)
+    assert better.alias == "champion" and "baseline" not in better.reason
+
+
+def test_a_version_without_a_baseline_does_not_become_champion_where_one_is_required(add: Registrar) -> None:
+    assert add(1.0, treatment="warn").reason == "the first version, fd_classifier 1"
+    found = add(0.5, treatment="require")
+    assert found.alias == "challenger"
+    assert found.reason == "its evaluation has no baseline of fd_classifier, which is required"
+
+
 def test_a_versions_sampler_comes_back_and_one_that_is_gone_is_none(
     add: Registrar, config: RunConfig, sampler_folder: Path, tmp_path: Path
 ) -> None:

@@ -342,12 +342,13 @@ def test_a_run_tells_its_parameters_data_code_evaluation_and_files(
         run_folder.write_result(
             status="finished", step=7, images=70, seconds=3.5, images_per_second=20.0, device="cpu", processes=2
         )
-        write_json(run_folder.evaluation_file, evaluation_of(0.5, std=0.25))
+        write_json(run_folder.evaluation_file, evaluation_of(0.5, std=0.25, baseline=0.75))
     run = run_of(config)
     assert run.data.params["method.latent_size"] == "2"
     assert run.data.params["registry.model"] == config.registry.model
     assert run.data.metrics["fd_classifier"] == 0.5
     assert run.data.metrics["floor/fd_classifier"] == 0.01
+    assert run.data.metrics["baseline/fd_classifier"] == 0.75
     assert run.data.metrics["std/fd_classifier"] == 0.25
     assert run.data.metrics["result/images_per_second"] == 20.0
     tags = run.data.tags

@@ -114,6 +114,7 @@ LABEL_ACCURACY = Metric(
     compute=modes,
     needs=(by_a_classifier, with_labels),
     needs_classes=True,
+    has_baseline=False,
     place=62,
 )
 HIGH_QUALITY = Metric(

@@ -47,6 +47,13 @@ def of_samples(samples: Tensor, features: Tensor, train: Reference, dataset: Dat
     return ReportFigures(samples=samples[:GRID], nearest=torch.cat([samples[:count, None], neighbours], dim=1))
 
 
+def of_baseline(shown: ReportFigures, sampler: TrainedSampler | None, seed: int) -> ReportFigures:
+    """The figures with samples of the baseline, uint8 (N, C, H, W); none without one, and none of points."""
+    if sampler is None or len(sampler.image_shape) == 1:
+        return shown
+    return replace(shown, baseline=sampler.images(PAIRS, seed))
+
+
 def of_sampler(shown: ReportFigures, sampler: TrainedSampler, seed: int) -> ReportFigures:
     """The figures with walks between pairs of latents, (rows, steps, C, H, W), under the label or context of the first;
     and with samples of each label, if there are labels, (rows, labels, C, H, W).

@@ -16,6 +16,7 @@ class ReportFigures:
     """Pictures of a report, uint8 on the CPU; None where there is nothing to show."""
 
     samples: Tensor | None = None  # (N, C, H, W)
+    baseline: Tensor | None = None  # (N, C, H, W): samples of the baseline
     by_label: Tensor | None = None  # (rows, labels, C, H, W): samples of each label
     labels: tuple[str, ...] = ()  # their names
     nearest: Tensor | None = None  # (n, 1 + k, C, H, W): a sample, then its k nearest training images by features
@@ -36,6 +37,10 @@ def image_sections(figures: ReportFigures, nats: Sequence[float]) -> list[str]:
         caption = "Drawn at random, not chosen."
         picture = image(figures.samples, in_a_line(figures.samples), f"{len(figures.samples)} random samples")
         sections.append(section("Samples", picture, caption))
+    if figures.baseline is not None:
+        caption = "Drawn at random from the baseline, a Gaussian mixture of train images."
+        picture = image(figures.baseline, in_a_line(figures.baseline), "Samples of a Gaussian mixture")
+        sections.append(section("Baseline", picture, caption))
     if figures.by_label is not None:
         names = ", ".join(figures.labels)
         caption = f"Each column is of one label, from the left: {escape(names)}. Drawn at random, not chosen."

@@ -162,12 +162,16 @@ def metrics_table(values: Mapping[str, Mapping[str, Any]], champion: dict[str, A
     if champion:
         rival = f'<th colspan="2">champion<br>{escape(str(champion["model"]))} {escape(str(champion["version"]))}</th>'
         against = champion["metrics"]
-    head = f"<th>metric</th><th>value</th><th>real-data floor</th>{rival}<th>images</th><th>better</th>"
-    rows = "".join(metric_row(name, entry, against) for name, entry in values.items())
+    known = any(entry.get("baseline") is not None for entry in values.values())
+    beside = "<th>baseline</th>" if known else ""
+    head = f"<th>metric</th><th>value</th><th>real-data floor</th>{beside}{rival}<th>images</th><th>better</th>"
+    rows = "".join(metric_row(name, entry, against, known) for name, entry in values.items())
     caption = (
         "± is the standard deviation over sampling seeds, [±] the standard error of one seed's value. The floor is "
         "what held-out images score in the samples' place: with as many samples a perfect model reaches it."
     )
+    if known:
+        caption += " The baseline is a Gaussian mixture of train images, sampled and scored as the model is."
     if champion:
         caption += " ▲ better and ▼ worse say how this run stands to the champion."
     table = (
@@ -191,10 +195,11 @@ def baselines_table(rows: Mapping[str, Mapping[str, float]]) -> str:
     return section("Beside baselines", table, caption) if rows else ""
 
 
-def metric_row(name: str, entry: Mapping[str, Any], against: Mapping[str, float] | None) -> str:
+def metric_row(name: str, entry: Mapping[str, Any], against: Mapping[str, float] | None, baseline: bool) -> str:
     spread, error = entry.get("std"), entry.get("standard_error")
     errors = f" ± {number(spread, 2)}" if spread is not None else ""
     errors += f" [± {number(error, 2)}]" if error is not None else ""
+    beside = f"<td>{number(entry.get('baseline'))}</td>" if baseline else ""
     rival = ""
     if against is not None:
         mark = standing(name, entry["value"], against.get(name))
@@ -202,7 +207,7 @@ def metric_row(name: str, entry: Mapping[str, Any], against: Mapping[str, float]
     return (
         f"<tr><th><code>{escape(name)}</code><small>{escape(meaning(name))}</small></th>"
         f'<td>{number(entry["value"])}<span class="error">{errors}</span></td><td>{number(entry.get("floor"))}</td>'
-        f'{rival}<td>{number(entry.get("count"))}</td><td class="way">{direction_of(name) or "–"}</td></tr>'
+        f'{beside}{rival}<td>{number(entry.get("count"))}</td><td class="way">{direction_of(name) or "–"}</td></tr>'
     )
 
 

@@ -36,11 +36,12 @@ def conclude(
     """evaluation.json."""
     asked, scorer, manifest = evaluator.asked, evaluator.scorer, evaluator.dataset.manifest
     extractor = scorer.extractors.main
-    of_samples, broken = measured(sets, evaluator.floor)
+    of_samples, broken = measured(sets, evaluator.floor, evaluator.baseline.sets)
     of_model, broken_of_model = measured([found.metrics], found.floor)
     warnings = [
         *notes,
         *scorer.extractors.warnings,
+        *filter(None, [evaluator.baseline.warning]),
         *warnings_of(evaluator, (origin["reconstructions"] or {}).get("count")),
     ]
     if pairs := found.metrics.get("fd_pairs"):
@@ -59,6 +60,7 @@ def conclude(
         "resize": extractor.facts.get("resize", "none"),
         "reference": {"split": "train", "count": scorer.train.moments.count},
         "floor": {"split": "test", "count": evaluator.floor_count},
+        "baseline": evaluator.baseline.facts,
         "neighbours": {
             "k": asked.neighbours,
             "images": scorer.neighbour_count,

@@ -5,15 +5,20 @@ from __future__ import annotations
 from typing import Any
 
 from genlib.config.metrics import direction_of
+from genlib.evaluation.estimates import baselines_of
 from genlib.runtime.text import text_table
 
 
 def table(evaluation: dict[str, Any]) -> str:
-    """One line a metric with its value, the real-data floor and the better direction; then counts and warnings."""
-    rows = [("metric", "value", "real-data floor", "images", "better")]
+    """One line a metric with its value, the real-data floor, the baseline where there is one, and the better direction;
+    then counts and warnings.
+    """
+    known = baselines_of(evaluation)
+    rows = [["metric", "value", "real-data floor", *(["baseline"] if known else []), "images", "better"]]
     for name, entry in evaluation["metrics"].items():
         floor = "-" if entry["floor"] is None else f"{entry['floor']:.4f}"
-        rows.append((name, with_error(entry), floor, str(entry["count"]), direction_of(name) or ""))
+        beside = [f"{known[name]:.4f}" if name in known else "-"] if known else []
+        rows.append([name, with_error(entry), floor, *beside, str(entry["count"]), direction_of(name) or ""])
     provenance = evaluation["provenance"]
     warnings = [f"Warning: {warning}" for warning in provenance["warnings"]]
     beside = baselines(evaluation["details"].get("baselines", {}))
@@ -50,6 +55,12 @@ def footnotes(provenance: dict[str, Any]) -> list[str]:
         "After ±: the standard deviation over the seeds, else the standard error.",
         f"Features: {extractor['name']} ({extractor['features']} numbers, {extractor['hash'][:12]}{known}).",
     ]
+    if mixture := provenance.get("baseline"):
+        noise = ", beside normal noise" if mixture.get("residual_noise") else ""
+        lines.append(
+            f"Baseline: {mixture['name']} of {mixture['components']} components in {mixture['dimensions']} dimensions, "
+            f"fitted to {mixture['images']} train images{noise}; sampled and scored as the model is."
+        )
     if (best := provenance.get("best")) and "split" in best:
         lines.append(
             f"Checkpoint: the best of the training by {best['metric']} of {best['images']} {best['split']} images."

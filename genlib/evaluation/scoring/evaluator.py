@@ -15,6 +15,7 @@ from genlib.data.folder import DatasetFolder
 from genlib.data.parts import HeldOutPart, whole_test_split
 from genlib.evaluation.estimates import Estimate, Findings
 from genlib.evaluation.preflight import check_dimensions
+from genlib.evaluation.scoring.baseline import Baseline, baseline_of
 from genlib.evaluation.scoring.extractors import build_extractors
 from genlib.evaluation.scoring.floor import floor_of
 from genlib.evaluation.scoring.held_out import HeldOut, HeldOutModel
@@ -32,6 +33,7 @@ class Evaluator:
     scorer: SampleScorer
     floor: dict[str, Estimate]  # by metric, of test images in the place of samples: a perfect model's values
     floor_count: int
+    baseline: Baseline  # by which a model is seen to be better than a trivial one
 
     @property
     def dataset(self) -> DatasetFolder:
@@ -75,14 +77,23 @@ class Evaluator:
 
 
 def make_evaluator(
-    dataset: DatasetFolder, asked: EvaluationConfig, processes: Processes, device: torch.device
+    dataset: DatasetFolder,
+    asked: EvaluationConfig,
+    processes: Processes,
+    device: torch.device,
+    with_baseline: bool = True,
 ) -> Evaluator:
-    """Extractors, references and the real-data floor; every process must ask for it."""
+    """Extractors, references, the real-data floor and the baseline; every process must ask for it.
+
+    A model of images under a condition has no use for the baseline, which draws without one.
+    """
     extractors = build_extractors(asked, dataset, device, processes)
     check_dimensions(asked, extractors.main.num_features, "evaluation.samples", asked.samples)
     scorer = SampleScorer(dataset, extractors, asked, processes)
     count = min(asked.samples, dataset.manifest.counts["test"])
-    return Evaluator(device, scorer, floor_of(scorer, count), count)
+    floor = floor_of(scorer, count)
+    baseline = baseline_of(scorer, seeds_of(asked), device) if with_baseline else Baseline()
+    return Evaluator(device, scorer, floor, count, baseline)
 
 
 class ConditionScorer(Protocol):

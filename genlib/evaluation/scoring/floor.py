@@ -36,6 +36,16 @@ def floor_of(scorer: SampleScorer, count: int) -> dict[str, Estimate]:
 
 
 def floor_file(scorer: SampleScorer, count: int) -> Path:
+    return file_of(scorer, "floor", key_of(scorer, count))
+
+
+def file_of(scorer: SampleScorer, what: str, key: dict[str, Any]) -> Path:
+    """The file of kept scores, beside the dataset."""
+    return scorer.dataset.path / f"{what}-{scorer.extractors.main.name}-{sha256_of_json(key)[:12]}.json"
+
+
+def key_of(scorer: SampleScorer, count: int) -> dict[str, Any]:
+    """All that decides the metrics of `count` images, but for the images; JSON."""
     key: dict[str, Any] = {
         "version": VERSION,
         "dataset": scorer.dataset.manifest.content_hash,
@@ -46,4 +56,4 @@ def floor_file(scorer: SampleScorer, count: int) -> Path:
     }
     if others := {name: metric.definition for name, metric in metrics().items() if origin_of(metric) != "genlib"}:
         key["metrics"] = others  # a plugin that comes, or changes a metric, has a floor of its own
-    return scorer.dataset.path / f"floor-{scorer.extractors.main.name}-{sha256_of_json(key)[:12]}.json"
+    return key
