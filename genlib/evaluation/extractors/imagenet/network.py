@@ -3,8 +3,8 @@
 The lite variants leave out squeeze and excitation, and have ReLU6 in the place of swish.
 
 Stage 5 at 64 pixels is a compromise. With 2,000 test images of CIFAR-10 against 4,000 of the train split it puts half
-of the classes at 2.4 times the floor and noise of 0.05 at 37 times; earlier stages are taken up with noise (stage 4: 2.4
-and 73 times, stage 3: 4.3 and 214), and later ones have more features than so few images can measure (half of the
+of the classes at 2.4 times the floor and noise of 0.05 at 37 times; earlier stages are taken up with noise (stage 4:
+2.4 and 73 times, stage 3: 4.3 and 214), and later ones have more features than so few images can measure (half of the
 classes by 192, 320 and 1,280 features: 2.0, 1.6 and 1.2 times). 96 pixels give 2.7 times for twice the time.
 """
 
