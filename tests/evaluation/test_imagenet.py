@@ -27,7 +27,9 @@ from genlib.evaluation.extractors.imagenet.config import ImagenetConfig, checked
 from genlib.evaluation.extractors.imagenet.network import INPUT_SIZE, NUM_FEATURES, imagenet_extractor, preprocess
 from genlib.evaluation.features import Extractor
 from genlib.evaluation.interim import make_evaluate
-from genlib.evaluation.preflight import check_metric, check_weights, extractor_for
+from genlib.evaluation.preflight import check_counts, check_metric, check_weights, extractor_for
+from genlib.evaluation.scoring.extractors import build_extractors
+from genlib.evaluation.scoring.processes import Processes
 from genlib.runs.folder import RunFolder
 from genlib.training.train import train
 from tests.conftest import CONFIGS, PROJECT
@@ -38,6 +40,7 @@ try:
 except PackageNotFoundError:
     pytest.skip(f"{weights.PACKAGE} is not installed", allow_module_level=True)
 
+CPU = torch.device("cpu")
 MakeDataset = Callable[..., DatasetFolder]
 
 
@@ -156,6 +159,19 @@ def test_data_without_labels_are_compared_by_the_first_features_that_are_there(
     monkeypatch.setattr(weights, "PACKAGE", "no-such-package")
     name, warning = taken(unlabelled)
     assert name == "random" and "the random features instead (pip install 'genlib[imagenet]' for" in warning
+
+
+def test_random_features_stand_beside_those_of_data_without_labels(make_dataset: MakeDataset, alone: Processes) -> None:
+    found = build_extractors(EvaluationConfig(samples=200), make_dataset(20, 20, labelled=False), CPU, alone)
+    assert [extractor.name for extractor in found.all] == ["imagenet", "random"] and found.classifier is None
+
+
+def test_no_more_features_than_samples_are_taken(make_dataset: MakeDataset) -> None:
+    asked = EvaluationConfig(samples=NUM_FEATURES, features="imagenet")
+    with pytest.raises(
+        UserError, match=r"evaluation.samples \(112\) are too few for the 112 imagenet features: .*use 113"
+    ):
+        check_counts(asked, make_dataset(300, 100).manifest)
 
 
 @pytest.mark.slow(minutes=0.5)
