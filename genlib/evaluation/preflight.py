@@ -9,6 +9,7 @@ from genlib.config.metrics import metrics
 from genlib.config.run import RunConfig
 from genlib.config.training import EvaluationConfig
 from genlib.errors import UserError
+from genlib.evaluation.extractors.imagenet.config import REMEDY, ImagenetConfig
 from genlib.evaluation.extractors.random import RandomConfig
 from genlib.runtime.capacity import free_memory, refuse_beyond_memory
 
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
     from genlib.data.folder import DatasetFolder, Manifest, Split
 
 IMAGES_AT_ONCE = 256  # genlib.sampling.draw.CHUNK, whose module needs torch
-FALLBACK = RandomConfig()  # needs neither labels nor weights
 FEWEST = 4  # images of each kind, or the kernel distance has no error
 
 
@@ -76,11 +76,26 @@ def check_dimensions(asked: EvaluationConfig, dimensions: int, key: str, count: 
 
 
 def extractor_for(asked: EvaluationConfig, dataset: DatasetFolder) -> tuple[ExtractorConfig, tuple[str, ...]]:
-    """The extractor that is asked for, or a random network where it needs labels that the data lacks; and warnings."""
+    """The extractor that is asked for, or one that needs no labels where the data has none; and warnings."""
     if not asked.features.needs_labels or dataset.number_of_classes():
         return asked.features, ()
-    warning = f"The data has no labels to train a {asked.features.name} on: features are those of a random network."
-    return FALLBACK, (warning,)
+    chosen = without_labels(asked)
+    hint = "" if ImagenetConfig().is_installed else f" ({REMEDY} for those of an ImageNet network)"
+    warning = (
+        f"The data has no labels to train a {asked.features.name} on: images are compared by the {chosen.name} "
+        f"features instead{hint}."
+    )
+    return chosen, (warning,)
+
+
+def without_labels(asked: EvaluationConfig) -> ExtractorConfig:
+    """The extractor for data without labels: an ImageNet network where it is installed and there are enough samples for
+    its features, else a random network.
+    """
+    fewest = min(asked.samples, asked.every_samples) if asked.every else asked.samples
+    imagenet = ImagenetConfig()
+    assert imagenet.num_features
+    return imagenet if imagenet.is_installed and fewest > imagenet.num_features else RandomConfig()
 
 
 def null_bias(count: int, dimensions: int) -> float:
@@ -104,6 +119,8 @@ def null_bias(count: int, dimensions: int) -> float:
 def check_metric(config: RunConfig, dataset: DatasetFolder) -> None:
     """UserError where the gate's metric cannot be measured on the data, or the model cannot be scored on them."""
     metric, features = metrics()[config.registry.metric], config.evaluation.features
+    used, _ = extractor_for(config.evaluation, dataset)
+    used.check(config.evaluation)
     dimensions = features.dimensions(config.evaluation, dataset.manifest)
     needed = metric.samples_per_dimension * (dimensions or 0)
     if config.evaluation.samples < needed:
@@ -113,7 +130,7 @@ def check_metric(config: RunConfig, dataset: DatasetFolder) -> None:
         )
     if metric.needs_classes and not dataset.is_points and not dataset.number_of_classes():
         remedy = (
-            f"set evaluation.features={FALLBACK.name} and registry.metric={FALLBACK.frechet}"
+            f"set evaluation.features={used.name} and registry.metric={used.frechet}"
             if features.needs_labels
             else f"set registry.metric={features.frechet}"
         )

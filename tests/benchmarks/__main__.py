@@ -25,7 +25,7 @@ from tests.benchmarks.captions import measure_captions
 from tests.benchmarks.commands import measure_evaluation_share, measure_flow, measure_prepare, measure_start
 from tests.benchmarks.conditions import measure_conditions
 from tests.benchmarks.configurations import configurations_table, measure_configurations
-from tests.benchmarks.evaluation import measure_directions, measure_evaluation
+from tests.benchmarks.evaluation import OF_EACH, OF_TRAIN, measure_directions, measure_effects, measure_evaluation
 from tests.benchmarks.faults import measure_faults
 from tests.benchmarks.properties import measure_properties
 from tests.benchmarks.published import measure_published
@@ -136,6 +136,14 @@ PARTS: dict[str, tuple[str, str, Callable[[], Any], Callable[[Any], list[str]]]]
         "Each set in the place of samples, against the train split. An arrow marks a metric that must move from its "
         "value for held-out images, and did; ✗ one that did not.",
         measure_directions,
+        list,
+    ),
+    "effects": (
+        "How far distances by several features see spoilt images",
+        f"The same sets, {OF_EACH:,} images of each, against {OF_TRAIN:,} training images: their Fréchet distance as a "
+        "multiple of that of as many held-out images, which stands in brackets. Those of `classifier` are of a network "
+        "that was trained on these data; those of `imagenet` and `random` need no labels.",
+        measure_effects,
         list,
     ),
 }

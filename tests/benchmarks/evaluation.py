@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import statistics
 import subprocess
@@ -16,16 +17,20 @@ import numpy as np
 import torch
 from scipy.linalg import sqrtm
 from torch import Tensor
+from torch.nn import functional as F
 from torchmetrics.image.fid import _compute_fid
 
+from genlib.choices.discovery import choices_of_kind
+from genlib.config.extractors import ExtractorConfig
 from genlib.config.training import EvaluationConfig
 from genlib.data.config import DataConfig
 from genlib.data.folder import DatasetFolder
 from genlib.data.making.prepare import prepare
+from genlib.evaluation.features import Chunk, Extractor, chunk_features
 from genlib.evaluation.scoring.extractors import build_extractors
 from genlib.evaluation.scoring.held_out import HeldOut
 from genlib.evaluation.scoring.processes import Processes
-from genlib.evaluation.scoring.reference import chunks_of
+from genlib.evaluation.scoring.reference import chunks_of, shuffled_rows
 from genlib.evaluation.scoring.samples import SampleScorer
 from genlib.evaluation.statistics.frechet import Moments, frechet_distance
 from genlib.evaluation.statistics.kernel import kernel_distance
@@ -35,6 +40,7 @@ from genlib.layers.base import DataSpec
 from genlib.methods.vae.config import VAEConfig
 from genlib.models.base import LatentVariableModel
 from genlib.networks.mlp.config import MLPConfig
+from genlib.sampling.draw import CHUNK
 from tests.benchmarks.commands import own_home, row
 
 CPU = torch.device("cpu")
@@ -128,37 +134,54 @@ def peak_gigabytes() -> float:
     return int(next(line for line in lines if line.startswith("VmHWM")).split()[1]) / 1e6
 
 
-Spoil = Callable[[DatasetFolder, SampleScorer], tuple[Callable[[int], Tensor], int]]
+Spoil = Callable[[DatasetFolder], tuple[Chunk, int]]  # images in random order, and their number
 
 
-def held_out(dataset: DatasetFolder, scorer: SampleScorer) -> tuple[Callable[[int], Tensor], int]:
-    return chunks_of(dataset, "test", scorer.held_out.rows), len(scorer.held_out.rows)
+def held_out(dataset: DatasetFolder) -> tuple[Chunk, int]:
+    rows = shuffled_rows(dataset, "test")
+    return chunks_of(dataset, "test", rows), len(rows)
 
 
-def half_of_the_classes(dataset: DatasetFolder, scorer: SampleScorer) -> tuple[Callable[[int], Tensor], int]:
+def half_of_the_classes(dataset: DatasetFolder) -> tuple[Chunk, int]:
     """The held-out images of the lower half of the labels."""
-    labels = torch.from_numpy(dataset.labels("test"))[scorer.held_out.rows]
-    rows = scorer.held_out.rows[labels <= labels.max() // 2]
+    rows = shuffled_rows(dataset, "test")
+    labels = torch.from_numpy(dataset.labels("test"))[rows]
+    rows = rows[labels <= labels.max() // 2]
     return chunks_of(dataset, "test", rows), len(rows)
 
 
 def noisy(share: float) -> Spoil:
     """Held-out images with Gaussian noise, its standard deviation a share of the range."""
 
-    def spoil(dataset: DatasetFolder, scorer: SampleScorer) -> tuple[Callable[[int], Tensor], int]:
-        images = torch.from_numpy(dataset.images("test")[scorer.held_out.rows.numpy()]).float()
+    def spoil(dataset: DatasetFolder) -> tuple[Chunk, int]:
+        images = held_out_images(dataset)
         images += share * 255 * torch.randn(images.shape, generator=torch.Generator().manual_seed(0))
         return chunks_of_images(images.round().clamp(0, 255).byte()), len(images)
 
     return spoil
 
 
-def copies(dataset: DatasetFolder, scorer: SampleScorer) -> tuple[Callable[[int], Tensor], int]:
-    count = len(scorer.held_out.rows)
-    return chunks_of(dataset, "train", scorer.train.rows[:count]), count
+def blurred(dataset: DatasetFolder) -> tuple[Chunk, int]:
+    """Held-out images under the binomial filter (1, 2, 1) / 4 in both directions."""
+    images = held_out_images(dataset)
+    weights = torch.tensor([1.0, 2.0, 1.0]) / 4
+    filtered = F.conv2d(
+        F.pad(images.flatten(0, 1)[:, None], (1, 1, 1, 1), "replicate"), weights.outer(weights)[None, None]
+    )
+    return chunks_of_images(filtered.view_as(images).round().byte()), len(images)
 
 
-def chunks_of_images(images: Tensor) -> Callable[[int], Tensor]:
+def copies(dataset: DatasetFolder) -> tuple[Chunk, int]:
+    count = dataset.manifest.counts["test"]
+    return chunks_of(dataset, "train", shuffled_rows(dataset, "train")[:count]), count
+
+
+def held_out_images(dataset: DatasetFolder) -> Tensor:
+    """float32 (N, C, H, W), from 0 to 255."""
+    return torch.from_numpy(dataset.images("test")[shuffled_rows(dataset, "test").numpy()]).float()
+
+
+def chunks_of_images(images: Tensor) -> Chunk:
     shuffled = images[torch.randperm(len(images), generator=torch.Generator().manual_seed(0))]
     return lambda index: shuffled[256 * index : 256 * (index + 1)]
 
@@ -168,9 +191,10 @@ SETS: dict[str, Spoil] = {
     "half of the classes": half_of_the_classes,
     "noise of 0.1": noisy(0.1),
     "noise of 0.3": noisy(0.3),
+    "blur": blurred,
     "copies of training images": copies,
 }
-MADE_OF_HELD_OUT = ("half of the classes", "noise of 0.1", "noise of 0.3")
+MADE_OF_HELD_OUT = ("half of the classes", "noise of 0.1", "noise of 0.3", "blur")
 # Which way each must move from the held-out images.
 EXPECTED: dict[str, dict[str, str]] = {
     "half of the classes": {
@@ -182,8 +206,11 @@ EXPECTED: dict[str, dict[str, str]] = {
     },
     "noise of 0.1": {"fd_classifier": ">", "kd_classifier": ">", "precision": "<", "density": "<", "fd_random": ">"},
     "noise of 0.3": {"fd_classifier": ">", "kd_classifier": ">", "precision": "<", "coverage": "<", "fd_random": ">"},
+    "blur": {"fd_classifier": ">", "kd_classifier": ">", "fd_random": ">"},
     "copies of training images": {"fd_classifier": "<", "authpct": "<", "nearer_to_train": ">", "coverage": ">"},
 }
+FEATURES = ("classifier", "imagenet", "random")
+OF_TRAIN, OF_EACH = 10_000, 5000  # images of the train split and of each set whose Fréchet distances are compared
 COLUMNS = (
     *("fd_classifier", "fd_classifier_infinity", "fd_random", "kd_classifier", "precision", "recall", "density"),
     *("coverage", "authpct", "nearer_to_train", "class_kl", "modes"),
@@ -198,7 +225,7 @@ def directions(data: DataConfig) -> tuple[list[str], list[str]]:
     scorer = SampleScorer(dataset, build_extractors(asked, dataset, CPU, processes), asked, processes)
     values = {}
     for name, spoil in SETS.items():
-        chunk, count = spoil(dataset, scorer)
+        chunk, count = spoil(dataset)
         scores = scorer(chunk, count, name, held_out=spoil is held_out)
         values[name] = {metric: estimate.value for metric, estimate in scores.metrics.items()}
         if name in MADE_OF_HELD_OUT:
@@ -232,9 +259,51 @@ def measure_directions() -> list[str]:
     return [*lines, *(f"✗ {failure}" for failure in wrong), "" if wrong else "Every marked move is the demanded one."]
 
 
+def effects(data: DataConfig) -> list[str]:
+    """A Markdown table of the Fréchet distance of every set, over that of the held-out images, by extractor."""
+    dataset, processes = prepare(data), Processes(CPU)
+    columns: dict[str, dict[str, float]] = {}
+    for name in FEATURES:
+        asked = EvaluationConfig(samples=OF_EACH, features=name)
+        extractor = build_extractors(asked, dataset, CPU, processes, beside=False).main
+        train = chunks_of(dataset, "train", shuffled_rows(dataset, "train"))
+        reference = moments_of(extractor, train, OF_TRAIN)
+        columns[name] = {}
+        for what, spoil in SETS.items():
+            chunk, count = spoil(dataset)
+            spoilt = moments_of(extractor, chunk, min(count, OF_EACH))
+            columns[name][what] = frechet_distance(reference, spoilt).item()
+    floors = {name: found["held-out images"] for name, found in columns.items()}
+    heads = [f"{choices_of_kind(ExtractorConfig)[name].frechet} ({floors[name]:.3g})" for name in FEATURES]
+    lines = [f"| {dataset.path.name} | {' | '.join(heads)} |", "| --- |" + " --- |" * len(FEATURES)]
+    for what in list(SETS)[1:]:
+        lines.append(f"| {what} | {' | '.join(f'{columns[name][what] / floors[name]:.3g}' for name in FEATURES)} |")
+    return [*lines, ""]
+
+
+def moments_of(extractor: Extractor, chunk: Chunk, count: int) -> Moments:
+    """Mean and covariance of the features of the first `count` images."""
+    parts = [chunk_features(extractor, chunk, index, count, CHUNK) for index in range(math.ceil(count / CHUNK))]
+    features = torch.cat(parts).double()
+    return Moments(features.mean(0), features.T.cov(), count)
+
+
+def measure_effects() -> list[str]:
+    """The tables on MNIST and CIFAR-10, where these variables name their folders."""
+    lines = []
+    with own_home() as home:
+        os.environ["GENLIB_HOME"] = str(home)
+        for name, size, channels in (("MNIST", 28, 1), ("CIFAR10", 32, 3)):
+            if os.environ.get(name):
+                lines += effects(DataConfig(source=os.environ[name], image_size=size, channels=channels))
+    return lines
+
+
 if __name__ == "__main__":
     if sys.argv[1] == "directions":
         print("\n".join(measure_directions()))
+    elif sys.argv[1] == "effects":
+        print("\n".join(measure_effects()))
     elif sys.argv[1] == "traces":
         print(json.dumps(measure_traces(), indent=2))
     else:

@@ -24,6 +24,7 @@ from genlib.evaluation.extractors.classifier.network import (
     random_extractor,
     train_classifier,
 )
+from genlib.evaluation.extractors.imagenet import config as imagenet
 from genlib.evaluation.scoring.extractors import build_extractors
 from genlib.evaluation.scoring.processes import Processes
 from genlib.storage.files import read_json, sha256_of_file, write_json
@@ -157,7 +158,10 @@ def test_the_random_extractor_is_the_same_every_time(make_dataset: MakeDataset) 
     assert len(hashes) == 1
 
 
-def test_unlabelled_data_falls_back_to_random_features_and_says_so(make_dataset: MakeDataset, alone: Processes) -> None:
+def test_unlabelled_data_falls_back_to_random_features_and_says_so(
+    make_dataset: MakeDataset, alone: Processes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(imagenet, "weights_file", lambda: None)  # without the package they are next
     dataset = make_dataset(labelled=False)
     extractors = build_extractors(EvaluationConfig(features="classifier"), dataset, CPU, alone)
     assert extractors.main.name == "random" and extractors.others == () and extractors.classifier is None

@@ -17,6 +17,7 @@ from genlib.data.making.prepare import prepare
 from genlib.errors import UserError
 from genlib.evaluation.evaluate import evaluate
 from genlib.evaluation.extractors.classifier import network as classifier
+from genlib.evaluation.extractors.imagenet import config as imagenet
 from genlib.evaluation.preflight import check_metric
 from genlib.runs.folder import RunFolder
 from genlib.storage.files import read_json
@@ -90,6 +91,7 @@ def sorted_out(name: str, data: dict, features: str, run: Path) -> tuple[set[str
 @pytest.fixture(autouse=True)
 def quick(genlib_home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(classifier.RECIPE, "most_images", 500)
+    monkeypatch.setattr(imagenet, "weights_file", lambda: None)  # the same without the package as with it
     monkeypatch.setattr("genlib.evaluation.evaluate.report_page", lambda *_: "")  # its plots take most of the time
 
 

@@ -18,7 +18,7 @@ CHANNELS_OF_STACKED = 3  # genlib.data.folder.STACKED, whose module needs numpy
 
 
 class ClassifierConfig(ExtractorConfig):
-    """A small classifier, trained on the labels of the train split; a random network's where there are none."""
+    """A small classifier, trained on the labels of the train split; without labels imagenet or random features."""
 
     name: Literal["classifier"] = "classifier"
     frechet: ClassVar[str] = "fd_classifier"
