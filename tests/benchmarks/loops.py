@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import datasets
 import numpy as np
 import torch
 from accelerate import Accelerator
@@ -23,6 +22,9 @@ from genlib.models.base import Batch, Method
 from genlib.training.phases import build_optimizer
 from tests.benchmarks.families import config_of, images_of
 
+if TYPE_CHECKING:
+    import datasets
+
 
 def method_of(config: RunConfig) -> Method:
     return config.method.build(DataSpec((config.data.channels, *[config.data.image_size] * 2)))
@@ -30,15 +32,15 @@ def method_of(config: RunConfig) -> Method:
 
 class BareLoop:
     """Written by hand for this one model: float images in memory, a batch by index, and nothing that is not the model's
-    computation.
+    computation. On a GPU, images and draws are there from the start.
     """
 
-    def __init__(self, config: RunConfig, images: np.ndarray) -> None:
-        self.config, self.batch_size = config, config.training.batch_size
-        self.images = torch.from_numpy(images).float().div(127.5).sub(1)
-        self.order = torch.randperm(len(images))
+    def __init__(self, config: RunConfig, images: np.ndarray, device: str = "cpu") -> None:
+        self.config, self.batch_size, self.device = config, config.training.batch_size, device
+        self.images = torch.from_numpy(images).to(device).float().div(127.5).sub(1)
+        self.order = torch.randperm(len(images), device=device)
         self.place = 0
-        self.method: Any = method_of(config)
+        self.method: Any = method_of(config).to(device)
         self.optimizers = {
             phase.name: build_optimizer(phase.optimizer, list(phase.trains.parameters()))
             for phase in self.method.phases
@@ -54,6 +56,9 @@ class BareLoop:
             self.place = 0
         self.place += self.batch_size
         return self.images[self.order[self.place - self.batch_size : self.place]]
+
+    def noise(self) -> Tensor:
+        return torch.randn(self.batch_size, self.method.model.sampler.latent_size, device=self.device)
 
     def update(self, phase: str, loss: Tensor) -> None:
         self.optimizers[phase].zero_grad()
@@ -74,14 +79,14 @@ class BareLoop:
         for _ in range(config.discriminator_steps):
             reals = self.batch()
             with torch.no_grad():
-                fakes = generator(torch.randn(self.batch_size, generator.latent_size))
+                fakes = generator(self.noise())
             loss = adversarial.discriminator(discriminator(reals), discriminator(fakes)).mean()
             if config.penalty.strength:
                 loss = loss + config.penalty.strength * penalty(config.penalty.name, discriminator, reals, fakes)
             self.update("discriminator", loss)
             update_spectral_norms(discriminator)
         discriminator.requires_grad_(False)
-        scores = discriminator(generator(torch.randn(self.batch_size, generator.latent_size)))
+        scores = discriminator(generator(self.noise()))
         real = discriminator(reals) if adversarial.compares else None
         self.update("generator", adversarial.generator(scores, real).mean())
         discriminator.requires_grad_(True)
@@ -96,7 +101,7 @@ def penalty(name: str, critic: Any, reals: Tensor, fakes: Tensor) -> Tensor:
         return slope.flatten(1).square().sum(1)
 
     if name == "gradient_penalty":
-        mix = torch.rand(len(reals), 1, 1, 1)
+        mix = torch.rand(len(reals), 1, 1, 1, device=reals.device)
         return (squares(torch.lerp(reals, fakes, mix)).sqrt() - 1).square().mean()
     return 0.5 * (squares(reals) + squares(fakes)).mean()
 
@@ -109,6 +114,8 @@ def encode_png(image: np.ndarray) -> bytes:
 
 def png_dataset(images: np.ndarray) -> datasets.Dataset:
     """Images as Hugging Face users hold them: PNG files that Pillow decodes at each access."""
+    import datasets
+
     files = [{"bytes": encode_png(image), "path": None} for image in images]
     return datasets.Dataset.from_dict({"image": files}, features=datasets.Features({"image": datasets.Image()}))
 
@@ -175,13 +182,15 @@ class AccelerateLoop:
 # Each in a process of its own.
 
 
-def bare_loop(family: str, flush: bool = False) -> BareLoop:
+def bare_loop(family: str, flush: bool = False, device: str = "cpu") -> BareLoop:
     """With torch's default, or with denormal numbers flushed to zero as genlib has them."""
     torch.set_flush_denormal(flush)
-    return BareLoop(config_of(family), images_of(family))
+    return BareLoop(config_of(family), images_of(family), device)
 
 
 def loader_loop(family: str, files: str, workers: int) -> LoaderLoop:
+    import datasets
+
     return LoaderLoop(config_of(family), datasets.load_from_disk(files).with_transform(to_tensors), workers)
 
 
