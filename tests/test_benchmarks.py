@@ -193,26 +193,39 @@ TINY_ROW = Wanted(
 def test_a_row_is_trained_and_kept_and_not_trained_again(
     genlib_home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    diverging = TINY_ROW._replace(row="bad", overrides=(*TINY_ROW.overrides, "evaluation.samples=2"))
-    monkeypatch.setattr(quality, "ROWS", (TINY_ROW, diverging))
+    def fails(*arguments: str) -> None:
+        commands.append(arguments[0])
+        raise quality.Failed("it failed")
+
+    commands: list[str] = []
+    monkeypatch.setattr(quality, "ROWS", (TINY_ROW, TINY_ROW._replace(row="other")))
     monkeypatch.setattr(quality, "SEEDS", (0,))
     monkeypatch.setattr(benchmarks, "FOLDER", tmp_path)
     (tmp_path / "RESULTS.json").write_text("{}")
-    benchmarks.main(["quality"])
-    kept = {row["row"]: row for row in json.loads((tmp_path / "RESULTS.json").read_text())["quality"]["figures"]}
-    assert kept["tiny"]["metrics"][0]["reached"] == "yes" and kept["tiny"]["metrics"][1]["metric"] == "precision"
-    assert "too few to score" in kept["bad"]["failed"]["0"]
-    assert str(genlib_home) not in json.dumps(kept) and str(PROJECT) not in json.dumps(kept)
-    assert "`vae_digits`" in (tmp_path / "RESULTS.md").read_text()
 
-    commands: list[str] = []
-    monkeypatch.setattr(quality, "genlib", lambda *arguments: commands.append(arguments[0]))
-    (again,) = quality.measure_quality(["tiny"])
-    assert not commands and again == kept["tiny"]
+    def figures() -> dict[str, Any]:
+        return {row["row"]: row for row in json.loads((tmp_path / "RESULTS.json").read_text())["quality"]["figures"]}
+
+    benchmarks.main(["quality", "tiny"])
+    tiny = figures()["tiny"]
+    assert tiny["metrics"][0]["reached"] == "yes" and tiny["metrics"][1]["metric"] == "precision"
+    assert "`vae_digits`" in (tmp_path / "RESULTS.md").read_text()
+    assert str(genlib_home) not in json.dumps(tiny) and str(PROJECT) not in json.dumps(tiny)
+
+    monkeypatch.setattr(quality, "genlib", fails)
+    benchmarks.main(["quality"])
+    assert commands == ["train"] and figures()["tiny"] == tiny
+    assert figures()["other"]["failed"] == {"0": "it failed"}
     (run,) = (genlib_home / "benchmarks" / "quality").glob("tiny-*/seed-0")
     (run / "result.json").unlink()  # as a training that was cut off leaves it
-    list(quality.measure_quality(["tiny"]))
-    assert commands == ["train", "evaluate"]
+    benchmarks.main(["quality", "tiny"])
+    assert commands == ["train", "train"]
+
+
+def test_a_command_that_fails_says_why_without_the_names_of_this_machine(genlib_home: Path) -> None:
+    with pytest.raises(quality.Failed, match="genlib train ended with 2: .*no_such.yaml") as failed:
+        quality.genlib("train", str(PROJECT / "no_such.yaml"))
+    assert str(PROJECT) not in str(failed.value)
 
 
 def test_an_unknown_row_is_refused_before_any_work() -> None:
@@ -229,8 +242,8 @@ def test_without_a_gpu_the_plan_is_printed_without_packages_that_training_does_n
     program = (
         f"import sys; sys.modules.update(dict.fromkeys({HEAVY}))\n"
         "import tests.benchmarks.gpu as gpu; gpu.has_cuda = lambda: False; gpu.main()\n"
-        "from tests.benchmarks.gpu_parts import throughput\n"
-        "print(*throughput('cpu', 60, 0.01, 1, ['MLP VAE, 28x28, batch 128']), sep=chr(10))\n"
+        "from tests.benchmarks.gpu_parts import STAGES, throughput\n"
+        "print(*throughput('cpu', 60, 0.01, 1, ['MLP VAE, 28x28, batch 128'], STAGES[:1]), sep=chr(10))\n"
     )
     done = subprocess.run([sys.executable, "-c", program], cwd=PROJECT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
@@ -259,7 +272,7 @@ def test_every_part_for_the_gpu_has_its_function() -> None:
 def test_one_variant_that_fails_does_not_lose_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(gpu_parts.VARIANTS, "eager", {"batch_size": -1})
     family = "MLP VAE, 28x28, batch 128"
-    rows = list(gpu_parts.throughput("cpu", 20, chunk=0.01, rounds=1, families=[family]))
+    rows = list(gpu_parts.throughput("cpu", 60, 0.01, 1, [family], gpu_parts.STAGES[:2]))
     figures = {row["what"].removeprefix(f"{family}: ").removesuffix(" / bare loop"): row for row in rows}
     assert figures["eager"]["figure"] == "failed" and "ValidationError" in figures["eager"]["remark"]
     assert float(figures["bf16"]["figure"]) > 0
@@ -280,21 +293,26 @@ def few_images(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_a_gan_trains_for_its_time_and_is_evaluated(few_images: Path, genlib_home: Path) -> None:
-    small = ["method.network.width=8", "method.network.blocks=1", "training.batch_size=8", "evaluation.samples=40"]
-    rows = {row["what"]: row for row in gpu_parts.cifar_gan("cpu", 6, settings=small)}
+    small = ["method.network.width=8", "method.network.blocks=1", "training.batch_size=8", "evaluation.samples=100"]
+    rows = {row["what"]: row for row in gpu_parts.cifar_gan("cpu", 100, settings=small, share=0.01)}
     assert float(rows["r3gan_cifar10: images/s"]["figure"].replace(",", "")) > 0
     assert "200 images of CIFAR10_NPY" in rows["r3gan_cifar10: images/s"]["remark"]
     assert float(rows["r3gan_cifar10: hours for all of its steps"]["figure"].replace(",", "")) > 0
+    assert float(rows["r3gan_cifar10: fd_classifier"]["figure"]) > 0
 
 
 def test_the_published_vae_trains_by_its_schedule_and_is_evaluated(few_images: Path, genlib_home: Path) -> None:
-    small = ["evaluation.likelihood_samples=2", "evaluation.likelihood_images=20", "evaluation.samples=20"]
-    rows = list(gpu_parts.burda_vae("cpu", 4, settings=small))
+    small = ["evaluation.likelihood_samples=2", "evaluation.likelihood_images=20"]
+    rows = list(gpu_parts.burda_vae("cpu", 100, settings=small, share=0.01))
     assert "steps/s" in rows[0]["what"] and float(rows[0]["figure"].replace(",", "")) > 0
     assert "9,840,000 steps" in rows[1]["what"]
-    assert "log_likelihood" in rows[2]["what"] or rows[2]["figure"] == "skipped"
+    assert "log_likelihood" in rows[2]["what"] and float(rows[2]["figure"]) < 0
+    assert "200 images of MNIST_NPY" in rows[2]["remark"]
+    late = list(gpu_parts.burda_vae("cpu", 1, settings=small, share=0.9))
+    assert late[2]["figure"] == "skipped"
 
 
+@pytest.mark.long
 def test_what_torchrun_trains_is_compared(genlib_home: Path) -> None:
     rows = list(gpu_parts.nccl("cpu", 30))
     assert rows[0]["figure"] == "finished" and rows[0]["remark"] == "gloo"

@@ -123,7 +123,12 @@ STAGES = (("eager", "bf16"), ("CUDA graphs",), ("compiled",))  # all families pa
 
 
 def throughput(
-    device: str, seconds: float, chunk: float = 0.3, rounds: int = 3, families: Sequence[str] = ()
+    device: str,
+    seconds: float,
+    chunk: float = 0.3,
+    rounds: int = 3,
+    families: Sequence[str] = (),
+    stages: Sequence[Sequence[str]] = STAGES,
 ) -> Iterator[Row]:
     """genlib's loop over the families, in each variant, against the bare loop in float32."""
     import torch
@@ -149,7 +154,7 @@ def throughput(
         return row_of(f"{family}: {name} / bare loop", f"{statistics.median(ratios):.3f}", remark)
 
     until = time.monotonic() + seconds
-    for names in STAGES:
+    for names in stages:
         for family in families or FAMILIES:
             for name in names:
                 what = f"{family}: {name} / bare loop"
@@ -191,8 +196,10 @@ def in_turn(loops: dict[str, Loop], wait: Callable[[], None], chunk: float, roun
     return found
 
 
-def cifar_gan(device: str, seconds: float, name: str = BEST_GAN, settings: Sequence[str] = ()) -> Iterator[Row]:
-    """CIFAR-10's GAN for as long as two thirds of the time, its rate and its distances to the data."""
+def cifar_gan(
+    device: str, seconds: float, name: str = BEST_GAN, settings: Sequence[str] = (), share: float = 0.65
+) -> Iterator[Row]:
+    """CIFAR-10's GAN for a share of the time, its rate and its distances to the data."""
     from genlib.config.load import load_config
 
     began = time.monotonic()
@@ -204,7 +211,7 @@ def cifar_gan(device: str, seconds: float, name: str = BEST_GAN, settings: Seque
         config = load_config(
             CONFIGS / f"{name}.yaml", [*data, *asked, f"training.device={device_key(device)}", *settings]
         )
-        run = trained_for(0.65 * seconds, config, Path(folder) / "run")
+        run = trained_for(share * seconds, config, Path(folder) / "run")
         result = run.result()
         rate = f"{result['images_per_second']:,.0f}"
         whole = config.training.steps * config.training.batch_size / result["images_per_second"] / 3600
@@ -218,8 +225,8 @@ def cifar_gan(device: str, seconds: float, name: str = BEST_GAN, settings: Seque
             yield from metric_row(run, name, metric, f"after {result['step']:,} steps; {remark}")
 
 
-def burda_vae(device: str, seconds: float, settings: Sequence[str] = ()) -> Iterator[Row]:
-    """The VAE of the published table by the paper's schedule, for two thirds of the time; how long all of it takes."""
+def burda_vae(device: str, seconds: float, settings: Sequence[str] = (), share: float = 0.65) -> Iterator[Row]:
+    """The VAE of the published table by the paper's schedule, for a share of the time; how long all of it takes."""
     from genlib.config.load import load_config
     from tests.benchmarks.published import PUBLISHED, SETTINGS, STEPS
 
@@ -234,7 +241,7 @@ def burda_vae(device: str, seconds: float, settings: Sequence[str] = ()) -> Iter
         ]
         asked += [f"training.device={device_key(device)}", f"training.cuda_graphs={str(device == 'cuda').lower()}"]
         config = load_config(CONFIGS / "iwae_mnist.yaml", [*data, *asked, *settings])
-        run = trained_for(0.65 * seconds, config, Path(folder) / "run")
+        run = trained_for(share * seconds, config, Path(folder) / "run")
         result = run.result()
         rate = result["step"] / result["seconds"]
         yield row_of(
@@ -261,6 +268,8 @@ def metric_row(run: RunFolder, name: str, metric: str, remark: str) -> Iterator[
 
 def trained_for(seconds: float, config: Any, path: Path) -> RunFolder:
     """The folder of a run that trained for so many seconds of the clock, with its sampler as it was then."""
+    from accelerate.state import AcceleratorState
+
     from genlib.data.making.prepare import prepare
     from genlib.runs.opening import open_run
     from genlib.runtime.host import denormals_flushed
@@ -270,6 +279,7 @@ def trained_for(seconds: float, config: Any, path: Path) -> RunFolder:
     from genlib.training.trainer import Trainer
 
     dataset = prepare(config.data, progress=False)
+    AcceleratorState._reset_state()  # an earlier training of this process may have had another precision
     with denormals_flushed(), ExitStack() as stack:
         accelerator = make_accelerator(config)
         run = open_run(config, path, dataset, accelerator.num_processes, stack)
