@@ -6,18 +6,32 @@ import json
 import subprocess
 import sys
 from importlib import import_module
+from itertools import product
 from pathlib import Path
 from pkgutil import iter_modules, resolve_name
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 from sklearn.datasets import load_digits
+from torch import Tensor, nn
 
 import tests.benchmarks
 from genlib.config.load import load_config
 from tests.benchmarks import __main__ as benchmarks
-from tests.benchmarks import gpu, gpu_parts, peer, quality
+from tests.benchmarks import (
+    conditions,
+    faults,
+    gpu,
+    gpu_parts,
+    peer,
+    properties,
+    published,
+    quality,
+    scaling,
+    streaming,
+)
 from tests.benchmarks.__main__ import HOURS, PARTS, falls, strays
 from tests.benchmarks.alternate import Timed, row
 from tests.benchmarks.configurations import sampling_options
@@ -96,7 +110,54 @@ def test_the_conventional_loops_train() -> None:
     config, images = genlib_loop(family).trainer.config, synthetic_images(28, 1)[:256]
     LoaderLoop(config, png_dataset(images).with_transform(to_tensors), workers=0)(1)
     AccelerateLoop(config, images)(1)
-    assert Path(peer.__file__).exists()
+
+
+def test_every_claim_is_of_a_configuration_that_can_be_read() -> None:
+    for name, overrides in properties.RUNS.values():
+        load_config(CONFIGS / f"{name}.yaml", [*properties.QUICK, *overrides])
+    for problem, family in product(conditions.PROBLEMS, conditions.FAMILIES):
+        load_config(CONFIGS / f"{problem}_{family}_mnist.yaml", [*properties.QUICK, *conditions.PART_OF_MNIST])
+    load_config(CONFIGS / "iwae_mnist.yaml", [*published.SETTINGS, f"training.steps={published.STEPS}"])
+
+
+def test_several_gpus_are_weighed_on_paper() -> None:
+    for family, link in product(FAMILIES, scaling.LINKS):
+        assert scaling.on_paper(family, link)["ratio"] > 0
+
+
+@pytest.mark.long
+def test_two_processes_are_timed(monkeypatch: pytest.MonkeyPatch) -> None:
+    family = "MLP VAE, 28x28, batch 128"
+    monkeypatch.setitem(scaling.MEASURED, family, 3)
+    assert scaling.seconds_a_step(family, 2) > 0
+
+
+@pytest.mark.parametrize("method", streaming.METHODS)
+def test_images_are_streamed_and_resident(method: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(streaming, "COUNT", 256)
+    monkeypatch.setattr(streaming, "CHUNK", 64)
+    with streaming.many_images() as images:
+        assert len(images) == 256 and images.filename
+        for resident in (False, True):
+            streaming.genlib_loop(streaming.METHODS[method], images.filename, resident)(1)
+
+
+def test_the_costs_of_being_ready_for_faults_are_measured(genlib_home: Path) -> None:
+    saving, guarding = faults.measure_costs(saves=1, blocks=1)
+    assert saving["ratio"] > 0 and guarding["ratio"] > 0
+
+
+def test_genlib_trains_a_model_of_the_peer(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Peer(nn.Linear):
+        def forward(self, batch: dict[str, Tensor]) -> SimpleNamespace:
+            assert 0 <= batch["data"].min() and batch["data"].max() <= 1
+            loss = super().forward(batch["data"].flatten(1)).square().mean()
+            return SimpleNamespace(loss=loss, recon_loss=loss, reg_loss=loss)
+
+    monkeypatch.setattr(peer, "peers_vae", lambda folder: Peer(28 * 28, 1))
+    loop = peer.genlib_loop("")
+    loop(1)
+    assert isinstance(loop.trainer.method, peer.PeersModel)
 
 
 def test_every_configuration_has_the_options_that_sample_it(tmp_path: Path) -> None:

@@ -142,7 +142,7 @@ def measure_evaluation_share(mnist: Path | None) -> list[dict[str, Any]]:
         settings = [f"data.source={source}", "training.steps=200", "training.log_every=20", "evaluation.every=null"]
         if not mnist:
             settings.append("data.test_split=null")
-        rows = []
+        rows: list[dict[str, Any]] = []
         for seeds, samples in ((1, "10,000"), (3, "3 x 10,000")):
             words = [*settings, f"evaluation.seeds={seeds}"]
             arguments = [word for setting in words for word in ("--set", setting)]

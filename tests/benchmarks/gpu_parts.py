@@ -143,7 +143,7 @@ def throughput(
         if device == "cuda":
             torch.cuda.reset_peak_memory_stats()
         ours = genlib_loop(family, device=device_key(device), **VARIANTS[name])
-        loops = {"bare loop": bare_loop(family, device=device), "genlib": ours}
+        loops: dict[str, Loop] = {"bare loop": bare_loop(family, device=device), "genlib": ours}
         timed = in_turn(loops, waiting_for(device), chunk, rounds)
         ratios = [theirs / mine for theirs, mine in zip(timed["bare loop"], timed["genlib"], strict=True)]
         step = statistics.median(timed["genlib"])

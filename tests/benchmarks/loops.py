@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import torch
@@ -18,6 +18,7 @@ from genlib.layers.base import DataSpec
 from genlib.layers.spectral_norm import update_spectral_norms
 from genlib.losses.gaussians import kl_to_standard_normal
 from genlib.losses.likelihoods.gaussian.module import gaussian_negative_log_likelihood
+from genlib.methods.vae.config import VAEConfig
 from genlib.models.base import Batch, Method
 from genlib.training.phases import build_optimizer
 from tests.benchmarks.families import config_of, images_of
@@ -45,6 +46,7 @@ class BareLoop:
             phase.name: build_optimizer(phase.optimizer, list(phase.trains.parameters()))
             for phase in self.method.phases
         }
+        self.settings: Any = config.method  # of a family, each with keys of its own
         self.turn = self.vae if config.method.name == "vae" else self.gan
 
     def __call__(self, steps: int) -> None:
@@ -70,11 +72,11 @@ class BareLoop:
         mean, log_variance = model.encoder(images).chunk(2, dim=1)
         latents = mean + torch.exp(0.5 * log_variance) * torch.randn_like(mean)
         decoded = torch.tanh(model.sampler.network(latents))
-        likelihood = gaussian_negative_log_likelihood(images, decoded, self.config.method.sigma)
+        likelihood = gaussian_negative_log_likelihood(images, decoded, self.settings.sigma)
         self.update("vae", (likelihood + kl_to_standard_normal(mean, log_variance)).mean())
 
     def gan(self) -> None:
-        config, generator, discriminator = self.config.method, self.method.model.sampler, self.method.discriminator
+        config, generator, discriminator = self.settings, self.method.model.sampler, self.method.discriminator
         adversarial = config.loss
         for _ in range(config.discriminator_steps):
             reals = self.batch()
@@ -163,8 +165,8 @@ class AccelerateLoop:
         accelerator = Accelerator(cpu=True)
         tensors = TensorDataset(torch.from_numpy(images).float().div(127.5).sub(1))
         loader = DataLoader(tensors, config.training.batch_size, shuffle=True, drop_last=True)
-        method = method_of(config)
-        optimizer = build_optimizer(config.method.optimizer, list(method.parameters()))  # type: ignore[union-attr]
+        method, settings = method_of(config), cast(VAEConfig, config.method)
+        optimizer = build_optimizer(settings.optimizer, list(method.parameters()))
         self.accelerator, self.method = accelerator, method
         self.optimizer, loader = accelerator.prepare(optimizer, loader)
         self.batches = endless(loader)

@@ -79,8 +79,9 @@ def config_of(row: Wanted, seed: int) -> RunConfig | None:
 
 
 def run_of(row: Wanted, seed: int, config: RunConfig) -> RunFolder:
-    """The run folder of a training, another one for each configuration."""
-    name = f"{row.row}-{sha256_of_json(identity(config))[:8]}"
+    """The run folder of a training, beside those of the row's other seeds, and apart from other configurations."""
+    decisive = {key: value for key, value in identity(config).items() if key != "training.seed"}
+    name = f"{row.row}-{sha256_of_json(decisive)[:8]}"
     return RunFolder(home() / "benchmarks" / "quality" / name / f"seed-{seed}")
 
 
