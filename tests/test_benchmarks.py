@@ -132,25 +132,24 @@ def test_two_processes_are_timed(monkeypatch: pytest.MonkeyPatch) -> None:
     assert scaling.seconds_a_step(family, 2) > 0
 
 
-@pytest.mark.parametrize("method", streaming.METHODS)
-def test_images_are_streamed_and_resident(method: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_images_are_streamed_and_resident(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(streaming, "COUNT", 256)
     monkeypatch.setattr(streaming, "CHUNK", 64)
     with streaming.many_images() as images:
         assert len(images) == 256 and images.filename
         for resident in (False, True):
-            streaming.genlib_loop(streaming.METHODS[method], images.filename, resident)(1)
+            streaming.genlib_loop(streaming.METHODS["MLP VAE, batch 64"], images.filename, resident)(1)
 
 
 def test_the_costs_of_being_ready_for_faults_are_measured(genlib_home: Path) -> None:
-    saving, guarding = faults.measure_costs(saves=1, blocks=1)
+    saving, guarding = faults.measure_costs(saves=1, steps=4, blocks=1)
     assert saving["ratio"] > 0 and guarding["ratio"] > 0
 
 
 def test_genlib_trains_a_model_of_the_peer(monkeypatch: pytest.MonkeyPatch) -> None:
     class Peer(nn.Linear):
         def forward(self, batch: dict[str, Tensor]) -> SimpleNamespace:
-            assert 0 <= batch["data"].min() and batch["data"].max() <= 1
+            assert batch["data"].min() >= 0 and batch["data"].max() <= 1
             loss = super().forward(batch["data"].flatten(1)).square().mean()
             return SimpleNamespace(loss=loss, recon_loss=loss, reg_loss=loss)
 
