@@ -3,7 +3,7 @@ PYTHON ?= python3
 ENVIRONMENT := .venv
 RUN := $(ENVIRONMENT)/bin/python
 
-.PHONY: demo gallery test test-long test-cluster audit ui servers bench wheel docs clean
+.PHONY: demo gallery test test-long test-cluster audit ui servers bench quality wheel docs clean
 
 demo: $(ENVIRONMENT)/ready  ## train, evaluate and register two models on real digits
 	$(RUN) -m pipelines demo
@@ -34,6 +34,9 @@ servers: $(ENVIRONMENT)/ready  ## servers on PostgreSQL and a worker to try thin
 
 bench: $(ENVIRONMENT)/ready  ## speed and memory, as ratios within one run
 	$(RUN) -m tests.benchmarks
+
+quality: $(ENVIRONMENT)/ready  ## the samples of trained models; takes hours, and goes on where it was cut off
+	$(RUN) -m tests.benchmarks quality
 
 wheel: $(ENVIRONMENT)/ready  ## the package, in dist/
 	$(RUN) -m pip wheel --quiet --disable-pip-version-check --no-deps --wheel-dir dist .

@@ -27,8 +27,20 @@ TINY = {
 FILES = {"vae": CONFIGS / "vae_digits.yaml", "gan": CONFIGS / "dcgan_digits.yaml"}
 
 
+# Parameters of tests that a GPU must pass too; `pytest -m gpu` runs what needs one.
+DEVICES = ["cpu", pytest.param("cuda", marks=pytest.mark.gpu)]
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The slowest files first, so that no process is left with one of them when the others are done."""
+    """Skip what needs a GPU where there is none. The slowest files come first, so that no process is left with one of
+    them when the others are done.
+    """
+    if for_gpus := [item for item in items if item.get_closest_marker("gpu")]:
+        import torch
+
+        if not torch.cuda.is_available():
+            for item in for_gpus:
+                item.add_marker(pytest.mark.skip(reason="needs an NVIDIA GPU"))
     minutes: dict[Path, float] = {}
     for item in items:
         if marker := item.get_closest_marker("slow"):

@@ -1,10 +1,14 @@
 """make bench: every figure a ratio within one run where there is something to compare with.
 
-`python -m tests.benchmarks [PART ...]` measures these parts, all by default, and writes them into RESULTS.json and
-RESULTS.md beside this file; what is not measured keeps its figures and their commit. `python -m tests.benchmarks
-configurations ROW ...` measures these rows of that part, and keeps each as soon as it is there. The real files of MNIST
-and CIFAR-10 are used where `MNIST` and `CIFAR10` name their folders. `python -m tests.benchmarks compare` fails where a
-ratio is far below the committed one, and names those that lie outside of its spread.
+`python -m tests.benchmarks [PART ...]` measures these parts and writes them into RESULTS.json and RESULTS.md beside
+this file; what is not measured keeps its figures and their commit. Without a name it measures all but those that take
+hours. The real files of MNIST and CIFAR-10 are used where `MNIST` and `CIFAR10` name their folders.
+
+`python -m tests.benchmarks configurations ROW ...` and `python -m tests.benchmarks quality [ROW ...]` keep each row as
+soon as it is there. `quality` takes hours: where it was cut off, the same command goes on in the same run folders.
+`python -m tests.benchmarks gpu` needs eight minutes of an NVIDIA GPU and writes RESULTS-GPU.md; without a GPU it says
+what it would do. `python -m tests.benchmarks compare` fails where a ratio is far below the committed one, and names
+those that lie outside of their spread.
 """
 
 from __future__ import annotations
@@ -12,159 +16,170 @@ from __future__ import annotations
 import json
 import os
 import platform
+import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from pkgutil import resolve_name
+from typing import Any, NamedTuple
 
 import torch
 
 from genlib.storage.files import write_json
-from tests.benchmarks.captions import measure_captions
-from tests.benchmarks.commands import measure_evaluation_share, measure_flow, measure_prepare, measure_start
-from tests.benchmarks.conditions import measure_conditions
-from tests.benchmarks.configurations import configurations_table, measure_configurations
-from tests.benchmarks.evaluation import OF_EACH, OF_TRAIN, measure_directions, measure_effects, measure_evaluation
-from tests.benchmarks.faults import measure_faults
-from tests.benchmarks.properties import measure_properties
-from tests.benchmarks.published import measure_published
-from tests.benchmarks.scaling import measure_scaling
-from tests.benchmarks.streaming import measure_streaming
-from tests.benchmarks.training import measure_peers, measure_training
+from tests.benchmarks.tables import Row, configurations_table, properties_table, quality_table, speed_table
 
 FOLDER = Path(__file__).parent
-Row = dict[str, Any]
 FALL = 0.15  # by which a ratio may be lower than the committed one
 
 
-def mnist_files() -> Path | None:
-    return Path(os.environ["MNIST"]).resolve() if "MNIST" in os.environ else None
+class Part(NamedTuple):
+    """A part of RESULTS.md."""
+
+    title: str
+    meaning: str  # of its figures
+    measure: str  # module:function; loaded when it is measured, since parts need packages that others do not
+    table: Callable[[Any], list[str]]  # from figures to lines of Markdown
+    row: str | None = None  # the name of a row, where each is kept as soon as it is there
+
+    def measured(self, names: Sequence[str] = ()) -> Iterable[Any]:
+        """Figures, or lines; of a part that keeps single rows those with these `names`, by default all."""
+        function = resolve_name(f"tests.benchmarks.{self.measure}")
+        return function(names) if self.row else function()
 
 
-def measure_speed() -> list[Row]:
-    mnist = mnist_files()
-    return measure_start() + measure_prepare(mnist) + measure_flow() + measure_evaluation_share(mnist)
-
-
-def speed_table(rows: list[Row]) -> list[str]:
-    lines = ["| what | figure | spread | wanted |", "| --- | --- | --- | --- |"]
-    for row in rows:
-        spread = " to ".join(str(value) for value in (min(row["range"]), max(row["range"]))) if row["range"] else ""
-        lines.append(f"| {row['what']} | {row['ratio']} | {spread} | {row['wanted']} |")
-    return lines
-
-
-def properties_table(rows: list[Row]) -> list[str]:
-    lines = ["| what | worst of the seeds | seeds 0, 1, 2 | wanted |", "| --- | --- | --- | --- |"]
-    return lines + [
-        f"| {row['what']} | {row['ratio']} | {', '.join(map(str, row['range']))} | {row['wanted']} |" for row in rows
-    ]
-
-
-# Of each part: its title, what its figures are, how they are measured, and how they become lines of Markdown.
-PARTS: dict[str, tuple[str, str, Callable[[], Any], Callable[[Any], list[str]]]] = {
-    "training": (
+PARTS = {
+    "training": Part(
         "Training speed",
         "Other loops' time for a step over genlib's, each in a process of its own; medians of rounds in which they "
         "alternate, over two sets of processes, and where all of them lie. genlib's training flushes denormal "
         "numbers to zero, which torch does not by default: so each is compared with the bare loop as it is, and with "
         "one that does so too.",
-        measure_training,
+        "training:measure_training",
         speed_table,
     ),
-    "peers": (
+    "peers": Part(
         "Against what one would use instead",
         "As above: the loops of a DataLoader, of Accelerate's examples and of pythae's trainer.",
-        measure_peers,
+        "training:measure_peers",
         speed_table,
     ),
-    "streaming": (
+    "streaming": Part(
         "Data larger than memory",
         "As above. The file lies in the page cache as far as that reaches.",
-        measure_streaming,
+        "streaming:measure_streaming",
         speed_table,
     ),
-    "scaling": (
+    "scaling": Part(
         "Several processes",
         "Two processes by gloo; on paper, a ring all-reduce of float32 gradients of which half a step hides a part.",
-        measure_scaling,
+        "scaling:measure_scaling",
         speed_table,
     ),
-    "speed": ("Start, flow and evaluation", "Medians; runs that are compared alternate.", measure_speed, speed_table),
-    "metrics": ("Single metrics", "Medians; what is compared alternates.", measure_evaluation, speed_table),
-    "published": (
+    "speed": Part(
+        "Start, flow and evaluation",
+        "Medians; runs that are compared alternate.",
+        "commands:measure_speed",
+        speed_table,
+    ),
+    "metrics": Part(
+        "Single metrics", "Medians; what is compared alternates.", "evaluation:measure_evaluation", speed_table
+    ),
+    "published": Part(
         "Likelihoods that were published",
         "Nats of 10,000 test images, binarized, with 5,000 importance samples each, and their standard error.",
-        lambda: measure_published(mnist_files()),
+        "published:measure_published",
         speed_table,
     ),
-    "properties": (
+    "properties": Part(
         "What the variants do",
         "The shipped configurations, trained and judged with seeds 0 to 2.",
-        measure_properties,
+        "properties:measure_properties",
         properties_table,
     ),
-    "configurations": (
+    "quality": Part(
+        "How good the samples are",
+        "Trainings with seeds 0 to 2 by `genlib train` and `genlib evaluate`: metrics of the worst seed and of each, "
+        "beside the floor that held-out images get and the baseline that needs no training. Minutes are those of the "
+        "longest training, without evaluations, of the limit. A row names the commits that trained it.",
+        "quality:measure_quality",
+        quality_table,
+        row="row",
+    ),
+    "configurations": Part(
         "Every configuration on its data",
         "The shipped configurations at their own size, trained for five steps on the data that they name, exported and "
         "sampled.",
-        measure_configurations,
+        "configurations:measure_configurations",
         configurations_table,
+        row="configuration",
     ),
-    "conditions": (
+    "conditions": Part(
         "Images from what is given of them",
         "The shipped configurations, trained and judged with seeds 0 to 2; those on MNIST for a part of their steps. "
         "PSNR in dB; what is compared was given the same test images.",
-        lambda: measure_conditions(mnist_files()),
+        "conditions:measure_conditions",
         properties_table,
     ),
-    "captions": (
+    "captions": Part(
         "Images for captions",
         "The shipped configuration, trained and judged with seed 0; test images: what is read in real ones.",
-        measure_captions,
+        "captions:measure_captions",
         speed_table,
     ),
-    "faults": (
+    "faults": Part(
         "Ready for faults",
         "Ratios of runs that alternate, and trainings that were killed at random.",
-        measure_faults,
+        "faults:measure_faults",
         speed_table,
     ),
-    "directions": (
+    "directions": Part(
         "Metrics of images that were spoilt in known ways",
         "Each set in the place of samples, against the train split. An arrow marks a metric that must move from its "
         "value for held-out images, and did; ✗ one that did not.",
-        measure_directions,
+        "evaluation:measure_directions",
         list,
     ),
-    "effects": (
+    "effects": Part(
         "How far distances by several features see spoilt images",
-        f"The same sets, {OF_EACH:,} images of each, against {OF_TRAIN:,} training images: their Fréchet distance as a "
+        "The same sets, 5,000 images of each, against 10,000 training images: their Fréchet distance as a "
         "multiple of that of as many held-out images, which stands in brackets. Those of `classifier` are of a network "
         "that was trained on these data; those of `imagenet` and `random` need no labels.",
-        measure_effects,
+        "evaluation:measure_effects",
         list,
     ),
 }
+HOURS = ("quality",)  # parts that take hours, and so are measured only where they are named
 
 
 def main(names: list[str]) -> None:
-    """Measure, and keep each part as soon as it is there."""
+    """Measure, and keep each part, or each row, as soon as it is there."""
     if names == ["compare"]:
         sys.exit(compare())
-    if names[:1] == ["configurations"]:
-        for row in measure_configurations(names[1:]):
-            keep_row(row)
+    if names[:1] == ["gpu"]:
+        resolve_name("tests.benchmarks.gpu:main")(names[1:])
+        return
+    if len(names) > 1 and names[0] in PARTS and PARTS[names[0]].row:
+        keep_rows(names[0], names[1:])
         return
     if unknown := set(names) - set(PARTS):
-        sys.exit(f"'{unknown.pop()}' is no part; known: {', '.join(PARTS)}.")
-    for name in names or list(PARTS):
+        sys.exit(f"'{unknown.pop()}' is no part; known: {', '.join([*PARTS, 'gpu'])}.")
+    for name in names or [part for part in PARTS if part not in HOURS]:
+        if name in HOURS:
+            keep_rows(name)
+            continue
         results = json.loads((FOLDER / "RESULTS.json").read_text())
-        figures = list(PARTS[name][2]())
+        figures = list(PARTS[name].measured())
         results[name] = {"machine": machine(), "commit": commit(), "figures": figures}
         keep(results)
         print("\n".join(section(name, results[name])), flush=True)
+
+
+def keep_rows(part: str, names: Sequence[str] = ()) -> None:
+    """Measure these rows of a part, and keep each as soon as it is there."""
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))  # so that trainings hear of it
+    for row in PARTS[part].measured(names):
+        keep_row(part, row)
 
 
 def keep(results: dict[str, Any]) -> None:
@@ -172,13 +187,13 @@ def keep(results: dict[str, Any]) -> None:
     (FOLDER / "RESULTS.md").write_text(rendered(results))
 
 
-def keep_row(row: Row) -> None:
-    """Put a row of the part `configurations` in the place of the former one."""
-    results = json.loads((FOLDER / "RESULTS.json").read_text())
-    part = results["configurations"]
-    rows = {known["configuration"]: known for known in part["figures"]}
-    rows[row["configuration"]] = row
-    results["configurations"] = part | {"machine": machine(), "figures": [rows[name] for name in sorted(rows)]}
+def keep_row(part: str, row: Row) -> None:
+    """Put a row of a part in the place of the former one."""
+    results, key = json.loads((FOLDER / "RESULTS.json").read_text()), PARTS[part].row
+    assert key
+    former = results.get(part, {"commit": commit(), "figures": []})
+    rows = {known[key]: known for known in former["figures"]} | {row[key]: row}
+    results[part] = former | {"machine": machine(), "figures": [rows[name] for name in sorted(rows)]}
     keep(results)
 
 
@@ -217,7 +232,7 @@ def pairs(before: dict[str, Any], after: dict[str, Any]) -> list[tuple[Row, Row]
     """Each figure as it was and as it is, of the parts that were measured again."""
     found = []
     for part in PARTS:
-        if PARTS[part][3] is speed_table and part in before and part in after and before[part] != after[part]:
+        if PARTS[part].table is speed_table and part in before and part in after and before[part] != after[part]:
             former = {row["what"]: row for row in before[part]["figures"]}
             found += [(former[row["what"]], row) for row in after[part]["figures"] if row["what"] in former]
     return found
@@ -229,9 +244,9 @@ def rendered(results: dict[str, Any]) -> str:
 
 
 def section(name: str, result: dict[str, Any]) -> list[str]:
-    title, what, _, table = PARTS[name]
-    measured = f"`python -m tests.benchmarks {name}` on {result['machine']}, commit {result['commit']}. {what}"
-    return [f"# {title}", "", measured, "", *table(result["figures"])]
+    part = PARTS[name]
+    measured = f"`python -m tests.benchmarks {name}` on {result['machine']}, commit {result['commit']}. {part.meaning}"
+    return [f"# {part.title}", "", measured, "", *part.table(result["figures"])]
 
 
 def machine() -> str:

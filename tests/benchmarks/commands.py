@@ -21,6 +21,7 @@ import numpy as np
 
 from genlib.config.load import load_config
 from genlib.runs.folder import RunFolder
+from tests.benchmarks.data import mnist_files
 from tests.benchmarks.families import synthetic_images
 from tests.benchmarks.loops import encode_png
 from tests.conftest import PROJECT
@@ -42,6 +43,11 @@ def timed(home: Path, *arguments: str) -> float:
 
 def row(what: str, value: float, wanted: str, values: list[float] | None = None) -> dict[str, Any]:
     return {"what": what, "ratio": round(value, 3), "range": [round(v, 3) for v in values or []], "wanted": wanted}
+
+
+def measure_speed() -> list[dict[str, Any]]:
+    mnist = mnist_files()
+    return measure_start() + measure_prepare(mnist) + measure_flow() + measure_evaluation_share(mnist)
 
 
 def measure_start(rounds: int = 5) -> list[dict[str, Any]]:
@@ -136,7 +142,7 @@ def measure_evaluation_share(mnist: Path | None) -> list[dict[str, Any]]:
         settings = [f"data.source={source}", "training.steps=200", "training.log_every=20", "evaluation.every=null"]
         if not mnist:
             settings.append("data.test_split=null")
-        rows = []
+        rows: list[dict[str, Any]] = []
         for seeds, samples in ((1, "10,000"), (3, "3 x 10,000")):
             words = [*settings, f"evaluation.seeds={seeds}"]
             arguments = [word for setting in words for word in ("--set", setting)]

@@ -20,6 +20,7 @@ from genlib.data.making.prepare import prepare
 from genlib.data.parts import whole_test_split
 from genlib.pixels.scale import to_unit
 from genlib.sampling.load import load_sampler
+from tests.benchmarks.data import mnist_files
 from tests.benchmarks.properties import SEEDS, Row, judged, row_of
 
 PROBLEMS, FAMILIES = ("super_resolution", "inpainting"), ("vae", "gan")
@@ -32,10 +33,10 @@ MANY, OTHERS, CONTEXTS = 64, 1024, 16  # samples whose average is compared with 
 Rows = dict[str, dict[str, float]]  # of evaluation.json's baselines, and "means": distances of averages
 
 
-def measure_conditions(mnist: Path | None) -> list[Row]:
+def measure_conditions() -> list[Row]:
     """A row for each claim; the figure is the worst seed's, the range that of the seeds. MNIST where its folder is."""
     data: dict[str, list[str]] = {"digits": []}
-    if mnist is not None:
+    if mnist := mnist_files():
         data["mnist"] = [*PART_OF_MNIST, f"data.source={mnist}"]
     wanted = list(product(data, PROBLEMS, FAMILIES, SEEDS))
     with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(os.cpu_count()) as workers:

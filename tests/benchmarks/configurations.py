@@ -15,10 +15,10 @@ import numpy as np
 from genlib.config.load import load_config
 from genlib.config.run import RunConfig
 from genlib.runs.folder import RunFolder
+from tests.benchmarks.data import local_source
 from tests.conftest import CONFIGS, PROJECT
 
 STEPS, SAMPLES = 5, 8
-FOLDERS = {"ylecun/mnist": "MNIST", "uoft-cs/cifar10": "CIFAR10"}  # environment variables that name a local copy
 
 Row = dict[str, Any]
 
@@ -47,14 +47,6 @@ def row_of(file: Path, home: Path) -> Row:
         return row | {"steps": run.result()["step"], "samples": drawn(config, run, home)}
     except subprocess.CalledProcessError as error:
         return row | {"steps": 0, "samples": error.stderr.strip().rpartition("\n")[2]}
-
-
-def local_source(config: RunConfig) -> str | None:
-    """Where the data lies on this machine; None for data of the hub of which no copy is named."""
-    variable = FOLDERS.get(config.data.source)
-    if variable is None:
-        return config.data.source
-    return str(Path(os.environ[variable]).resolve()) if variable in os.environ else None
 
 
 def drawn(config: RunConfig, run: RunFolder, home: Path) -> str:
@@ -95,8 +87,3 @@ def genlib(home: Path, *arguments: str) -> None:
     environment = os.environ | {"GENLIB_HOME": str(home / "home"), "HF_DATASETS_CACHE": str(home / "hf")}
     command = [sys.executable, "-m", "genlib", *arguments]
     subprocess.run(command, check=True, cwd=PROJECT, env=environment, capture_output=True, text=True)
-
-
-def configurations_table(rows: list[Row]) -> list[str]:
-    lines = ["| configuration | data | steps trained | samples drawn |", "| --- | --- | --- | --- |"]
-    return lines + [f"| `{row['configuration']}` | {row['data']} | {row['steps']} | {row['samples']} |" for row in rows]

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,7 @@ from genlib.evaluation.statistics.kernel import kernel_distance
 from genlib.evaluation.statistics.likelihood import likelihood
 from genlib.evaluation.statistics.neighbours import neighbour_metrics
 from genlib.layers.base import DataSpec
+from genlib.losses.likelihoods.bernoulli.config import BernoulliConfig
 from genlib.methods.vae.config import VAEConfig
 from genlib.models.base import LatentVariableModel
 from genlib.networks.mlp.config import MLPConfig
@@ -57,9 +59,9 @@ def measure_traces(rounds: int = 3) -> list[dict[str, Any]]:
     for name, counts in (("full rank", (6000, 5000)), ("rank 1,000", (1001, 900))):
         first, second = (covariance(count, seed) for seed, count in enumerate(counts))
         ways: dict[str, Callable[[], float]] = {
-            "ours": lambda a=first, b=second: ours(a, b),
-            "torchmetrics": lambda a=first, b=second: float(_compute_fid(a.mean, a.covariance, b.mean, b.covariance)),
-            "scipy": lambda a=first, b=second: by_sqrtm(a, b),
+            "ours": partial(ours, first, second),
+            "torchmetrics": partial(by_torchmetrics, first, second),
+            "scipy": partial(by_sqrtm, first, second),
         }
         seconds: dict[str, list[float]] = {way: [] for way in ways}
         for turn in range(rounds):
@@ -87,6 +89,10 @@ def covariance(count: int, seed: int) -> Moments:
 def ours(first: Moments, second: Moments) -> float:
     fresh = Moments(first.mean, first.covariance, first.count)  # nothing is remembered from the turn before
     return frechet_distance(fresh, second).item()
+
+
+def by_torchmetrics(first: Moments, second: Moments) -> float:
+    return float(_compute_fid(first.mean, first.covariance, second.mean, second.covariance))
 
 
 def by_sqrtm(first: Moments, second: Moments) -> float:
@@ -117,7 +123,7 @@ def measure_neighbours() -> dict[str, Any]:
 
 def measure_likelihood() -> dict[str, Any]:
     network = MLPConfig(hidden_sizes=[200, 200])
-    config = VAEConfig(network=network, latent_size=50, likelihood="bernoulli")
+    config = VAEConfig(network=network, latent_size=50, likelihood=BernoulliConfig())
     model = config.build(DataSpec((1, 28, 28))).model.eval()
     assert isinstance(model, LatentVariableModel)
     images = torch.randint(0, 256, (10_000, 1, 28, 28), dtype=torch.uint8)
@@ -247,7 +253,8 @@ def directions(data: DataConfig) -> tuple[list[str], list[str]]:
 
 def measure_directions() -> list[str]:
     """The tables on digits, and on MNIST where `MNIST` names its folder; an arrow marks a move that theory demands."""
-    lines, wrong = [], []
+    lines: list[str] = []
+    wrong: list[str] = []
     with own_home() as home:
         os.environ["GENLIB_HOME"] = str(home)
         sources = [DataConfig(source="digits", image_size=8, channels=1)]

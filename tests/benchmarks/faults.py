@@ -87,20 +87,19 @@ def unguarded(training: Trainer) -> Iterator[None]:
 NOTHING = torch.zeros(())
 
 
-def measure_costs() -> list[dict[str, Any]]:
+def measure_costs(saves: int = 13, steps: int = 200, blocks: int = 500) -> list[dict[str, Any]]:
     """Ratios of neighbouring blocks of steps, either first; each is a moment's work, so that noise evens out."""
     with own_home() as home, mock.patch.dict(os.environ, {"GENLIB_HOME": str(home)}), dcgan_digits() as training:
-        block(training, 100)  # warm-up
+        block(training, steps // 2)  # warm-up
         saving, guarded = [], []
-        for first in [False, True] * 13:
-            seconds = {save: block(training, 200, save) for save in (first, not first)}
+        for first in [False, True] * saves:
+            seconds = {save: block(training, steps, save) for save in (first, not first)}
             saving.append(seconds[False] / seconds[True])
-        for first in [False, True] * 500:
+        for first in [False, True] * blocks:
             for guard in (first, not first):
                 with nullcontext() if guard else unguarded(training):
                     seconds[guard] = block(training, 4)
             guarded.append(seconds[False] / seconds[True])
-            training.skipped.start()
             training.meter.clear()
     spread = [statistics.quantiles(of, n=4) for of in (saving, guarded)]  # the middle half
     return [

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
-import datasets
 import numpy as np
 import torch
 from accelerate import Accelerator
@@ -19,9 +18,13 @@ from genlib.layers.base import DataSpec
 from genlib.layers.spectral_norm import update_spectral_norms
 from genlib.losses.gaussians import kl_to_standard_normal
 from genlib.losses.likelihoods.gaussian.module import gaussian_negative_log_likelihood
+from genlib.methods.vae.config import VAEConfig
 from genlib.models.base import Batch, Method
 from genlib.training.phases import build_optimizer
 from tests.benchmarks.families import config_of, images_of
+
+if TYPE_CHECKING:
+    import datasets
 
 
 def method_of(config: RunConfig) -> Method:
@@ -30,19 +33,20 @@ def method_of(config: RunConfig) -> Method:
 
 class BareLoop:
     """Written by hand for this one model: float images in memory, a batch by index, and nothing that is not the model's
-    computation.
+    computation. On a GPU, images and draws are there from the start.
     """
 
-    def __init__(self, config: RunConfig, images: np.ndarray) -> None:
-        self.config, self.batch_size = config, config.training.batch_size
-        self.images = torch.from_numpy(images).float().div(127.5).sub(1)
-        self.order = torch.randperm(len(images))
+    def __init__(self, config: RunConfig, images: np.ndarray, device: str = "cpu") -> None:
+        self.config, self.batch_size, self.device = config, config.training.batch_size, device
+        self.images = torch.from_numpy(images).to(device).float().div(127.5).sub(1)
+        self.order = torch.randperm(len(images), device=device)
         self.place = 0
-        self.method: Any = method_of(config)
+        self.method: Any = method_of(config).to(device)
         self.optimizers = {
             phase.name: build_optimizer(phase.optimizer, list(phase.trains.parameters()))
             for phase in self.method.phases
         }
+        self.settings: Any = config.method  # of a family, each with keys of its own
         self.turn = self.vae if config.method.name == "vae" else self.gan
 
     def __call__(self, steps: int) -> None:
@@ -55,6 +59,9 @@ class BareLoop:
         self.place += self.batch_size
         return self.images[self.order[self.place - self.batch_size : self.place]]
 
+    def noise(self) -> Tensor:
+        return torch.randn(self.batch_size, self.method.model.sampler.latent_size, device=self.device)
+
     def update(self, phase: str, loss: Tensor) -> None:
         self.optimizers[phase].zero_grad()
         loss.backward()
@@ -65,23 +72,23 @@ class BareLoop:
         mean, log_variance = model.encoder(images).chunk(2, dim=1)
         latents = mean + torch.exp(0.5 * log_variance) * torch.randn_like(mean)
         decoded = torch.tanh(model.sampler.network(latents))
-        likelihood = gaussian_negative_log_likelihood(images, decoded, self.config.method.sigma)
+        likelihood = gaussian_negative_log_likelihood(images, decoded, self.settings.sigma)
         self.update("vae", (likelihood + kl_to_standard_normal(mean, log_variance)).mean())
 
     def gan(self) -> None:
-        config, generator, discriminator = self.config.method, self.method.model.sampler, self.method.discriminator
+        config, generator, discriminator = self.settings, self.method.model.sampler, self.method.discriminator
         adversarial = config.loss
         for _ in range(config.discriminator_steps):
             reals = self.batch()
             with torch.no_grad():
-                fakes = generator(torch.randn(self.batch_size, generator.latent_size))
+                fakes = generator(self.noise())
             loss = adversarial.discriminator(discriminator(reals), discriminator(fakes)).mean()
             if config.penalty.strength:
                 loss = loss + config.penalty.strength * penalty(config.penalty.name, discriminator, reals, fakes)
             self.update("discriminator", loss)
             update_spectral_norms(discriminator)
         discriminator.requires_grad_(False)
-        scores = discriminator(generator(torch.randn(self.batch_size, generator.latent_size)))
+        scores = discriminator(generator(self.noise()))
         real = discriminator(reals) if adversarial.compares else None
         self.update("generator", adversarial.generator(scores, real).mean())
         discriminator.requires_grad_(True)
@@ -96,7 +103,7 @@ def penalty(name: str, critic: Any, reals: Tensor, fakes: Tensor) -> Tensor:
         return slope.flatten(1).square().sum(1)
 
     if name == "gradient_penalty":
-        mix = torch.rand(len(reals), 1, 1, 1)
+        mix = torch.rand(len(reals), 1, 1, 1, device=reals.device)
         return (squares(torch.lerp(reals, fakes, mix)).sqrt() - 1).square().mean()
     return 0.5 * (squares(reals) + squares(fakes)).mean()
 
@@ -109,6 +116,8 @@ def encode_png(image: np.ndarray) -> bytes:
 
 def png_dataset(images: np.ndarray) -> datasets.Dataset:
     """Images as Hugging Face users hold them: PNG files that Pillow decodes at each access."""
+    import datasets
+
     files = [{"bytes": encode_png(image), "path": None} for image in images]
     return datasets.Dataset.from_dict({"image": files}, features=datasets.Features({"image": datasets.Image()}))
 
@@ -156,8 +165,8 @@ class AccelerateLoop:
         accelerator = Accelerator(cpu=True)
         tensors = TensorDataset(torch.from_numpy(images).float().div(127.5).sub(1))
         loader = DataLoader(tensors, config.training.batch_size, shuffle=True, drop_last=True)
-        method = method_of(config)
-        optimizer = build_optimizer(config.method.optimizer, list(method.parameters()))  # type: ignore[union-attr]
+        method, settings = method_of(config), cast(VAEConfig, config.method)
+        optimizer = build_optimizer(settings.optimizer, list(method.parameters()))
         self.accelerator, self.method = accelerator, method
         self.optimizer, loader = accelerator.prepare(optimizer, loader)
         self.batches = endless(loader)
@@ -175,13 +184,15 @@ class AccelerateLoop:
 # Each in a process of its own.
 
 
-def bare_loop(family: str, flush: bool = False) -> BareLoop:
+def bare_loop(family: str, flush: bool = False, device: str = "cpu") -> BareLoop:
     """With torch's default, or with denormal numbers flushed to zero as genlib has them."""
     torch.set_flush_denormal(flush)
-    return BareLoop(config_of(family), images_of(family))
+    return BareLoop(config_of(family), images_of(family), device)
 
 
 def loader_loop(family: str, files: str, workers: int) -> LoaderLoop:
+    import datasets
+
     return LoaderLoop(config_of(family), datasets.load_from_disk(files).with_transform(to_tensors), workers)
 
 

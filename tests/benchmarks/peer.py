@@ -35,6 +35,7 @@ class PeersModel(Method):
 
     def __init__(self, model: Any) -> None:
         super().__init__()
+        model.condition = None  # the trainer asks every sampler
         self.model = GenerativeModel(model)
         self.phases = (Phase("vae", self.model, OptimizerConfig()),)
 

@@ -17,7 +17,7 @@ from typing import Any
 
 import torch
 
-from tests.conftest import CONFIGS, PROJECT
+from tests.benchmarks.data import CONFIGS, PROJECT, mnist_files
 
 Row = dict[str, Any]
 STEPS = 3280 * 60_000 // 20  # epochs, images, batch
@@ -33,9 +33,9 @@ SETTINGS = [
 ]
 
 
-def measure_published(mnist: Path | None) -> list[Row]:
+def measure_published() -> list[Row]:
     """Without MNIST's real files at hand they come from the hub, as the configuration says."""
-    gpu = torch.cuda.is_available()
+    mnist, gpu = mnist_files(), torch.cuda.is_available()
     steps = STEPS if gpu else STEPS // PART
     settings = [*SETTINGS, f"training.steps={steps}", f"training.cuda_graphs={str(gpu).lower()}"]
     if mnist:

@@ -73,6 +73,7 @@ def config_of(method: dict[str, Any], resident_gib: float) -> RunConfig:
 def measure_streaming() -> list[dict[str, Any]]:
     rows, process = [], psutil.Process()
     with many_images() as images:
+        assert images.filename
         what = f"{len(images):,} images of 64x64"
         for name, method in METHODS.items():
             loops = {kind: partial(genlib_loop, method, images.filename, kind == "resident") for kind in KINDS}

@@ -5,7 +5,6 @@ from __future__ import annotations
 from functools import partial
 
 import pytest
-import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
 from torch.testing import assert_close
@@ -116,8 +115,8 @@ def test_several_micro_batches_or_a_cpu_are_refused(tiny, command, tmp_path):
     assert "one process on an NVIDIA GPU, and this training would be 1 on cpu; leave it out." in on_cpu.stderr
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs an NVIDIA GPU")
-@pytest.mark.parametrize("compiled", [False, True])
+@pytest.mark.gpu
+@pytest.mark.parametrize("compiled", [False, True], ids=["eager", "compiled"])
 @pytest.mark.parametrize("name", FAMILIES)
 def test_on_a_gpu_too(name, compiled, genlib_home, tmp_path):
     plain = trained(trainer_of(name, tmp_path / "plain", device="cuda", compile=compiled))

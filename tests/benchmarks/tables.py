@@ -1,0 +1,48 @@
+"""Figures as lines of Markdown."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tests.benchmarks.quality_rows import ROWS
+
+Row = dict[str, Any]
+
+
+def speed_table(rows: list[Row]) -> list[str]:
+    lines = ["| what | figure | spread | wanted |", "| --- | --- | --- | --- |"]
+    for row in rows:
+        spread = " to ".join(str(value) for value in (min(row["range"]), max(row["range"]))) if row["range"] else ""
+        lines.append(f"| {row['what']} | {row['ratio']} | {spread} | {row['wanted']} |")
+    return lines
+
+
+def properties_table(rows: list[Row]) -> list[str]:
+    lines = ["| what | worst of the seeds | seeds 0, 1, 2 | wanted |", "| --- | --- | --- | --- |"]
+    return lines + [
+        f"| {row['what']} | {row['ratio']} | {', '.join(map(str, row['range']))} | {row['wanted']} |" for row in rows
+    ]
+
+
+def configurations_table(rows: list[Row]) -> list[str]:
+    lines = ["| configuration | data | steps trained | samples drawn |", "| --- | --- | --- | --- |"]
+    return lines + [f"| `{row['configuration']}` | {row['data']} | {row['steps']} | {row['samples']} |" for row in rows]
+
+
+def quality_table(rows: list[Row]) -> list[str]:
+    """A line for each metric of a row, and one for each seed that failed; in the order of ROWS."""
+    places = {row.row: place for place, row in enumerate(ROWS)}
+    rows = sorted(rows, key=lambda row: places.get(row["row"], len(places)))
+    titles = ("row", "metric", "worst seed", "seeds", "floor", "baseline", "wanted", "reached", "minutes", "commit")
+    lines = [f"| {' | '.join(titles)} |", "| --- " * len(titles) + "|"]
+    for row in rows:
+        settings = "".join(f"<br>`{setting}`" for setting in row["overrides"])
+        first = [f"**{row['row']}**: `{row['configuration']}`{settings}", row["minutes"], row["commit"]]
+        for line in row["metrics"]:
+            cells = [line[key] for key in ("metric", "worst", "seeds", "floor", "baseline", "wanted", "reached")]
+            lines.append(f"| {first[0]} | {' | '.join(cells)} | {first[1]} | {first[2]} |")
+            first = ["", "", ""]
+        for seed, reason in row["failed"].items():
+            lines.append(f"| {first[0]} | seed {seed} failed: {reason.replace('|', '/')} |" + " |" * (len(titles) - 2))
+            first = ["", "", ""]
+    return lines
