@@ -271,7 +271,7 @@ def effects(data: DataConfig) -> list[str]:
     dataset, processes = prepare(data), Processes(CPU)
     columns: dict[str, dict[str, float]] = {}
     for name in FEATURES:
-        asked = EvaluationConfig(samples=OF_EACH, features=name)
+        asked = EvaluationConfig.model_validate({"samples": OF_EACH, "features": name})
         extractor = build_extractors(asked, dataset, CPU, processes, beside=False).main
         train = chunks_of(dataset, "train", shuffled_rows(dataset, "train"))
         reference = moments_of(extractor, train, OF_TRAIN)
@@ -302,7 +302,8 @@ def measure_effects() -> list[str]:
         os.environ["GENLIB_HOME"] = str(home)
         for name, size, channels in (("MNIST", 28, 1), ("CIFAR10", 32, 3)):
             if os.environ.get(name):
-                lines += effects(DataConfig(source=os.environ[name], image_size=size, channels=channels))
+                data = {"source": os.environ[name], "image_size": size, "channels": channels}
+                lines += effects(DataConfig.model_validate(data))
     return lines
 
 
