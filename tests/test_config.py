@@ -50,7 +50,6 @@ SAID = {
     rf"target {NUMBER}": ("method.augmentation.target",),
     rf"{NUMBER} images from 0 to 1": ("method.augmentation.speed_images",),
     rf"L1 loss with weight {NUMBER}": ("method.reconstruction_weight",),
-    rf"mixture of {NUMBER}": ("method.mixture_components",),
     rf"{NUMBER} samples are judged": ("evaluation.samples",),
 }
 # The same, where all optimizers of the networks have it.
