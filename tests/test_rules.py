@@ -14,7 +14,7 @@ BAD = {
         (
             "dcgan_digits",
             ["data.image_size=30"],
-            "dcgan's strides, which double 4 to 7 pixels; use 28",
+            "dcgan's strides, which double 2 to 3 pixels; use 24",
         ),
         ("hinge_sngan_cifar10", ["data.image_size=33"], "cannot be made by resnet's strides"),
         ("gan_minimax_mnist", ["method.discriminator_network={name: r3gan}", "data.image_size=18"], "r3gan's strides"),

@@ -54,7 +54,7 @@ def test_the_train_split_falls_into_rows_to_learn_from_and_validation_rows_by_th
         (["registry.metric=ssim", "data.validation_fraction=0.3"], 0.3),
         (["evaluation.every=null"], 0),
         (["registry.metric=fd_classifier"], 0),
-        (["registry.metric=fd_classifier", "condition=masked"], 0.1),
+        (["registry.metric=fd_classifier", "condition=masked", "method.latents=normal"], 0.1),
         (["data.validation_fraction=0"], 0),
     ],
 )

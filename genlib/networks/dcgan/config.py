@@ -28,7 +28,7 @@ class DCGANConfig(Network):
     )
     base: int = Field(
         BASE,
-        ge=1,
+        ge=2,  # a batch norm needs more values than one of each image
         le=64,
         description="Pixels of the smallest map, or up to one less than twice as many, which double to the image size",
     )
