@@ -70,6 +70,13 @@ def test_samples_are_those_that_the_earlier_version_drew(folder: str, tmp_path: 
         assert same(samples(drawn), samples(EXPECTED / f"{name}.npz")), name
 
 
+def holds(now: object, before: object) -> bool:
+    """Whether every earlier key has its value; keys that the earlier version did not know may stand beside them."""
+    if isinstance(before, dict):
+        return isinstance(now, dict) and all(key in now and holds(now[key], value) for key, value in before.items())
+    return now == before
+
+
 @pytest.mark.slow
 @pytest.mark.long
 @pytest.mark.parametrize("name", names("runs"))
@@ -81,7 +88,7 @@ def test_an_earlier_run_is_resumed_and_evaluated(name: str, command: Command, tm
     trained = command("genlib", "train", run / "config.yaml", "--run-dir", run)
     assert trained.returncode == 0, trained.stderr
     assert "from step 10" in trained.stdout
-    assert yaml.safe_load((run / "config.yaml").read_text()) == config
+    assert holds(yaml.safe_load((run / "config.yaml").read_text()), config)
     assert [json.loads(line)["step"] for line in (run / "metrics.jsonl").read_text().splitlines()] == [5, 10, 15, 20]
     weights = load_file(run / "checkpoints" / "step-00000020" / "method.safetensors")
     expected = load_file(EXPECTED / f"{name}.safetensors")
