@@ -215,7 +215,7 @@ def found_of(*values: float) -> dict[int, dict[str, Any]]:
 
 
 def test_a_row_shows_the_worst_seed_and_is_reached_by_all_seeds_alone() -> None:
-    asked = Wanted("it", "vae_digits", wanted=("fd_classifier <= 1.2",))
+    asked = Wanted("vae_digits", wanted=("fd_classifier <= 1.2",))
     (line,) = quality.row_of(asked, found_of(1.0, 1.2, 0.9))["metrics"]
     assert line["worst"] == "1.2" and line["seeds"] == "1, 1.2, 0.9" and line["reached"] == "yes"
     assert line["floor"] == "0.5" and line["baseline"] == "0.6"
@@ -224,7 +224,7 @@ def test_a_row_shows_the_worst_seed_and_is_reached_by_all_seeds_alone() -> None:
 
 
 def test_a_seed_that_failed_is_named_and_the_others_stay() -> None:
-    asked = Wanted("it", "vae_digits", wanted=("fd_classifier <= 1.2",))
+    asked = Wanted("vae_digits", wanted=("fd_classifier <= 1.2",))
     row = quality.row_of(asked, found_of(1.0, 1.1) | {2: {"failed": "genlib train ended with 1: diverged | at 5"}})
     assert row["metrics"][0]["reached"] == "by 2 of 3" and row["minutes"] == "1.0 of 20"
     table = PARTS["quality"].table([row])
@@ -233,7 +233,6 @@ def test_a_seed_that_failed_is_named_and_the_others_stay() -> None:
 
 
 TINY_ROW = Wanted(
-    "tiny",
     "r3gan_ring8",
     (
         *("method.network.hidden_sizes=[16]", "data.points=400", "training.batch_size=16", "training.steps=6"),
@@ -241,6 +240,7 @@ TINY_ROW = Wanted(
     ),
     shown=("modes", "high_quality"),
     wanted=("modes >= 0",),
+    name="tiny",
 )
 
 
@@ -252,7 +252,7 @@ def test_a_row_is_trained_and_kept_and_not_trained_again(
         raise quality.Failed("it failed")
 
     commands: list[str] = []
-    monkeypatch.setattr(quality, "ROWS", (TINY_ROW, TINY_ROW._replace(row="other")))
+    monkeypatch.setattr(quality, "ROWS", (TINY_ROW, TINY_ROW._replace(name="other")))
     monkeypatch.setattr(quality, "SEEDS", (0,))
     monkeypatch.setattr(benchmarks, "FOLDER", tmp_path)
     (tmp_path / "RESULTS.json").write_text("{}")

@@ -19,11 +19,12 @@ from torch.nn import functional as F
 from genlib.evaluation.extractors.imagenet.config import SHA256, checked_weights
 from genlib.evaluation.features import Extractor
 
-INPUT_SIZE, NUM_FEATURES = 64, 112
+INPUT_SIZE = 64
 IMAGES_AT_ONCE = 64  # their maps stay in a CPU's cache: twice as fast as 256
 STEM = 32  # channels
 # Tan & Le 2019, table 1: expansion, kernel, stride, channels and number of blocks of the stages that are used.
 STAGES = ((1, 3, 1, 16, 1), (6, 3, 2, 24, 2), (6, 5, 2, 40, 2), (6, 3, 2, 80, 3), (6, 5, 1, 112, 3))
+NUM_FEATURES = STAGES[-1][3]
 
 
 def convolution(inputs: int, outputs: int, kernel: int, stride: int = 1, groups: int = 1) -> list[nn.Module]:
