@@ -72,7 +72,7 @@ def test_a_run_folder_of_another_configuration_is_refused_with_the_keys_that_dif
     other = command("genlib", "train", *tiny("vae", "training.seed=7", "method.sigma=0.5"), "--run-dir", tmp_path)
     assert other.returncode == 2
     assert other.stderr.count("\n") == 1
-    assert "method.sigma (0.03 there, 0.5 asked)" in other.stderr and "training.seed (0 there, 7 asked)" in other.stderr
+    assert "method.sigma (0.1 there, 0.5 asked)" in other.stderr and "training.seed (0 there, 7 asked)" in other.stderr
 
 
 def test_a_run_folder_of_another_condition_is_refused(tmp_path):
