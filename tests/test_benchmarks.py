@@ -38,6 +38,7 @@ from tests.benchmarks.configurations import sampling_options
 from tests.benchmarks.families import FAMILIES, genlib_loop, synthetic_images
 from tests.benchmarks.loops import AccelerateLoop, LoaderLoop, bare_loop, png_dataset, to_tensors
 from tests.benchmarks.quality_rows import ROWS, Wanted
+from tests.benchmarks.training import measure_training
 from tests.conftest import CONFIGS, PROJECT
 
 
@@ -50,6 +51,29 @@ def test_a_row_has_the_median_of_the_ratios_and_where_all_of_them_lie() -> None:
     found = row("it", theirs, ours, "> 1")
     assert found["ratio"] == 10 and found["range"] == [0, 20]
     assert found["milliseconds_a_step"] == [1000, 10000]
+
+
+def test_a_row_takes_the_place_of_the_former_one_and_the_part_names_both_commits(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(benchmarks, "FOLDER", tmp_path)
+    monkeypatch.setattr(benchmarks, "commit", lambda: "b")
+    former = results(1.0, [])
+    former["training"] |= {"machine": "m", "figures": [*former["training"]["figures"], {"what": "other", "ratio": 3}]}
+    (tmp_path / "RESULTS.json").write_text(json.dumps(former))
+    monkeypatch.setattr(benchmarks, "rendered", str)
+    benchmarks.keep_row("training", {"what": "it", "ratio": 2.0})
+    kept = json.loads((tmp_path / "RESULTS.json").read_text())["training"]
+    assert kept["commit"] == "a, b"
+    assert [(row["what"], row["ratio"], row["commit"]) for row in kept["figures"]] == [
+        ("it", 2.0, "b"),
+        ("other", 3, "a"),
+    ]
+
+
+def test_an_unknown_family_is_refused_before_any_is_timed() -> None:
+    with pytest.raises(SystemExit, match="'no such' is no family; known: MLP VAE"):
+        list(measure_training(["no such"]))
 
 
 def test_a_fall_is_named_where_the_ratio_must_be_high() -> None:

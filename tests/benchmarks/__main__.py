@@ -4,8 +4,8 @@
 this file; what is not measured keeps its figures and their commit. Without a name it measures all but those that take
 hours. The real files of MNIST and CIFAR-10 are used where `MNIST` and `CIFAR10` name their folders.
 
-`python -m tests.benchmarks configurations ROW ...` and `python -m tests.benchmarks quality [ROW ...]` keep each row as
-soon as it is there. `quality` takes hours: where it was cut off, the same command goes on in the same run folders.
+`python -m tests.benchmarks training FAMILY ...`, `configurations ROW ...` and `quality [ROW ...]` keep each row as soon
+as it is there. `quality` takes hours: where it was cut off, the same command goes on in the same run folders.
 `python -m tests.benchmarks gpu` needs eight minutes of an NVIDIA GPU and writes RESULTS-GPU.md; without a GPU it says
 what it would do. `python -m tests.benchmarks compare` fails where a ratio is far below the committed one, and names
 those that lie outside of their spread.
@@ -57,6 +57,7 @@ PARTS = {
         "one that does so too.",
         "training:measure_training",
         speed_table,
+        row="what",
     ),
     "peers": Part(
         "Against what one would use instead",
@@ -165,7 +166,7 @@ def main(names: list[str]) -> None:
     if unknown := set(names) - set(PARTS):
         sys.exit(f"'{unknown.pop()}' is no part; known: {', '.join([*PARTS, 'gpu'])}.")
     for name in names or [part for part in PARTS if part not in HOURS]:
-        if name in HOURS:
+        if PARTS[name].row:
             keep_rows(name)
             continue
         results = json.loads((FOLDER / "RESULTS.json").read_text())
@@ -180,6 +181,7 @@ def keep_rows(part: str, names: Sequence[str] = ()) -> None:
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))  # so that trainings hear of it
     for row in PARTS[part].measured(names):
         keep_row(part, row)
+        print(f"kept {part}: {row[PARTS[part].row or '']}", flush=True)
 
 
 def keep(results: dict[str, Any]) -> None:
@@ -188,12 +190,14 @@ def keep(results: dict[str, Any]) -> None:
 
 
 def keep_row(part: str, row: Row) -> None:
-    """Put a row of a part in the place of the former one."""
+    """Put a row of a part in the place of the former one; the part names the commits of all its rows."""
     results, key = json.loads((FOLDER / "RESULTS.json").read_text()), PARTS[part].row
     assert key
     former = results.get(part, {"commit": commit(), "figures": []})
-    rows = {known[key]: known for known in former["figures"]} | {row[key]: row}
-    results[part] = former | {"machine": machine(), "figures": [rows[name] for name in sorted(rows)]}
+    rows = {known[key]: {"commit": former["commit"]} | known for known in former["figures"]}
+    rows[row[key]] = {"commit": commit()} | row
+    commits = sorted({one for known in rows.values() for one in known["commit"].split(", ")})
+    results[part] = {"machine": machine(), "commit": ", ".join(commits), "figures": list(rows.values())}
     keep(results)
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 import tempfile
+from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -14,11 +16,12 @@ from tests.benchmarks.loops import accelerate_loop, bare_loop, loader_loop, png_
 LONG = 3 * WARM  # seconds: the small VAEs' steps take 5 ms, and averages become denormal numbers after a thousand
 
 
-def measure_training() -> list[Row]:
-    rows = []
-    for family in FAMILIES:
-        rows += measure_family(family)
-    return rows
+def measure_training(names: Sequence[str] = ()) -> Iterator[Row]:
+    """The rows of the families with these names, by default all; each family's as soon as it was timed."""
+    if unknown := set(names) - set(FAMILIES):
+        sys.exit(f"'{unknown.pop()}' is no family; known: {'; '.join(FAMILIES)}.")
+    for family in names or FAMILIES:
+        yield from measure_family(family)
 
 
 def measure_peers() -> list[Row]:
