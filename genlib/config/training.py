@@ -16,6 +16,7 @@ from genlib.errors import did_you_mean, quoted
 
 MOST_IMAGES = 2**20  # of a batch
 MOST_PROCESSES = 100_000
+MOST_THREADS = 4096
 MOST_SAMPLES = 10**7  # of an evaluation
 
 
@@ -34,6 +35,21 @@ def check_divisible(batch_size: int, micro_batches: int, processes: int) -> None
         )
 
 
+def is_count(value: object, most: int) -> bool:
+    """Whether this is a whole number from 1 to `most`."""
+    return isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= most
+
+
+def are_changes(threads: object) -> bool:
+    """Whether these are pairs of a step and of the number of threads from there on, the first of step 0."""
+    pairs = threads if isinstance(threads, list) else []
+    if not all(isinstance(pair, list) and len(pair) == 2 and is_count(pair[1], MOST_THREADS) for pair in pairs):
+        return False
+    steps = [pair[0] for pair in pairs]
+    later = all(is_count(step, MOST_STEPS) for step in steps[1:])
+    return later and steps[:1] == [0] and steps == sorted(set(steps))
+
+
 class TrainingConfig(Section):
     """Length, numerics, averaging, checkpoints and faults of a training."""
 
@@ -50,6 +66,11 @@ class TrainingConfig(Section):
     cuda_graphs: bool = Field(False, description="A phase's turn in one call: for small models on one GPU")
     channels_last: bool = Field(False, description="Images in memory with the channels last, faster on some GPUs")
     device: Literal["auto", "cpu"] = Field("auto", description="auto: a GPU where there is one")
+    threads: Annotated[int, Field(ge=1, le=MOST_THREADS)] | list[list[int]] | None = Field(
+        None,
+        description="Number of CPU threads of a process, or pairs of the step from which a number holds, from 0, and "
+        "the number; null: OMP_NUM_THREADS, or as many as other programs leave free",
+    )
     processes: Annotated[int, Field(ge=1, le=MOST_PROCESSES)] | Literal["auto"] = Field(
         1, description="Number of processes that the pipeline starts, on all nodes; auto: one for each GPU"
     )
@@ -84,10 +105,20 @@ class TrainingConfig(Section):
     def counts_or_is_auto(cls, processes: object) -> object:
         if processes == "auto":
             return processes
-        if isinstance(processes, int) and not isinstance(processes, bool) and 1 <= processes <= MOST_PROCESSES:
+        if is_count(processes, MOST_PROCESSES):
             return processes
         raise ValueError(
             f"{quoted(processes)} must be a whole number from 1 to {MOST_PROCESSES}, or auto for one process a GPU"
+        )
+
+    @field_validator("threads", mode="before")
+    @classmethod
+    def numbers_of_threads(cls, threads: object) -> object:
+        if threads is None or is_count(threads, MOST_THREADS) or are_changes(threads):
+            return threads
+        raise ValueError(
+            f"{quoted(threads)} must be a whole number from 1 to {MOST_THREADS}, or pairs of a step and a number, in "
+            "the order of their steps, the first of step 0, such as [[0, 4], [1200, 2]]"
         )
 
     @model_validator(mode="after")

@@ -20,7 +20,7 @@ from genlib.data.reading.fingerprint import walk
 from genlib.data.reading.image_files import IMAGE_SUFFIXES
 from genlib.data.reading.image_folder import without_others
 from genlib.errors import UserError
-from genlib.runtime.capacity import cores
+from genlib.runtime.cores import cores
 from genlib.sampling.draw import CHUNK
 
 Shape = tuple[int, ...]  # C, H, W; 2 of points

@@ -21,6 +21,7 @@ from genlib.storage.files import Damaged, read_json, write_bytes, write_json
 OPERATIONAL = {
     "processes",
     "device",
+    "threads",
     "resident_gib",
     "log_every",
     "sample_every",

@@ -1,6 +1,4 @@
-"""How many cores, and how much memory and disk this process may use, and the refusal of work that needs far more; free
-of torch.
-"""
+"""How much memory and disk this process may use, and the refusal of work that needs far more; free of torch."""
 
 from __future__ import annotations
 
@@ -15,11 +13,6 @@ from genlib.errors import UserError
 # A need is a lower bound, and free memory is a matter of the moment: only what is far beyond it is refused.
 MARGIN = 1.5
 NO_LIMIT = 2**60  # the value in a cgroup without a limit
-
-
-def cores() -> int:
-    """The number of cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def free_memory() -> int:
@@ -42,19 +35,28 @@ def limits_of_cgroups(proc: Path = Path("/proc/self/cgroup"), root: Path = Path(
     read.
     """
     found = []
+    for folder in groups_of_process("memory", proc, root):
+        for file in ("memory.max", "memory.limit_in_bytes"):  # of version 2, and of version 1
+            with suppress(OSError, ValueError):  # "max" is no limit
+                found.append(int((folder / file).read_text()))
+    return found
+
+
+def groups_of_process(controller: str, proc: Path, root: Path) -> list[Path]:
+    """The folders of this process's control groups with a controller, and of all above them. A container sees its own
+    group as the root.
+    """
     try:
-        groups = [line.split(":", 2)[1:] for line in proc.read_text().splitlines()]
-    except (OSError, ValueError):
+        lines = [line.split(":", 2)[1:] for line in proc.read_text().splitlines()]
+    except OSError:
         return []
-    for controllers, name in groups:
-        if controllers not in ("", "memory"):
+    found: list[Path] = []
+    for controllers, name in (line for line in lines if len(line) == 2):
+        if controllers and controller not in controllers.split(","):
             continue
-        base, file = (root, "memory.max") if not controllers else (root / "memory", "memory.limit_in_bytes")
+        base = root / controllers if controllers else root
         group = base / name.lstrip("/")
-        for folder in (group, *group.parents):
-            if folder.is_relative_to(base):
-                with suppress(OSError, ValueError):  # a container sees its own group as the root; "max" is no limit
-                    found.append(int((folder / file).read_text()))
+        found += [folder for folder in (group, *group.parents) if folder.is_relative_to(base)]
     return found
 
 

@@ -33,6 +33,7 @@ def result_of(trainer: Trainer, status: str, message: str) -> dict[str, Any]:
         "device": device_name(device),
         "driver": driver_version(),
         "torch": torch.__version__,
+        "threads": trainer.threads.changes,
         "processes": trainer.accelerator.num_processes,
         "skipped_steps": trainer.bad_updates.count,
         "rollbacks": trainer.bad_updates.rollbacks,

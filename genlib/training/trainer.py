@@ -38,6 +38,7 @@ from genlib.runs.folder import RunFolder
 from genlib.runtime.randomness import seed_for
 from genlib.runtime.ranks import on_first_process
 from genlib.runtime.signals import Interrupted, StopRequest
+from genlib.runtime.threads import torch_threads
 from genlib.training.due import Due, due_after
 from genlib.training.exporter import Exporter
 from genlib.training.graphs import CudaGraphs
@@ -62,6 +63,7 @@ from genlib.training.state.optimizers import Optimizers
 from genlib.training.state.parts import TrainingState
 from genlib.training.state.progress import Progress
 from genlib.training.state.sentinel import Sentinel
+from genlib.training.state.threads import ThreadsOfSteps, asked_threads
 
 # From a model, which it may alter, to metrics; it asks the function before every chunk of work whether to stop.
 Evaluate = Callable[[GenerativeModel, Callable[[], bool]], dict[str, float]]
@@ -137,7 +139,16 @@ class Trainer:
         self.meter = LossMeter(accelerator.device, counts_loaded=accelerator.is_main_process)
         self.bad_updates = BadUpdates(list(self.optimizers), accelerator.device)
         self.sentinel = Sentinel(self.method.symptoms, training.collapse_steps)
-        numbers = (self.progress, self.clock, self.evaluations, self.bad_updates, self.meter, self.sentinel)
+        self.threads = ThreadsOfSteps(torch_threads(), asked_threads(training, accelerator.device))
+        numbers = (
+            self.progress,
+            self.clock,
+            self.evaluations,
+            self.bad_updates,
+            self.meter,
+            self.sentinel,
+            self.threads,
+        )
         self.state = TrainingState(self.method, self.average, self.optimizers, numbers)
         self.exporter = Exporter(config, run, dataset, self.average, warn)
         self.writer = CheckpointWriter(warn)
@@ -188,6 +199,7 @@ class Trainer:
                 return "preempted"
             self._note_numbers()
         while progress.step < self.config.training.steps:
+            self.threads.begin_step(progress.step)
             self.take_step(progress.step)
             progress.advance(self.images_per_step)
             self.average.update(progress.step, self.images_per_step, progress.step == self.config.training.steps)

@@ -24,7 +24,7 @@ from genlib.data.making.prepare import prepare
 from genlib.errors import UserError
 from genlib.runs.folder import RunFolder, new_run_name
 from genlib.runtime.provenance import git_state
-from genlib.storage.files import sha256_of_file
+from genlib.storage.files import read_json, sha256_of_file
 from genlib.storage.home import runs_folder
 from genlib.storage.tensors import load_tensors
 from pipelines.launching import job
@@ -50,7 +50,7 @@ def reproduce(name: str, number: str, run_dir: Path | None, say: Callable[[str],
         raise UserError(f"{folder.path} is the folder of a run of the pipeline; name another --run-dir, or none.")
     with tempfile.TemporaryDirectory() as scratch:
         config_file = configuration_of(version, Path(scratch))
-        config = load_saved_config(config_file)
+        config = with_threads_of(version, load_saved_config(config_file), Path(scratch))
         check_data(version, config)
         original = fetch_sampler(version, Path(scratch))
         if original is None:
@@ -85,6 +85,22 @@ def configuration_of(version: ModelVersion, folder: Path) -> Path:
             f"{version.tags.get('run_folder', 'its run folder')}."
         ) from error
     return Path(found)
+
+
+def with_threads_of(version: ModelVersion, config: RunConfig, folder: Path) -> RunConfig:
+    """The configuration with the numbers of CPU threads that the version's steps were computed with, as far as its run
+    tells: other ones would change the weights by rounding.
+    """
+    try:
+        file = mlflow.artifacts.download_artifacts(
+            run_id=version.run_id, artifact_path="result.json", dst_path=str(folder)
+        )
+    except (OSError, MlflowException):
+        return config
+    threads = read_json(Path(file)).get("threads")
+    if not threads or config.training.threads:
+        return config
+    return config.model_copy(update={"training": config.training.model_copy(update={"threads": threads})})
 
 
 def check_data(version: ModelVersion, config: RunConfig) -> None:

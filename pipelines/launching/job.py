@@ -18,7 +18,7 @@ from genlib.config.run import RunConfig
 from genlib.config.training import check_divisible
 from genlib.errors import UserError
 from genlib.runs.folder import RunFolder
-from genlib.runtime.capacity import cores
+from genlib.runtime.cores import cores
 from genlib.runtime.interruption import stop_signals
 from genlib.storage.files import write_bytes
 from pipelines.launching.launch import Ended, Say

@@ -37,7 +37,7 @@ def lineage(name: str, number: str | None = None) -> str:
         "code": code_of(version),
         "configuration": f"config.yaml of the MLflow run: {page}/artifacts/config.yaml",
         "environment": f"constraints {tag('constraints_hash')}, image {tag('image_digest')}, torch {tag('torch')}",
-        "devices": f"{tag('device')}, driver {tag('driver')}, on {tag('host')}",
+        "devices": f"{tag('device')}, CPU threads {tag('threads')}, driver {tag('driver')}, on {tag('host')}",
         "weights": f"SHA-256 {tag('weights_sha256')}",
         "MLflow run": f"{run.run_id}: {page}",
         "flow run": tag("prefect.flow_run_id"),

@@ -337,9 +337,16 @@ def tags_of(result: dict[str, Any]) -> dict[str, str]:
         "device": device_of(result),
         "driver": result.get("driver", "unknown"),
         "torch": result.get("torch", "unknown"),
+        "threads": threads_of(result),
         "rollbacks": str(len(result.get("rollbacks", []))),
         "collapse": "; ".join(result.get("collapse", []))[:VALUE_LENGTH] or "none",
     }
+
+
+def threads_of(result: dict[str, Any]) -> str:
+    """The numbers of CPU threads in result.json, such as '8', or '4 to 8'."""
+    numbers = sorted({number for _, number in result.get("threads", [])})
+    return " to ".join(map(str, dict.fromkeys([numbers[0], numbers[-1]]))) if numbers else "unknown"
 
 
 def device_of(result: dict[str, Any]) -> str:

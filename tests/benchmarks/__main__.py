@@ -77,6 +77,12 @@ PARTS = {
         "scaling:measure_scaling",
         speed_table,
     ),
+    "sharing": Part(
+        "Beside another training",
+        "Images per second of `genlib train`, alone and two at once, in turn: medians of three rounds, and each.",
+        "sharing:measure_sharing",
+        speed_table,
+    ),
     "speed": Part(
         "Start, flow and evaluation",
         "Medians; runs that are compared alternate.",

@@ -15,7 +15,7 @@ from genlib.errors import UserError
 from genlib.runs.folder import RunFolder
 from genlib.storage.files import write_json
 from pipelines.flows import reproduce
-from pipelines.flows.reproduce import check_data, compared
+from pipelines.flows.reproduce import check_data, compared, with_threads_of
 from pipelines.flows.sync import register_run
 from pipelines.registry.lineage import lineage
 from pipelines.tracking import ledger
@@ -43,7 +43,13 @@ def registered(
     write_json(run_folder.evaluation_file, evaluation_of(0.5))
     with tracked(config, dataset, run_folder, pytest.fail, {"prefect.flow_run_id": FLOW_RUN}) as mirror:
         run_folder.write_result(
-            status="finished", step=7, device="NVIDIA H100", processes=2, driver="580.95", torch="2.13"
+            status="finished",
+            step=7,
+            device="NVIDIA H100",
+            processes=2,
+            driver="580.95",
+            torch="2.13",
+            threads=[[0, 2], [5, 1]],
         )
         return register_run(config, run_folder, mirror).version
 
@@ -58,7 +64,7 @@ def test_a_version_leads_to_its_data_code_configuration_environment_run_and_flow
         f"digits, revision none, content hash {dataset.manifest.content_hash}",
         f"commit {'c0ffee' * 7}, with the changes in {UNCOMMITTED} of the MLflow run",
         "image sha256:feed, torch 2.13",
-        "2 x NVIDIA H100, driver 580.95, on ",
+        "2 x NVIDIA H100, CPU threads 1 to 2, driver 580.95, on ",
         FLOW_RUN,
         str(run_folder.path),
     ):
@@ -82,6 +88,17 @@ def test_data_that_has_changed_is_no_ground_for_reproducing(registered: str, con
     version = MlflowClient().get_model_version(config.registry.model, registered)
     with pytest.raises(UserError, match="the data has changed: .* was trained on content hash abababababab"):
         check_data(version, config)
+
+
+def test_a_version_is_reproduced_with_the_threads_of_its_steps(
+    registered: str, config: RunConfig, tmp_path: Path
+) -> None:
+    version = MlflowClient().get_model_version(config.registry.model, registered)
+    again = with_threads_of(version, config, tmp_path)
+    assert again.training.threads == [[0, 2], [5, 1]]
+    assert again.training.model_copy(update={"threads": None}) == config.training
+    one = config.model_copy(update={"training": config.training.model_copy(update={"threads": 1})})
+    assert with_threads_of(version, one, tmp_path) == one
 
 
 def test_a_folder_of_the_pipeline_is_not_reproduced_into(

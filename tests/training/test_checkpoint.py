@@ -14,6 +14,7 @@ from torch import nn
 from genlib.errors import UserError
 from genlib.models.optimizer import OptimizerConfig
 from genlib.runs.checkpoints import STATE, checkpoint_path, finished_checkpoints, step_of
+from genlib.runtime.threads import Threads
 from genlib.storage.files import read_json, sha256_of_file
 from genlib.training.phases import build_optimizer
 from genlib.training.state.bad_updates import BadUpdates
@@ -39,12 +40,14 @@ from genlib.training.state.optimizers import Optimizers
 from genlib.training.state.parts import TrainingState
 from genlib.training.state.progress import Progress
 from genlib.training.state.sentinel import Sentinel
+from genlib.training.state.threads import ThreadsOfSteps
 
 CPU = torch.device("cpu")
 NUMBERS = {
     **{"step": 3, "images": 12, "seconds": 1.5, "evaluated": 2, "metric": "fd", "best_step": 2, "best_value": 0.5},
     **{"last_value": 0.75, "skipped": 1, "recently_skipped": {"adam": [1]}, "rollbacks": [{"at": 2}]},
     **{"unlogged": {"adam/total": [6.0, 2.0]}, "signs": {"adam/total": [1, 3]}},
+    "threads": [[0, 2], [3, 1]],
 }
 
 
@@ -62,7 +65,15 @@ class Training:
         )
         self.progress, self.evaluations = Progress(), Evaluations()
         bad_updates, meter = BadUpdates(list(self.optimizers), CPU), LossMeter(CPU)
-        self.numbers = (self.progress, Clock(), self.evaluations, bad_updates, meter, Sentinel((), 1))
+        self.numbers = (
+            self.progress,
+            Clock(),
+            self.evaluations,
+            bad_updates,
+            meter,
+            Sentinel((), 1),
+            ThreadsOfSteps(Threads(1, False)),
+        )
 
     def step(self, number):
         torch.manual_seed(number)

@@ -28,7 +28,7 @@ from genlib.data.reading.classes import missing_classes
 from genlib.data.reading.splits import hold_out
 from genlib.errors import UserError
 from genlib.pixels.sizes import scene_thing
-from genlib.runtime.capacity import cores
+from genlib.runtime.cores import cores
 from genlib.storage.files import sync
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
 from genlib.errors import UserError
-from genlib.runtime.capacity import cores
+from genlib.runtime.cores import cores
 from genlib.storage.files import read_json, sha256_of_file, sha256_of_json, write_json
 
 # A file that changed this recently could change again within its clock's tick, and look the same.

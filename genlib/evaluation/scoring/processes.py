@@ -18,6 +18,7 @@ from genlib.runtime.host import keep_freed_memory
 from genlib.runtime.launched import launchers_environment
 from genlib.runtime.ranks import on_first_process
 from genlib.runtime.signals import Interrupted
+from genlib.runtime.threads import torch_threads
 from genlib.sampling.draw import CHUNK
 
 Result = TypeVar("Result")
@@ -67,6 +68,7 @@ class Processes:
         for first in range(0, total, self.count):
             if self.stopped():
                 raise Interrupted
+            torch_threads().follow()
             if first + self.rank < total:
                 yield first + self.rank
 

@@ -34,9 +34,11 @@ from genlib.training.state.meter import LossMeter
 from genlib.training.state.parts import Numbers, TrainingState
 from genlib.training.state.progress import Progress
 from genlib.training.state.sentinel import Sentinel
+from genlib.training.state.threads import ThreadsOfSteps
 
 METHOD, AVERAGE, OPTIMIZERS = "method.safetensors", "average.safetensors", "optimizers.safetensors"
-KEYS = {key for part in (Progress, Clock, Evaluations, BadUpdates, LossMeter, Sentinel) for key in part.keys}
+PARTS = (Progress, Clock, Evaluations, BadUpdates, LossMeter, Sentinel, ThreadsOfSteps)
+KEYS = {key for part in PARTS for key in part.keys}
 
 
 class Snapshot(NamedTuple):

@@ -19,6 +19,7 @@ from genlib.data.folder import STACKED, DatasetFolder, Split
 from genlib.errors import UserError
 from genlib.evaluation.features import Extractor
 from genlib.runtime.randomness import seed_for
+from genlib.runtime.threads import torch_threads
 from genlib.storage.files import read_json, sha256_of_file, sha256_of_json, whole_folder, write_json
 from genlib.storage.tensors import load_weights, tensor_bytes, write_tensors
 
@@ -206,6 +207,7 @@ def train_classifier(dataset: DatasetFolder, device: torch.device) -> Classifier
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, learning_rate, total_steps=steps)
     order = EpochOrder(len(rows), seed_for("classifier order", RECIPE["seed"]), torch.device("cpu"))
     for step in range(steps):
+        torch_threads().follow()
         images, labels = examples(rows[order(step * batch_size, batch_size).numpy()])
         loss = F.cross_entropy(classifier(images), labels)
         optimizer.zero_grad()
