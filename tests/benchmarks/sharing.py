@@ -19,7 +19,7 @@ from tests.conftest import PROJECT
 
 CONFIGURATIONS = ("dcgan_digits", "vae_digits")
 ROUNDS = 3
-SETTLED, END = 6.0, 16.0  # seconds of training between which the speed counts: the number of threads has settled
+SETTLED, END = 6.0, 16.0  # seconds of training: the speed counts from one, when threads have settled, past the other
 NEVER = 10**9
 QUIET = [f"training.{name}={NEVER}" for name in ("steps", "checkpoint_every", "sample_every")] + [
     "evaluation.every=null"
@@ -72,7 +72,7 @@ def speeds(name: str, home: Path, trainings: int, *settings: str) -> list[float]
                     command, cwd=PROJECT, env=environment | {"GENLIB_HOME": str(home)}, stdout=subprocess.DEVNULL
                 )
             )
-        while not all(trained(run) >= END for run in runs):
+        while not all(map(is_measured, runs)):
             if any(process.poll() is not None for process in started):
                 raise RuntimeError(f"a training of {name} ended by itself; see its errors above.")
             time.sleep(0.5)
@@ -84,13 +84,18 @@ def speeds(name: str, home: Path, trainings: int, *settings: str) -> list[float]
     return [speed(run) for run in runs]
 
 
-def trained(run: RunFolder) -> float:
-    """Seconds that a run has trained, as far as its metrics tell."""
+def counted(run: RunFolder) -> list[dict[str, Any]]:
+    """The lines of metrics from which on the number of threads has settled."""
     lines = run.metrics() if run.metrics_file.exists() else []
-    return lines[-1]["seconds"] if lines else 0.0
+    return [line for line in lines if line["seconds"] >= SETTLED]
+
+
+def is_measured(run: RunFolder) -> bool:
+    lines = counted(run)
+    return len(lines) > 1 and lines[-1]["seconds"] >= END
 
 
 def speed(run: RunFolder) -> float:
-    """Images per second between SETTLED and END."""
-    lines = [line for line in run.metrics() if SETTLED <= line["seconds"] <= END]
-    return (lines[-1]["images"] - lines[0]["images"]) / (lines[-1]["seconds"] - lines[0]["seconds"])
+    """Images per second since SETTLED."""
+    first, *_, last = counted(run)
+    return (last["images"] - first["images"]) / (last["seconds"] - first["seconds"])
