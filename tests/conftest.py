@@ -11,12 +11,14 @@ from pathlib import Path
 
 import pytest
 
+from tests.folders import CONFIGS, PROJECT
+
+__all__ = ["CONFIGS", "DEVICES", "FILES", "FIXTURES", "PROJECT"]
+
 os.environ.setdefault("HF_HUB_OFFLINE", "1")  # no test reaches for the network
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # tiny networks are faster so, also beside other work
 signal.signal(signal.SIGHUP, signal.SIG_DFL)  # else trainings under a suite that nohup started would ignore it too
 
-PROJECT = Path(__file__).parents[1]
-CONFIGS = PROJECT / "configs"
 FIXTURES = PROJECT / "tests" / "fixtures"
 
 # Overrides that make a shipped configuration train in about a second.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from importlib import import_module
@@ -416,3 +417,14 @@ def test_results_are_written_after_every_part_whatever_becomes_of_it(
     assert {path.name for path in tmp_path.glob("*.log")} == {f"gpu-{part.name}.log" for part in parts} - {
         "gpu-nccl.log"
     }
+
+
+def test_benchmarks_keep_the_number_of_threads_that_a_user_has() -> None:
+    """Tests compute with one thread, which they set in their environment: benchmarks must not import it."""
+    names = [f"tests.benchmarks.{module.name}" for module in iter_modules(tests.benchmarks.__path__)]
+    program = f"import importlib, os; [importlib.import_module(name) for name in {names!r}]; print(dict(os.environ))"
+    environment = {key: value for key, value in os.environ.items() if key != "OMP_NUM_THREADS"}
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=PROJECT, env=environment, capture_output=True, text=True, check=True
+    )
+    assert "'PATH'" in done.stdout and "OMP_NUM_THREADS" not in done.stdout

@@ -24,7 +24,7 @@ from genlib.runs.folder import RunFolder
 from tests.benchmarks.data import mnist_files
 from tests.benchmarks.families import synthetic_images
 from tests.benchmarks.loops import encode_png
-from tests.conftest import PROJECT
+from tests.folders import PROJECT
 
 
 @contextmanager

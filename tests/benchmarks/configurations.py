@@ -16,7 +16,7 @@ from genlib.config.load import load_config
 from genlib.config.run import RunConfig
 from genlib.runs.folder import RunFolder
 from tests.benchmarks.data import local_source
-from tests.conftest import CONFIGS, PROJECT
+from tests.folders import CONFIGS, PROJECT
 
 STEPS, SAMPLES = 5, 8
 

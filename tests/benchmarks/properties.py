@@ -14,7 +14,7 @@ from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
-from tests.conftest import CONFIGS
+from tests.folders import CONFIGS
 
 SEEDS = (0, 1, 2)
 QUICK = ["evaluation.every=null", "evaluation.seeds=1", "evaluation.likelihood_samples=100", "training.device=cpu"]

@@ -30,7 +30,7 @@ from genlib.storage.home import home
 from tests.benchmarks.data import local_source
 from tests.benchmarks.quality_rows import ROWS, Wanted
 from tests.benchmarks.tables import Row
-from tests.conftest import CONFIGS, PROJECT
+from tests.folders import CONFIGS, PROJECT
 
 SEEDS = (0, 1, 2)
 OWN_DIRECTIONS = {"perplexity_share": "higher", "caption_perplexity": "lower"}  # of what no record tells

@@ -17,7 +17,7 @@ from accelerate import PartialState
 
 from tests.benchmarks.families import FAMILIES, Genlib, config_of, images_of
 from tests.benchmarks.loops import method_of
-from tests.conftest import PROJECT
+from tests.folders import PROJECT
 
 Row = dict[str, Any]
 MEASURED = {"MLP VAE, 28x28, batch 128": 150, "DCGAN, 32x32, batch 64": 8}  # steps of a turn

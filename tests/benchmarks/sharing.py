@@ -15,7 +15,7 @@ from typing import Any
 from genlib.runs.folder import RunFolder
 from genlib.runtime.cores import cores
 from tests.benchmarks.commands import own_home, row
-from tests.conftest import PROJECT
+from tests.folders import PROJECT
 
 CONFIGURATIONS = ("dcgan_digits", "vae_digits")
 ROUNDS = 3
