@@ -314,7 +314,7 @@ def test_an_unknown_row_is_refused_before_any_work() -> None:
 
 # The measurement on a GPU.
 
-HEAVY = ("datasets", "pyarrow", "huggingface_hub", "mlflow", "prefect", "psutil", "pytest")
+HEAVY = ("datasets", "pyarrow", "huggingface_hub", "mlflow", "prefect", "pytest")
 
 
 def test_without_a_gpu_the_plan_is_printed_without_packages_that_training_does_not_need() -> None:

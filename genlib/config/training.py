@@ -66,7 +66,9 @@ class TrainingConfig(Section):
     cuda_graphs: bool = Field(False, description="A phase's turn in one call: for small models on one GPU")
     channels_last: bool = Field(False, description="Images in memory with the channels last, faster on some GPUs")
     device: Literal["auto", "cpu"] = Field("auto", description="auto: a GPU where there is one")
-    threads: Annotated[int, Field(ge=1, le=MOST_THREADS)] | list[list[int]] | None = Field(
+    threads: (
+        Annotated[int, Field(ge=1, le=MOST_THREADS)] | list[list[Annotated[int, Field(ge=0, le=MOST_STEPS)]]] | None
+    ) = Field(
         None,
         description="Number of CPU threads of a process, or pairs of the step from which a number holds, from 0, and "
         "the number; null: OMP_NUM_THREADS, or as many as other programs leave free",
