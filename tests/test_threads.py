@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 from shutil import rmtree
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -15,10 +16,12 @@ import torch
 from genlib.config.load import load_config
 from genlib.config.training import TrainingConfig
 from genlib.errors import UserError
+from genlib.evaluation.scoring import processes
 from genlib.runs.checkpoints import finished_checkpoints
 from genlib.runtime import threads
 from genlib.runtime.cores import cores, shares_of_cgroups
 from genlib.runtime.threads import PERIOD, Threads, Usage, fitting, usage
+from genlib.sampling.draw import CHUNK
 from genlib.training.state.threads import ThreadsOfSteps, asked_threads
 from tests.conftest import FILES, PROJECT
 
@@ -196,3 +199,10 @@ def test_a_training_computes_with_the_numbers_that_it_is_asked_for_and_keeps_the
     rmtree(last)
     assert command("genlib", "train", *tiny("gan", often, "training.threads=3"), *run).returncode == 0
     assert json.loads((tmp_path / "run" / "result.json").read_text())["threads"] == [[0, 2], [3, 1], [5, 3]]
+
+
+def test_an_evaluation_looks_at_the_load_before_each_chunk(monkeypatch):
+    looks: list[None] = []
+    monkeypatch.setattr(processes, "torch_threads", lambda: SimpleNamespace(follow=lambda: looks.append(None)))
+    assert list(processes.Processes(CPU).chunks(2 * CHUNK + 1)) == [0, 1, 2]
+    assert len(looks) == 3

@@ -88,8 +88,8 @@ def configuration_of(version: ModelVersion, folder: Path) -> Path:
 
 
 def with_threads_of(version: ModelVersion, config: RunConfig, folder: Path) -> RunConfig:
-    """The configuration with the numbers of CPU threads that the version's steps were computed with, as far as its run
-    tells: other ones would change the weights by rounding.
+    """The configuration with the numbers of CPU threads that the version's steps were computed with on a CPU, as far as
+    its run tells: other ones would change the weights by rounding.
     """
     try:
         file = mlflow.artifacts.download_artifacts(
@@ -97,8 +97,9 @@ def with_threads_of(version: ModelVersion, config: RunConfig, folder: Path) -> R
         )
     except (OSError, MlflowException):
         return config
-    threads = read_json(Path(file)).get("threads")
-    if not threads or config.training.threads:
+    result = read_json(Path(file))
+    threads = result.get("threads")
+    if not threads or config.training.threads or result.get("device") != "cpu":
         return config
     return config.model_copy(update={"training": config.training.model_copy(update={"threads": threads})})
 

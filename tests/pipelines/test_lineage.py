@@ -90,10 +90,13 @@ def test_data_that_has_changed_is_no_ground_for_reproducing(registered: str, con
         check_data(version, config)
 
 
-def test_a_version_is_reproduced_with_the_threads_of_its_steps(
+def test_a_version_is_reproduced_with_the_threads_of_its_steps_on_a_cpu(
     registered: str, config: RunConfig, tmp_path: Path
 ) -> None:
     version = MlflowClient().get_model_version(config.registry.model, registered)
+    assert with_threads_of(version, config, tmp_path) == config  # it was trained on GPUs
+    on_cpu = {"device": "cpu", "threads": [[0, 2], [5, 1]]}
+    MlflowClient().log_dict(str(version.run_id), on_cpu, "result.json")
     again = with_threads_of(version, config, tmp_path)
     assert again.training.threads == [[0, 2], [5, 1]]
     assert again.training.model_copy(update={"threads": None}) == config.training
