@@ -50,6 +50,18 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: -minutes.get(item.path, 0))
 
 
+@pytest.fixture(autouse=True)
+def exact_kernels(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a GPU, kernels that repeat themselves bit for bit, in whole float32: Adam makes a full step of a gradient that
+    is rounding alone, such as that of a bias before batch norm.
+    """
+    if request.node.get_closest_marker("gpu"):
+        import torch
+
+        monkeypatch.setattr(torch.backends.cudnn, "deterministic", True)
+        monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", False)
+
+
 @pytest.fixture(scope="session")
 def genlib_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """One GENLIB_HOME for the whole session, so that the digits are prepared once."""
