@@ -78,7 +78,7 @@ def test_what_a_shipped_configuration_says_of_its_source_is_what_it_does(path):
             assert of_optimizers(key) == {float(number)}, source
     if "falling to 0" in source:
         assert of_optimizers("schedule") == {"linear"} and max(of_optimizers("final_share")) < 1e-4
-    assert values["data.mirror"] == ("images mirrored" in source)
+    assert values["data.mirror"] == ("mirrored" in " ".join(header_of(path)))
 
 
 def test_each_number_that_is_looked_for_is_said_of_a_source():

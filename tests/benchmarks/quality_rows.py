@@ -65,6 +65,8 @@ ROWS = (
     Wanted("lsgan_mnist", wanted=GAN_MNIST),
     Wanted("wgan_mnist", wanted=GAN_MNIST),
     Wanted("cgan_mnist", wanted=GAN_MNIST),
+    Wanted("cgan_cifar10", shown=COLOUR_IMAGES, minutes=30),
+    Wanted("vae_gan_cifar10", shown=COLOUR_IMAGES, minutes=30),
     Wanted("dcgan_cifar10", SMALL_DCGAN, COLOUR_IMAGES, minutes=30),
     Wanted("hinge_sngan_cifar10", SMALL_SNGAN, COLOUR_IMAGES, minutes=30),
     Wanted("r3gan_cifar10", (*SMALL_R3GAN, "method.network.blocks=1"), COLOUR_IMAGES, minutes=30),
