@@ -372,12 +372,19 @@ def few_images(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_a_gan_trains_for_its_time_and_is_evaluated(few_images: Path, genlib_home: Path) -> None:
-    small = ["method.network.width=8", "method.network.blocks=1", "training.batch_size=8", "evaluation.samples=100"]
+    small = ["method.network.width=8", "training.batch_size=8", "evaluation.samples=100"]
     rows = {row["what"]: row for row in gpu_parts.cifar_gan("cpu", 100, settings=small, share=0.01)}
-    assert float(rows["r3gan_cifar10: images/s"]["figure"].replace(",", "")) > 0
-    assert "200 images of CIFAR10_NPY" in rows["r3gan_cifar10: images/s"]["remark"]
-    assert float(rows["r3gan_cifar10: hours for all of its steps"]["figure"].replace(",", "")) > 0
-    assert float(rows["r3gan_cifar10: fd_classifier"]["figure"]) > 0
+    assert float(rows["cgan_cifar10: images/s"]["figure"].replace(",", "")) > 0
+    assert "200 images of CIFAR10_NPY" in rows["cgan_cifar10: images/s"]["remark"]
+    assert float(rows["cgan_cifar10: hours for all of its steps"]["figure"].replace(",", "")) > 0
+    assert float(rows["cgan_cifar10: fd_classifier"]["figure"]) > 0
+
+
+def test_the_kernels_of_a_step_are_named_with_their_shares() -> None:
+    rows = list(gpu_parts.kernels("cpu", 15, "MLP VAE, 28x28, batch 128", steps=2))
+    shares = [float(row["figure"]) for row in rows]
+    assert len(rows) == 8 and shares == sorted(shares, reverse=True) and 0.5 < sum(shares) <= 1.001
+    assert any("aten::addmm" in row["what"] for row in rows)
 
 
 def test_the_published_vae_trains_by_its_schedule_and_is_evaluated(few_images: Path, genlib_home: Path) -> None:

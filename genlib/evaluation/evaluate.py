@@ -34,18 +34,20 @@ from genlib.training.settle import settle_encoder
 from genlib.training.trained_model import load_model
 
 
-def evaluate(run: RunFolder) -> dict[str, Any]:
+def evaluate(run: RunFolder, with_baseline: bool = True) -> dict[str, Any]:
     """Evaluate a run's exported sampler, and its model on the test split; UserError where something is missing.
 
     Every process of torchrun or accelerate launch must call it. Each returns the same; the first writes evaluation.json
-    and report.html.
+    and report.html. Without the baseline, no Gaussian mixture is fitted.
     """
     config = run.config()
     with joined(cpu=config.training.device == "cpu") as (processes, device):
-        return evaluate_on(run, config, processes, device)
+        return evaluate_on(run, config, processes, device, with_baseline)
 
 
-def evaluate_on(run: RunFolder, config: RunConfig, processes: Processes, device: torch.device) -> dict[str, Any]:
+def evaluate_on(
+    run: RunFolder, config: RunConfig, processes: Processes, device: torch.device, with_baseline: bool
+) -> dict[str, Any]:
     start = time.monotonic()
     asked = config.evaluation
     folder, checkpoint = run.exported(asked.checkpoint)
@@ -57,7 +59,7 @@ def evaluate_on(run: RunFolder, config: RunConfig, processes: Processes, device:
     binarize = config.data.binarize == "draw"
     sampler = sampler.bound_to(contexts_of(whole_test_split(dataset), binarize))
     test = held_out_for(config, whole_test_split(dataset), asked.likelihood_images)
-    evaluator = make_evaluator(dataset, asked, processes, device, with_baseline=sampler.condition is None)
+    evaluator = make_evaluator(dataset, asked, processes, device, with_baseline and sampler.condition is None)
     first, sets = evaluator.samples(sampler)
     found, of_model = evaluator.conditions(sampler, binarize)
     model: EncoderModel | None = None

@@ -28,7 +28,8 @@ if TYPE_CHECKING:
 
     from genlib.runs.folder import RunFolder
 
-BEST_GAN = "r3gan_cifar10"
+BEST_GAN = "cgan_cifar10"
+SLOWEST = "R3GAN of width 32, 32x32, batch 32"
 Loop = Callable[[int], None]
 
 
@@ -196,6 +197,26 @@ def in_turn(loops: dict[str, Loop], wait: Callable[[], None], chunk: float, roun
     return found
 
 
+def kernels(device: str, seconds: float, family: str = SLOWEST, steps: int = 3, most: int = 8) -> Iterator[Row]:
+    """The operators that take most of the device's time in the steps of a family, as torch's profiler says."""
+    from torch.profiler import ProfilerActivity, profile
+
+    from tests.benchmarks.families import genlib_loop
+
+    loop, wait = genlib_loop(family, device=device_key(device)), waiting_for(device)
+    loop(3)
+    wait()
+    kinds = [ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if device == "cuda" else [])]
+    with profile(activities=kinds) as found:
+        loop(steps)
+        wait()
+    attribute = f"self_{'device' if device == 'cuda' else 'cpu'}_time_total"
+    times = {event.key: (getattr(event, attribute), event.count) for event in found.key_averages()}
+    total = sum(microseconds for microseconds, _ in times.values())
+    for name, (microseconds, count) in sorted(times.items(), key=lambda item: -item[1][0])[:most]:
+        yield row_of(f"{family}: `{name[:80]}`", f"{microseconds / total:.3f}", f"{count / steps:,.0f} calls a step")
+
+
 def cifar_gan(
     device: str, seconds: float, name: str = BEST_GAN, settings: Sequence[str] = (), share: float = 0.65
 ) -> Iterator[Row]:
@@ -205,9 +226,10 @@ def cifar_gan(
     began = time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
         data, labelled, remark = images_for("CIFAR10", 32, 3, Path(folder))
-        asked = ["evaluation.seeds=1", "evaluation.every=null", "training.ema_half_life=50000"]
+        asked = ["evaluation.seeds=1", "evaluation.every=null", f"training.cuda_graphs={str(device == 'cuda').lower()}"]
         if not labelled:
-            asked += ["evaluation.features=random", "registry.metric=fd_random"]
+            without = ["method.conditioning=none", "method.discriminator_conditioning=concat"]
+            asked += [*without, "evaluation.features=random", "registry.metric=fd_random"]
         config = load_config(
             CONFIGS / f"{name}.yaml", [*data, *asked, f"training.device={device_key(device)}", *settings]
         )
@@ -260,7 +282,7 @@ def metric_row(run: RunFolder, name: str, metric: str, remark: str) -> Iterator[
     if not run.evaluation():
         from genlib.evaluation.evaluate import evaluate
 
-        evaluate(run)
+        evaluate(run, with_baseline=False)  # which takes longer than there is time for
     if entry := run.evaluation()["metrics"].get(metric):
         floor = "" if entry["floor"] is None else f"floor {entry['floor']:.4g}; "
         yield row_of(f"{name}: {metric}", f"{entry['value']:.4g}", floor + remark)
@@ -335,7 +357,8 @@ def written(folder: Path, images: np.ndarray, labels: np.ndarray | None) -> Path
 
 
 PARTS: dict[str, Callable[[str, float], Iterator[Row]]] = {
-    function.__name__: function for function in (cuda_tests, augmentations, nccl, throughput, cifar_gan, burda_vae)
+    function.__name__: function
+    for function in (cuda_tests, augmentations, nccl, kernels, throughput, cifar_gan, burda_vae)
 }
 
 
