@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from importlib import import_module
@@ -403,6 +404,22 @@ def test_what_torchrun_trains_is_compared(genlib_home: Path) -> None:
     rows = list(gpu_parts.nccl("cpu", 30))
     assert rows[0]["figure"] == "finished" and rows[0]["remark"] == "gloo"
     assert float(rows[1]["figure"]) == 0
+
+
+def test_the_mark_of_a_commit_is_of_code_and_not_of_figures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(quality, "PROJECT", tmp_path)
+    monkeypatch.setattr(quality, "untracked_code", lambda: [])
+    code, figures = tmp_path / "module.py", tmp_path / "tests" / "benchmarks" / "RESULTS.md"
+    figures.parent.mkdir(parents=True)
+    for file in (code, figures):
+        file.write_text("1\n")
+    person = ("-c", "user.name=A", "-c", "user.email=a@example.org")
+    for arguments in (["init", "-q"], ["add", "."], [*person, "commit", "-q", "-m", "First"]):
+        subprocess.run(["git", "-C", str(tmp_path), *arguments], check=True)
+    figures.write_text("2\n")
+    assert re.fullmatch("[0-9a-f]{7}", quality.state_of_code())
+    code.write_text("2\n")
+    assert re.fullmatch(r"[0-9a-f]{7}\+", quality.state_of_code())
 
 
 def test_results_are_written_after_every_part_whatever_becomes_of_it(

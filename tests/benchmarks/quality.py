@@ -24,7 +24,7 @@ from genlib.config.metrics import direction_of
 from genlib.config.run import RunConfig
 from genlib.errors import one_line
 from genlib.runs.folder import RunFolder, identity
-from genlib.runtime.provenance import git_state
+from genlib.runtime.provenance import commit_of, git, untracked_code
 from genlib.storage.files import sha256_of_json
 from genlib.storage.home import home
 from tests.benchmarks.data import local_source
@@ -141,10 +141,15 @@ def commits_file(run: RunFolder) -> Path:
     return run.path.with_name(f"{run.path.name}-commits.txt")
 
 
+def state_of_code() -> str:
+    """The commit, with a mark where code or configurations are not as committed; figures, as this table's, are none."""
+    changes = git(PROJECT, "status", "--porcelain", "--untracked-files=no", "--", ".", ":!tests/benchmarks/RESULTS*")
+    return (commit_of(PROJECT) or "unknown")[:7] + ("+" if changes or untracked_code() else "")
+
+
 def note_commit(run: RunFolder) -> None:
     """Keep the commit that trains from here on; a mark stands for changes that were not committed."""
-    state, file = git_state(), commits_file(run)
-    now = state["git.commit"][:7] + ("+" if state["git.dirty"] == "true" else "")
+    file, now = commits_file(run), state_of_code()
     before = file.read_text().split() if file.exists() else []
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text("\n".join(dict.fromkeys([*before, now])))

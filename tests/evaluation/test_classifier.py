@@ -6,6 +6,7 @@ import multiprocessing
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -99,6 +100,16 @@ def test_training_is_repeatable_and_leaves_the_global_generators_alone(make_data
     second = train_classifier(dataset, CPU)
     for name, tensor in first.state_dict().items():
         torch.testing.assert_close(second.state_dict()[name], tensor)
+
+
+@pytest.mark.usefixtures("hasty")
+def test_training_looks_at_the_load_before_each_step(
+    make_dataset: MakeDataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks: list[None] = []
+    monkeypatch.setattr(classifier, "torch_threads", lambda: SimpleNamespace(follow=lambda: looks.append(None)))
+    train_classifier(make_dataset(), CPU)
+    assert len(looks) == 512 // 128  # images over the batch
 
 
 @pytest.mark.usefixtures("hasty")
