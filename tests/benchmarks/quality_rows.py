@@ -60,6 +60,7 @@ ROWS = (
     Wanted("cgan_digits", wanted=BEST_DIGITS),
     Wanted("vae_mnist", wanted=VAE_MNIST),
     Wanted("wae_mmd_mnist", wanted=VAE_MNIST),
+    Wanted("vq_vae_mnist", shown=CODES, wanted=("fd_classifier < baseline", "perplexity_share > 0.5")),
     Wanted("gan_minimax_mnist", wanted=GAN_MNIST),
     Wanted("dcgan_mnist", wanted=GAN_MNIST),
     Wanted("lsgan_mnist", wanted=GAN_MNIST),
