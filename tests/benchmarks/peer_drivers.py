@@ -1,9 +1,9 @@
 """Other projects' networks, losses and trainers, trained for some minutes on an array of images; then samples of them.
 
-`python -m tests.benchmarks.peer_drivers NAME FOLDER ARRAY MINUTES COUNT OUTPUT SEED [--set key=value ...]`: FOLDER holds
-the project, ARRAY is a .npy with uint8 (N, C, H, W). One .npy of COUNT samples, uint8 (COUNT, C, H, W), is written into
-the folder OUTPUT for each way of drawing them, and a line of JSON is printed: `steps`, `images`, `seconds`,
-`images_per_second`, `sampling_seconds` and `samples`, the names of these files.
+`python -m tests.benchmarks.peer_drivers NAME FOLDER ARRAY MINUTES COUNT OUTPUT SEED [--set key=value ...]`: FOLDER
+holds the project, ARRAY is a .npy with uint8 (N, C, H, W). One .npy of COUNT samples, uint8 (COUNT, C, H, W), is
+written into the folder OUTPUT for each way of drawing them, and a line of JSON is printed: `steps`, `images`,
+`seconds`, `images_per_second`, `other_seconds`, above all those of sampling, and `samples`, the names of these files.
 
 The projects are imported from where they lie, and nothing of theirs is copied. What a driver has of its own is the loop
 around their training step, as far as theirs cannot be ended by the clock or needs packages that training does not, and
@@ -39,10 +39,13 @@ CHUNK = 250  # samples that are drawn at once
 
 
 class Clock:
-    """The time that a training has; it begins when the clock is made."""
+    """The time that a training has; it begins when the clock is made, or started anew."""
 
     def __init__(self, seconds: float) -> None:
         self.seconds = seconds
+        self.start()
+
+    def start(self) -> None:
         self.began = time.monotonic()
 
     @property
@@ -59,12 +62,6 @@ class Clock:
     def is_over(self) -> bool:
         return self.passed >= self.seconds
 
-    def until(self, share: float) -> Clock:
-        """A clock with the same beginning that is over when this share of the time has passed."""
-        shorter = Clock(self.seconds * share)
-        shorter.began = self.began
-        return shorter
-
 
 class Task(NamedTuple):
     """What a driver is given."""
@@ -80,6 +77,7 @@ class Trained(NamedTuple):
 
     steps: int  # of the generator, or of the autoencoder
     images: int  # real ones that the discriminator, or the autoencoder, was trained on, repeated ones counted again
+    seconds: float  # of training
     samplers: dict[str, Callable[[int], Tensor]]
     low: float = -1.0
 
@@ -149,9 +147,8 @@ def gans_pytorch(task: Task) -> Trained:
         loss.forward_G(generator(torch.randn(size, latent_size))).backward()
         generator_optimizer.step()
         step += 1
-    return Trained(
-        step, step * turns * size, {"samples": drawn_by(generator, latent_size, task.images.shape[1:])}
-    )
+    samplers = {"samples": drawn_by(generator, latent_size, task.images.shape[1:])}
+    return Trained(step, step * turns * size, task.clock.passed, samplers)
 
 
 def mimicry_sngan(task: Task) -> Trained:
@@ -162,7 +159,10 @@ def mimicry_sngan(task: Task) -> Trained:
     without_submodules("torch_mimicry", package)
     without_submodules("torch_mimicry.training", package / "training")  # its logger needs TensorBoard
     networks = import_module("torch_mimicry.nets.sngan.sngan_32")
-    log, scheduling = import_module("torch_mimicry.training.metric_log"), import_module("torch_mimicry.training.scheduler")
+    log, scheduling = (
+        import_module("torch_mimicry.training.metric_log"),
+        import_module("torch_mimicry.training.scheduler"),
+    )
     size, turns, step = 64, 5, 0
     generator = networks.SNGANGenerator32(ngf=task.settings.get("ngf", 256))
     discriminator = networks.SNGANDiscriminator32(ndf=task.settings.get("ndf", 128))
@@ -179,13 +179,11 @@ def mimicry_sngan(task: Task) -> Trained:
             discriminator.train_step(
                 real_batch=real, netG=generator, optD=optimizers["optD"], log_data=told, device=device
             )
-        generator.train_step(
-            real_batch=real, netD=discriminator, optG=optimizers["optG"], log_data=told, device=device
-        )
+        generator.train_step(real_batch=real, netD=discriminator, optG=optimizers["optG"], log_data=told, device=device)
         step += 1
         scheduler.step(log_data=told, global_step=task.clock.passed)
     samplers = {"samples": drawn_by(generator, generator.nz, task.images.shape[1:])}
-    return Trained(step, step * turns * size, samplers)
+    return Trained(step, step * turns * size, task.clock.passed, samplers)
 
 
 def r3gan_official(task: Task) -> Trained:
@@ -200,7 +198,8 @@ def r3gan_official(task: Task) -> Trained:
     """
     for name in ("torch_utils", "torch_utils.ops", "torch_utils.ops.upfirdn2d", "torch_utils.ops.bias_act"):
         without_submodules(name)  # CUDA's operators: those for reference need none of them
-    resamplers, operators = import_module("R3GAN.Resamplers"), import_module("R3GAN.FusedOperators")
+    resamplers: Any = import_module("R3GAN.Resamplers")
+    operators: Any = import_module("R3GAN.FusedOperators")
     resamplers.InterpolativeUpsampler = resamplers.InterpolativeUpsamplerReference
     resamplers.InterpolativeDownsampler = resamplers.InterpolativeDownsamplerReference
     operators.BiasedActivation = operators.BiasedActivationReference
@@ -233,34 +232,26 @@ def r3gan_official(task: Task) -> Trained:
         step += 1
         share = 1 - 0.5 ** (20 / step)
         torch._foreach_lerp_(list(average.parameters()), list(generator.parameters()), share)
-    return Trained(step, step * size, {"samples": drawn_by(average, latent_size, task.images.shape[1:])})
+    samplers = {"samples": drawn_by(average, latent_size, task.images.shape[1:])}
+    return Trained(step, step * size, task.clock.passed, samplers)
 
 
 class TimeIsUp(Exception):
     """Ends pythae's trainer."""
 
 
-class Counted(NamedTuple):
-    """A class of trainers that end with the clock, and what they did."""
-
-    trainer: Any
-    counts: dict[str, int]  # "steps"
-
-
-def pythaes_trainer(clock: Clock) -> Counted:
-    """pythae's BaseTrainer, ended when the time is up: its model is then the one at hand, and saved as it saves it."""
+def pythaes_trainer(clock: Clock) -> Any:
+    """A class: pythae's BaseTrainer, with a count of `steps`. It starts the clock, and ends with it: its model is then
+    the one at hand, and saved as it saves it.
+    """
     trainers = import_module("pythae.trainers")
     callbacks = import_module("pythae.trainers.training_callbacks")
-    counts = {"steps": 0}
 
-    class Until(callbacks.TrainingCallback):  # type: ignore[name-defined,misc]
-        def on_train_step_end(self, training_config: Any, **others: Any) -> None:
-            counts["steps"] += 1
-            if clock.is_over:
-                raise TimeIsUp
+    class Timed(trainers.BaseTrainer):  # type: ignore[name-defined]
+        steps = 0
 
-    class Timed(trainers.BaseTrainer):  # type: ignore[name-defined,misc]
         def __init__(self, model: Any, train_dataset: Any, eval_dataset: Any, training_config: Any) -> None:
+            clock.start()
             super().__init__(model, train_dataset, eval_dataset, training_config, callbacks=[Until()])
 
         def train(self, log_output_dir: str | None = None) -> None:
@@ -270,7 +261,13 @@ def pythaes_trainer(clock: Clock) -> Counted:
                 except TimeIsUp:
                     self.save_model(self.model, str(Path(self.training_dir) / "final_model"))
 
-    return Counted(Timed, counts)
+    class Until(callbacks.TrainingCallback):  # type: ignore[name-defined]
+        def on_train_step_end(self, training_config: Any, **others: Any) -> None:
+            Timed.steps += 1
+            if clock.is_over:
+                raise TimeIsUp
+
+    return Timed
 
 
 PYTHAE_BATCH = 100
@@ -287,25 +284,26 @@ def pythaes_settings(folder: str) -> Any:
     )
 
 
-def pythaes_model(task: Task, clock: Clock, kind: str, encoder: str, decoder: str, **settings: Any) -> tuple[Any, int]:
-    """A model with its benchmarks' networks, trained by its trainer until the clock is over, and the steps that took."""
+def pythaes_model(task: Task, clock: Clock, kind: str, networks: tuple[str, str] | None, **settings: Any) -> Any:
+    """A model of pythae with these networks of its benchmarks, or with its default ones, and the trainer that trained
+    it until the clock was over.
+    """
     models = import_module("pythae.models")
-    grey = task.images.shape[1] == 1
-    networks = import_module(f"pythae.models.nn.benchmarks.{'mnist' if grey else 'cifar'}")
     config = getattr(models, f"{kind}Config")(input_dim=tuple(task.images.shape[1:]), **settings)
-    ending = "MNIST" if grey else "CIFAR"
-    parts = {
-        "encoder": getattr(networks, f"{encoder}_{ending}")(config),
-        "decoder": getattr(networks, f"{decoder}_{ending}")(config),
-    }
+    parts = {}
+    if networks:
+        name = "mnist" if task.images.shape[1] == 1 else "cifar"
+        module = import_module(f"pythae.models.nn.benchmarks.{name}")
+        made = (getattr(module, f"{network}_{name.upper()}")(config) for network in networks)
+        parts = dict(zip(("encoder", "decoder"), made, strict=True))
     model = getattr(models, kind)(config, **parts)
     pixels = unit_pixels(task.images)
     dataset = import_module("pythae.data.datasets").BaseDataset(pixels, torch.zeros(len(pixels)))
-    timed = pythaes_trainer(clock)
     with TemporaryDirectory() as folder:
-        trainer = timed.trainer(model, dataset, None, pythaes_settings(folder))
+        trainer = pythaes_trainer(clock)(model, dataset, None, pythaes_settings(folder))
         trainer.train()
-    return trainer.model.eval(), timed.counts["steps"]
+    trainer.model.eval()
+    return trainer
 
 
 def unit_pixels(images: Tensor) -> Tensor:
@@ -324,45 +322,41 @@ def by_pythae(sampler: Any) -> Callable[[int], Tensor]:
 def pythae_vae(task: Task) -> Trained:
     """pythae's VAE, with samples from N(0, I) and from its mixture of ten Gaussians, fitted after the training.
 
-    `latent_dim` is 16 of MNIST and 256 of CIFAR-10 in its paper (Chadebec et al. 2022); the loss is `mse`, as in its
-    examples' configs/mnist/vae_config.json.
+    `networks` are those of its `benchmarks` or its `default`, a perceptron. `latent_dim` is 16 of MNIST and 256 of
+    CIFAR-10 in its paper (Chadebec et al. 2022); the loss is `mse`, as in its examples' configs/mnist/vae_config.json.
     """
-    latent_size = task.settings["latent_dim"]
-    model, steps = pythaes_model(
-        task, task.clock, "VAE", "Encoder_Conv_VAE", "Decoder_Conv_AE", latent_dim=latent_size, reconstruction_loss="mse"
-    )
-    samplers = import_module("pythae.samplers")
-    mixture = samplers.GaussianMixtureSampler(model)
+    networks = ("Encoder_Conv_VAE", "Decoder_Conv_AE") if task.settings["networks"] == "benchmarks" else None
+    settings = {"latent_dim": task.settings["latent_dim"], "reconstruction_loss": "mse"}
+    trainer = pythaes_model(task, task.clock, "VAE", networks, **settings)
+    seconds, samplers = task.clock.passed, import_module("pythae.samplers")
+    mixture = samplers.GaussianMixtureSampler(trainer.model)
 
     def fitted(count: int) -> Tensor:
         mixture.fit(unit_pixels(task.images))
         return by_pythae(mixture)(count)
 
-    drawn = {"NormalSampler": by_pythae(samplers.NormalSampler(model)), "GaussianMixtureSampler": fitted}
-    return Trained(steps, steps * PYTHAE_BATCH, drawn, low=0.0)
+    drawn = {"NormalSampler": by_pythae(samplers.NormalSampler(trainer.model)), "GaussianMixtureSampler": fitted}
+    return Trained(trainer.steps, trainer.steps * PYTHAE_BATCH, seconds, drawn, low=0.0)
 
 
 def pythae_vqvae(task: Task) -> Trained:
-    """pythae's VQ-VAE for half of the time, and for the rest its PixelCNNSampler, whose network is trained too.
+    """pythae's VQ-VAE for half of the time, and for the rest its PixelCNNSampler, whose network is trained too; the
+    time between, in which all images are encoded, is not counted.
 
     256 codes of size 16, as in its examples' configs/{mnist,cifar10}/vqvae_config.json.
     """
-    model, steps = pythaes_model(
-        task,
-        task.clock.until(0.5),
-        "VQVAE",
-        "Encoder_ResNet_VQVAE",
-        "Decoder_ResNet_VQVAE",
-        latent_dim=16,
-        num_embeddings=256,
-    )
-    sampler = import_module("pythae.samplers").PixelCNNSampler(model)
-    timed = pythaes_trainer(task.clock)
+    halves = Clock(task.clock.seconds / 2), Clock(task.clock.seconds / 2)
+    networks, settings = ("Encoder_ResNet_VQVAE", "Decoder_ResNet_VQVAE"), {"latent_dim": 16, "num_embeddings": 256}
+    trainer = pythaes_model(task, halves[0], "VQVAE", networks, **settings)
+    seconds = halves[0].passed
+    sampler = import_module("pythae.samplers").PixelCNNSampler(trainer.model)
     module = "pythae.samplers.pixelcnn_sampler.pixelcnn_sampler"
-    with TemporaryDirectory() as folder, mock.patch(f"{module}.BaseTrainer", timed.trainer):
+    with TemporaryDirectory() as folder, mock.patch(f"{module}.BaseTrainer", pythaes_trainer(halves[1])):
         sampler.fit(unit_pixels(task.images), training_config=pythaes_settings(folder))
+    seconds += halves[1].passed
     sampler.pixelcnn_model.eval()
-    return Trained(steps, steps * PYTHAE_BATCH, {"PixelCNNSampler": by_pythae(sampler)}, low=0.0)
+    drawn = {"PixelCNNSampler": by_pythae(sampler)}
+    return Trained(trainer.steps, trainer.steps * PYTHAE_BATCH, seconds, drawn, low=0.0)
 
 
 DRIVERS: dict[str, Callable[[Task], Trained]] = {
@@ -376,8 +370,8 @@ DRIVERS: dict[str, Callable[[Task], Trained]] = {
 
 def drive(task: Task, driver: Callable[[Task], Trained], count: int, output: Path) -> dict[str, Any]:
     """Train and write the samples; what the line of JSON says."""
+    began = time.monotonic()
     trained = driver(task)
-    seconds = task.clock.passed
     output.mkdir(parents=True, exist_ok=True)
     for name, draw in trained.samplers.items():
         pixels = draw(count).sub(trained.low).mul(255 / (1 - trained.low)).round().clamp(0, 255)
@@ -387,9 +381,9 @@ def drive(task: Task, driver: Callable[[Task], Trained], count: int, output: Pat
     return {
         "steps": trained.steps,
         "images": trained.images,
-        "seconds": round(seconds, 1),
-        "images_per_second": round(trained.images / seconds, 1),
-        "sampling_seconds": round(task.clock.passed - seconds, 1),
+        "seconds": round(trained.seconds, 1),
+        "images_per_second": round(trained.images / trained.seconds, 1),
+        "other_seconds": round(time.monotonic() - began - trained.seconds, 1),
         "samples": list(trained.samplers),
     }
 
