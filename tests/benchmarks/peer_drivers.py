@@ -322,10 +322,12 @@ def by_pythae(sampler: Any) -> Callable[[int], Tensor]:
 def pythae_vae(task: Task) -> Trained:
     """pythae's VAE, with samples from N(0, I) and from its mixture of ten Gaussians, fitted after the training.
 
-    `networks` are those of its `benchmarks` or its `default`, a perceptron. `latent_dim` is 16 of MNIST and 256 of
-    CIFAR-10 in its paper (Chadebec et al. 2022); the loss is `mse`, as in its examples' configs/mnist/vae_config.json.
+    `networks` are the `ResNet` or `Conv` of its benchmarks, or its `default`, perceptrons. `latent_dim` is 16 of MNIST
+    and 256 of CIFAR-10 in its paper (Chadebec et al. 2022); the loss is `mse`, as in its examples'
+    configs/mnist/vae_config.json.
     """
-    networks = ("Encoder_Conv_VAE", "Decoder_Conv_AE") if task.settings["networks"] == "benchmarks" else None
+    kind = task.settings["networks"]
+    networks = None if kind == "default" else (f"Encoder_{kind}_VAE", f"Decoder_{kind}_AE")
     settings = {"latent_dim": task.settings["latent_dim"], "reconstruction_loss": "mse"}
     trainer = pythaes_model(task, task.clock, "VAE", networks, **settings)
     seconds, samplers = task.clock.passed, import_module("pythae.samplers")

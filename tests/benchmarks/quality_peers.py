@@ -103,8 +103,8 @@ PEER_ROWS = (
         *("r3gan_cifar10", 25, ("width=32", "blocks=1", "batch=32")),
     ),
     Peer(
-        *("pythae_vae_mnist", "pythae", "pythae_vae", "VAE, its benchmarks' convolutions"),
-        *("vae_mnist", 2, ("latent_dim=16", "networks=benchmarks")),
+        *("pythae_vae_mnist", "pythae", "pythae_vae", "VAE, its benchmarks' residual networks"),
+        *("vae_mnist", 2, ("latent_dim=16", "networks=ResNet")),
     ),
     Peer(
         *("pythae_vae_mlp_mnist", "pythae", "pythae_vae", "VAE, its default perceptrons"),
@@ -115,8 +115,8 @@ PEER_ROWS = (
         *("vae_mnist", 2),
     ),
     Peer(
-        *("pythae_vae_cifar10", "pythae", "pythae_vae", "VAE, its benchmarks' convolutions"),
-        *("vae_gan_cifar10", 25, ("latent_dim=256", "networks=benchmarks")),
+        *("pythae_vae_cifar10", "pythae", "pythae_vae", "VAE, its benchmarks' residual networks"),
+        *("vae_gan_cifar10", 25, ("latent_dim=256", "networks=ResNet")),
     ),
     Peer(
         *("pythae_vqvae_cifar10", "pythae", "pythae_vqvae", "VQ-VAE, its benchmarks' residual networks, and PixelCNN"),
