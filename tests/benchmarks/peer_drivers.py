@@ -32,6 +32,7 @@ from unittest import mock
 import numpy as np
 import torch
 import yaml
+from packaging.version import parse
 from torch import Tensor, nn
 from torch.optim import Adam
 
@@ -114,6 +115,18 @@ def without_submodules(name: str, path: Path | None = None) -> None:
         setattr(sys.modules[parent], last, package)
 
 
+def stand_in(name: str, **attributes: Any) -> None:
+    """Put a module with these attributes in place of one that cannot be imported."""
+    try:
+        import_module(name)
+    except ImportError:
+        parent, _, _ = name.rpartition(".")
+        if parent:
+            stand_in(parent)
+        without_submodules(name)
+        sys.modules[name].__dict__.update(attributes)
+
+
 def gans_pytorch(task: Task) -> Trained:
     """xyfJASON/gans-pytorch: networks, loss and optimizers of one of its configurations, and its scripts/train.py's
     order of steps. `config` names the file; the other settings are overrides, as on its command line.
@@ -187,7 +200,7 @@ def mimicry_sngan(task: Task) -> Trained:
 
 
 def r3gan_official(task: Task) -> Trained:
-    """brownvc/R3GAN: its networks and AdversarialTraining, with the reference implementations of its operators.
+    """brownvc/R3GAN: its networks and AdversarialTraining; its operators have implementations for a CPU.
 
     The preset CIFAR10 of its train.py without classes: gamma, rate and beta2 fall or rise along the same cosine, over
     the time that there is in place of 20 million images. Its augmentation is left out, whose probability would rise
@@ -196,13 +209,9 @@ def r3gan_official(task: Task) -> Trained:
     `width` is that of the highest resolution, doubled at each lower one (theirs is 768 at all), and `blocks` theirs of
     a resolution (2).
     """
-    for name in ("torch_utils", "torch_utils.ops", "torch_utils.ops.upfirdn2d", "torch_utils.ops.bias_act"):
-        without_submodules(name)  # CUDA's operators: those for reference need none of them
-    resamplers: Any = import_module("R3GAN.Resamplers")
-    operators: Any = import_module("R3GAN.FusedOperators")
-    resamplers.InterpolativeUpsampler = resamplers.InterpolativeUpsamplerReference
-    resamplers.InterpolativeDownsampler = resamplers.InterpolativeDownsamplerReference
-    operators.BiasedActivation = operators.BiasedActivationReference
+    # Modules that newer versions of Python and setuptools no longer have, and that nothing here calls in earnest.
+    stand_in("pkg_resources", parse_version=parse)
+    stand_in("distutils.util", strtobool=bool)
     networks, trainer = import_module("R3GAN.Networks"), import_module("R3GAN.Trainer")
 
     latent_size, size, step = 64, task.settings["batch"], 0
@@ -405,6 +414,7 @@ def main(arguments: list[str]) -> None:
     torch.set_flush_denormal(True)
     torch.manual_seed(asked.seed)
     np.random.seed(asked.seed)  # scikit-learn's mixture draws from it
+    Adam([torch.zeros(1, requires_grad=True)]).step()  # the first one imports much: seconds of no training
     settings = {key: yaml.safe_load(value) for key, _, value in (entry.partition("=") for entry in asked.set)}
     images = torch.from_numpy(np.load(asked.array))
     with redirect_stdout(sys.stderr):  # the last line of the output is ours
