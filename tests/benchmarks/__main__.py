@@ -4,8 +4,10 @@
 this file; what is not measured keeps its figures and their commit. Without a name it measures all but those that take
 hours. The real files of MNIST and CIFAR-10 are used where `MNIST` and `CIFAR10` name their folders.
 
-`python -m tests.benchmarks training FAMILY ...`, `configurations ROW ...` and `quality [ROW ...]` keep each row as soon
-as it is there. `quality` takes hours: where it was cut off, the same command goes on in the same run folders.
+`python -m tests.benchmarks training FAMILY ...`, `configurations ROW ...`, `quality [ROW ...]` and
+`quality_peers [ROW ...]` keep each row as soon as it is there. `quality` takes hours: where it was cut off, the same
+command goes on in the same run folders. So does `quality_peers`: it trains models of other projects, of which PEERS
+names a folder with their checkouts, on the same files in the same minutes; a row without its checkout is left out.
 `python -m tests.benchmarks gpu` needs eight minutes of an NVIDIA GPU and writes RESULTS-GPU.md; without a GPU it says
 what it would do. `python -m tests.benchmarks compare` fails where a ratio is far below the committed one, and names
 those that lie outside of their spread.
@@ -19,7 +21,7 @@ import platform
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from pkgutil import resolve_name
 from typing import Any, NamedTuple
@@ -27,6 +29,7 @@ from typing import Any, NamedTuple
 import torch
 
 from genlib.storage.files import write_json
+from tests.benchmarks.quality_peers import peers_table
 from tests.benchmarks.tables import Row, configurations_table, properties_table, quality_table, speed_table
 
 FOLDER = Path(__file__).parent
@@ -39,8 +42,9 @@ class Part(NamedTuple):
     title: str
     meaning: str  # of its figures
     measure: str  # module:function; loaded when it is measured, since parts need packages that others do not
-    table: Callable[[Any], list[str]]  # from figures to lines of Markdown
+    table: Callable[..., list[str]]  # from figures, and those of the part that it is `beside`, to lines of Markdown
     row: str | None = None  # the name of a row, where each is kept as soon as it is there
+    beside: str | None = None  # another part whose figures the table shows too
 
     def measured(self, names: Sequence[str] = ()) -> Iterable[Any]:
         """Figures, or lines; of a part that keeps single rows those with these `names`, by default all."""
@@ -113,6 +117,16 @@ PARTS = {
         quality_table,
         row="row",
     ),
+    "quality_peers": Part(
+        "How good the samples of other projects' trainers are",
+        "Their networks, losses and optimizers, trained with one seed on the same files for about the minutes of "
+        "genlib's row beside, and judged by `genlib evaluate --images`. Minutes are those of training, without fitting "
+        "samplers and drawing. A row names genlib's commit, and that of the project, or its version.",
+        "quality_peers:measure_quality_peers",
+        peers_table,
+        row="row",
+        beside="quality",
+    ),
     "configurations": Part(
         "Every configuration on its data",
         "The shipped configurations at their own size, trained for five steps on the data that they name, exported and "
@@ -156,7 +170,7 @@ PARTS = {
         list,
     ),
 }
-HOURS = ("quality",)  # parts that take hours, and so are measured only where they are named
+HOURS = ("quality", "quality_peers")  # parts that take hours, and so are measured only where they are named
 
 
 def main(names: list[str]) -> None:
@@ -250,13 +264,15 @@ def pairs(before: dict[str, Any], after: dict[str, Any]) -> list[tuple[Row, Row]
 
 def rendered(results: dict[str, Any]) -> str:
     """RESULTS.md."""
-    return "\n\n".join("\n".join(section(name, results[name])) for name in PARTS if name in results) + "\n"
+    return "\n\n".join("\n".join(section(name, results[name], results)) for name in PARTS if name in results) + "\n"
 
 
-def section(name: str, result: dict[str, Any]) -> list[str]:
+def section(name: str, result: dict[str, Any], results: Mapping[str, Any] | None = None) -> list[str]:
+    """The lines of a part; `results` are those of all parts."""
     part = PARTS[name]
+    others = [(results or {}).get(part.beside, {}).get("figures", [])] if part.beside else []
     measured = f"`python -m tests.benchmarks {name}` on {result['machine']}, commit {result['commit']}. {part.meaning}"
-    return [f"# {part.title}", "", measured, "", *part.table(result["figures"])]
+    return [f"# {part.title}", "", measured, "", *part.table(result["figures"], *others)]
 
 
 def machine() -> str:

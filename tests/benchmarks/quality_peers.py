@@ -1,0 +1,287 @@
+"""How good the samples of other projects' trainers are, on the same files, in the same minutes, by the same evaluation.
+
+The environment variable PEERS names a folder with checkouts of the projects; pythae is installed by pip into a folder
+of its own. Each row is one training with one seed, in a process of its own, and its samples are judged by
+`genlib evaluate --images`. They stay in GENLIB_HOME/benchmarks/quality_peers: a row that was trained is not trained
+again, unless its entry of PEER_ROWS or its configuration's data or evaluation changes.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from genlib.choices.discovery import choices_of_kind
+from genlib.config.extractors import ExtractorConfig
+from genlib.config.load import load_config
+from genlib.config.run import RunConfig
+from genlib.data.folder import images_file
+from genlib.data.making.prepare import prepare
+from genlib.errors import one_line
+from genlib.runtime.provenance import git_state
+from genlib.storage.files import read_json, sha256_of_json, write_json
+from genlib.storage.home import home
+from tests.benchmarks import peer
+from tests.benchmarks.data import files_of, local_source
+from tests.benchmarks.quality import Failed, genlib, number
+from tests.benchmarks.quality_rows import ROWS, Wanted
+from tests.benchmarks.tables import Row
+from tests.folders import CONFIGS, PROJECT
+
+SEED = 0
+COMPARED: dict[str, Wanted] = {row.row: row for row in ROWS}
+
+
+class Project(NamedTuple):
+    url: str
+    commit: str  # that the drivers were written for
+
+
+PROJECTS = {
+    "gans-pytorch": Project("https://github.com/xyfJASON/gans-pytorch", "8ba548d"),
+    "mimicry": Project("https://github.com/kwotsin/mimicry", "a7fda06"),
+    "R3GAN": Project("https://github.com/brownvc/R3GAN", "19a7ddf"),
+    "pythae": Project("https://github.com/clementchadebec/benchmark_VAE", peer.PEER[0]),
+}
+
+
+class Peer(NamedTuple):
+    """A row of the table."""
+
+    row: str
+    project: str
+    driver: str  # of peer_drivers
+    what: str
+    beside: str  # the row of quality that it is compared with, whose configuration names the data
+    minutes: float  # of training
+    settings: tuple[str, ...] = ()  # key=value, for the driver
+
+    @property
+    def configuration(self) -> Path:
+        return CONFIGS / f"{COMPARED[self.beside].configuration}.yaml"
+
+    @property
+    def shown(self) -> tuple[str, ...]:
+        return COMPARED[self.beside].shown
+
+
+# Networks, batches and rates that suit a CPU, as those of quality's rows do: what the projects themselves trained on
+# GPUs takes a handful of steps in these minutes. A rate of 0.0002 is their 0.0008 in batches of 512, for 128.
+SMALL_GANS_PYTORCH = (
+    *("config=gan_cifar10.yaml", "G.params.dim=32", "D.params.dim=32", "train.batch_size=64", "train.d_iters=1"),
+    *("train.optim_G.params.lr=0.0002", "train.optim_D.params.lr=0.0002"),
+)
+
+PEER_ROWS = (
+    Peer(
+        *("gans_pytorch_mnist", "gans-pytorch", "gans_pytorch", "GAN of perceptrons, its gan_mnist.yaml"),
+        *("dcgan_mnist", 10, ("config=gan_mnist.yaml",)),
+    ),
+    Peer(
+        *("gans_pytorch_cifar10", "gans-pytorch", "gans_pytorch", "DCGAN, its gan_cifar10.yaml"),
+        *("dcgan_cifar10", 25, ("config=gan_cifar10.yaml",)),
+    ),
+    Peer(
+        *("gans_pytorch_small_cifar10", "gans-pytorch", "gans_pytorch", "DCGAN, smaller than its gan_cifar10.yaml"),
+        *("dcgan_cifar10", 25, SMALL_GANS_PYTORCH),
+    ),
+    Peer(
+        *("mimicry_sngan_cifar10", "mimicry", "mimicry_sngan", "SNGAN, hinge loss, as in its README"),
+        *("hinge_sngan_cifar10", 25, ("ngf=256", "ndf=128")),
+    ),
+    Peer(
+        *("mimicry_sngan_small_cifar10", "mimicry", "mimicry_sngan", "SNGAN, hinge loss, narrower than in its README"),
+        *("hinge_sngan_cifar10", 25, ("ngf=32", "ndf=32")),
+    ),
+    Peer(
+        *("r3gan_official_cifar10", "R3GAN", "r3gan_official", "R3GAN, narrower than its preset CIFAR10, no labels"),
+        *("r3gan_cifar10", 25, ("width=32", "blocks=1", "batch=32")),
+    ),
+    Peer(
+        *("pythae_vae_mnist", "pythae", "pythae_vae", "VAE, its benchmarks' residual networks"),
+        *("vae_mnist", 2, ("latent_dim=16", "networks=ResNet")),
+    ),
+    Peer(
+        *("pythae_vae_mlp_mnist", "pythae", "pythae_vae", "VAE, its default perceptrons"),
+        *("vae_mnist", 2, ("latent_dim=16", "networks=default")),
+    ),
+    Peer(
+        *("pythae_vqvae_mnist", "pythae", "pythae_vqvae", "VQ-VAE, its benchmarks' residual networks, and PixelCNN"),
+        *("vae_mnist", 2),
+    ),
+    Peer(
+        *("pythae_vae_cifar10", "pythae", "pythae_vae", "VAE, its benchmarks' residual networks"),
+        *("vae_gan_cifar10", 25, ("latent_dim=256", "networks=ResNet")),
+    ),
+    Peer(
+        *("pythae_vqvae_cifar10", "pythae", "pythae_vqvae", "VQ-VAE, its benchmarks' residual networks, and PixelCNN"),
+        *("vae_gan_cifar10", 25),
+    ),
+)
+
+
+def measure_quality_peers(names: Sequence[str] = ()) -> Iterator[Row]:
+    """Rows; all by default. Those without their data or their project are left out, with a line that says so."""
+    known = {row.row: row for row in PEER_ROWS}
+    if unknown := [name for name in names if name not in known]:
+        sys.exit(f"'{unknown[0]}' is no row of quality_peers; known: {', '.join(known)}.")
+    for row in [known[name] for name in names or known]:
+        source = local_source(load_config(row.configuration))
+        if source is None:
+            print(f"{row.row}: left out, its data are not at hand; MNIST or CIFAR10 names their folder.", flush=True)
+            continue
+        try:
+            folder = folder_of(row.project)
+        except Failed as error:
+            print(f"{row.row}: left out, {error}", flush=True)
+            continue
+        yield row_of(row, found_in(row, source, folder))
+
+
+def folder_of(project: str) -> Path:
+    """Where a project lies; Failed, with the remedy, where it does not."""
+    if project == "pythae":
+        return pythae_folder()
+    peers, (url, commit) = files_of("PEERS"), PROJECTS[project]
+    if peers is None or not (peers / project).is_dir():
+        raise Failed(
+            f"PEERS names no folder that holds {project}; there: "
+            f"git clone {url} && git -C {project} checkout {commit} (the commit that was measured)."
+        )
+    return peers / project
+
+
+def pythae_folder() -> Path:
+    """The folder that pythae is installed in, beside genlib; Failed where it cannot be."""
+    folder = home() / "benchmarks" / "quality_peers" / sha256_of_json(peer.PEER)[:8]
+    if not (folder / "pythae").is_dir():
+        try:
+            peer.install(folder)
+        except subprocess.CalledProcessError as error:
+            raise Failed(f"pip could not install {', '.join(peer.PEER)}.") from error
+    return folder
+
+
+def found_in(row: Peer, source: str, folder: Path) -> dict[str, Any]:
+    """What the driver told, `metrics` by sampler and name, and commits; or `failed`, the reason."""
+    config = load_config(row.configuration, [f"data.source={source}"])
+    output = output_of(row, config)
+    try:
+        if not (output / "result.json").exists():
+            write_json(output / "result.json", driven(row, config, folder, output) | commits_of(row, folder))
+        found = read_json(output / "result.json")
+        samplers: list[str] = found["samples"]
+        return found | {"metrics": {sampler: judged(row, source, output / f"{sampler}.npy") for sampler in samplers}}
+    except Failed as error:
+        return commits_of(row, folder) | {"failed": str(error)}
+
+
+def output_of(row: Peer, config: RunConfig) -> Path:
+    """The folder of a row's samples and evaluations, apart from those of other settings."""
+    decisive = [row.driver, row.minutes, row.settings, SEED]
+    asked = [section.model_dump(mode="json") for section in (config.data, config.evaluation)]
+    return home() / "benchmarks" / "quality_peers" / f"{row.row}-{sha256_of_json([decisive, asked])[:8]}"
+
+
+def driven(row: Peer, config: RunConfig, folder: Path, output: Path) -> dict[str, Any]:
+    """Train, and draw as many samples as a configuration's evaluation asks for; Failed where the driver fails."""
+    output.mkdir(parents=True, exist_ok=True)
+    array = images_file(prepare(config.data, progress=False).path, "train")
+    words = [row.driver, folder, array, row.minutes, config.evaluation.samples, output, SEED]
+    options = [word for setting in row.settings for word in ("--set", setting)]
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.benchmarks.peer_drivers", *map(str, words), *options],
+        cwd=PROJECT,
+        env=os.environ | {"CUDA_VISIBLE_DEVICES": ""},
+        capture_output=True,
+        text=True,
+    )
+    if done.returncode:
+        reason = one_line((done.stderr.strip() or "no message").splitlines()[-1])
+        for path, word in ((home(), "GENLIB_HOME"), (folder, row.project), (PROJECT, ".")):
+            reason = reason.replace(str(path), word)
+        raise Failed(f"{row.driver} ended with {done.returncode}: {reason}")
+    return json.loads(done.stdout.strip().splitlines()[-1])
+
+
+def commits_of(row: Peer, folder: Path) -> dict[str, str]:
+    """genlib's commit, marked where changes were not committed, and the project's commit or version."""
+    state, theirs = git_state(), PROJECTS[row.project].commit
+    if row.project != "pythae":
+        theirs = git_state(folder)["git.commit"][:7]
+    return {"commit": state["git.commit"][:7] + ("+" if state["git.dirty"] == "true" else ""), "peer_commit": theirs}
+
+
+def judged(row: Peer, source: str, samples: Path) -> dict[str, dict[str, float | None]]:
+    """The shown metrics of these samples, as `quality` shows them of genlib's."""
+    features = ["classifier"]
+    if "fd_imagenet" in row.shown and "imagenet" in choices_of_kind(ExtractorConfig):
+        features.append("imagenet")
+    entries: dict[str, Any] = {}
+    for name in features:
+        output = samples.with_name(f"{samples.stem}-{name}")
+        if not (output / "evaluation.json").exists():
+            settings = ["--set", f"data.source={source}", "--set", f"evaluation.features={name}"]
+            data = ["--data", str(row.configuration)]
+            genlib("evaluate", "--images", str(samples), *data, *settings, "--output", str(output))
+        entries = read_json(output / "evaluation.json")["metrics"] | entries  # the classifier's precision and coverage
+    return {
+        name: {key: entries[name].get(key) for key in ("value", "floor", "baseline")}
+        for name in row.shown
+        if entries.get(name)
+    }
+
+
+def row_of(row: Peer, found: dict[str, Any]) -> Row:
+    """The row of RESULTS.json."""
+    metrics = [
+        {"metric": metric, "sampler": sampler, **{key: number(value) for key, value in entry.items()}}
+        for sampler, entries in found.get("metrics", {}).items()
+        for metric, entry in entries.items()
+    ]
+    return {
+        "row": row.row,
+        "peer": PROJECTS[row.project].url,
+        "peer_commit": found["peer_commit"],
+        "what": row.what,
+        "settings": list(row.settings),
+        "configuration": COMPARED[row.beside].configuration,
+        "beside": row.beside,
+        "minutes": f"{found['seconds'] / 60:.1f}" if "seconds" in found else "-",
+        "steps": found.get("steps", "-"),
+        "images_per_second": found.get("images_per_second", "-"),
+        "metrics": metrics,
+        "commit": found["commit"],
+        "failed": found.get("failed", ""),
+    }
+
+
+def peers_table(rows: list[Row], quality: Sequence[Row] = ()) -> list[str]:
+    """A line for each metric of a row, beside all seeds of the compared row among those of `quality`; or why there is
+    none. In the order of PEER_ROWS.
+    """
+    places = {row.row: place for place, row in enumerate(PEER_ROWS)}
+    ours = {(row["row"], line["metric"]): line["seeds"] for row in quality for line in row["metrics"]}
+    titles = ["row", "metric", "value", "genlib", "genlib's seeds", "floor", "baseline"]
+    titles += ["minutes", "steps", "images/s", "commits"]
+    lines = [f"| {' | '.join(titles)} |", "| --- " * len(titles) + "|"]
+    for row in sorted(rows, key=lambda row: places.get(row["row"], len(places))):
+        settings = "".join(f"<br>`{setting}`" for setting in row["settings"])
+        first = [f"**{row['row']}**: [{row['what']}]({row['peer']}){settings}", f"`{row['beside']}`"]
+        last = [row["minutes"], str(row["steps"]), str(row["images_per_second"])]
+        last.append(f"{row['commit']}; its {row['peer_commit']}")
+        for line in row["metrics"]:
+            metric = line["metric"] if line["sampler"] == "samples" else f"{line['metric']}, {line['sampler']}"
+            seeds = ours.get((row["beside"], line["metric"]), "-")
+            cells = [first[0], metric, line["value"], first[1], seeds, line["floor"], line["baseline"], *last]
+            lines.append(f"| {' | '.join(cells)} |")
+            first, last = ["", ""], ["", "", "", ""]
+        if row["failed"]:
+            cells = [first[0], f"failed: {row['failed'].replace('|', '/')}", "", first[1], "", "", "", *last]
+            lines.append(f"| {' | '.join(cells)} |")
+    return lines
