@@ -31,7 +31,7 @@ def test_every_row_has_a_driver_a_project_and_a_row_of_genlib_to_compare_with() 
 
 
 def test_an_unknown_row_is_refused_before_any_work() -> None:
-    with pytest.raises(SystemExit, match="'r3gan' is no row of quality_peers; known: .*r3gan_official_cifar10"):
+    with pytest.raises(SystemExit, match="'r3gan' is no row of quality_peers; known: .*r3gan_cifar10"):
         next(quality_peers.measure_quality_peers(["r3gan"]))
 
 
@@ -63,8 +63,8 @@ def test_a_row_without_its_data_is_left_out(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.delenv("CIFAR10", raising=False)
-    assert list(quality_peers.measure_quality_peers(["r3gan_official_cifar10"])) == []
-    assert "r3gan_official_cifar10: left out, its data are not at hand" in capsys.readouterr().out
+    assert list(quality_peers.measure_quality_peers(["r3gan_cifar10"])) == []
+    assert "r3gan_cifar10: left out, its data are not at hand" in capsys.readouterr().out
 
 
 class Fakes:
@@ -79,6 +79,7 @@ class Fakes:
         monkeypatch.setattr(quality_peers.subprocess, "run", self.run)
         monkeypatch.setattr(quality_peers, "genlib", self.genlib)
         monkeypatch.setattr(quality_peers, "git_state", lambda *_: {"git.commit": "abcdefgh", "git.dirty": "false"})
+        monkeypatch.setattr(quality_peers, "state_of_code", lambda: "abcdefg")
         monkeypatch.setattr(benchmarks, "FOLDER", folder)
         row = Peer("fake", "gans-pytorch", "gans_pytorch", "a GAN", "dcgan_digits", 1.5, ("config=gan.yaml",))
         monkeypatch.setattr(quality_peers, "PEER_ROWS", (row,))

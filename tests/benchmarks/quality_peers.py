@@ -28,7 +28,7 @@ from genlib.storage.files import read_json, sha256_of_json, write_json
 from genlib.storage.home import home
 from tests.benchmarks import peer
 from tests.benchmarks.data import files_of, local_source
-from tests.benchmarks.quality import Failed, genlib, number
+from tests.benchmarks.quality import Failed, genlib, number, state_of_code
 from tests.benchmarks.quality_rows import ROWS, Wanted
 from tests.benchmarks.tables import Row
 from tests.folders import CONFIGS, PROJECT
@@ -80,27 +80,19 @@ SMALL_GANS_PYTORCH = (
 PEER_ROWS = (
     Peer(
         *("gans_pytorch_mnist", "gans-pytorch", "gans_pytorch", "GAN of perceptrons, its gan_mnist.yaml"),
-        *("dcgan_mnist", 10, ("config=gan_mnist.yaml",)),
+        *("cgan_mnist", 10, ("config=gan_mnist.yaml",)),
     ),
     Peer(
-        *("gans_pytorch_cifar10", "gans-pytorch", "gans_pytorch", "DCGAN, its gan_cifar10.yaml"),
-        *("dcgan_cifar10", 25, ("config=gan_cifar10.yaml",)),
+        *("gans_pytorch_cifar10", "gans-pytorch", "gans_pytorch", "DCGAN, smaller than its gan_cifar10.yaml"),
+        *("cgan_cifar10", 30, SMALL_GANS_PYTORCH),
     ),
     Peer(
-        *("gans_pytorch_small_cifar10", "gans-pytorch", "gans_pytorch", "DCGAN, smaller than its gan_cifar10.yaml"),
-        *("dcgan_cifar10", 25, SMALL_GANS_PYTORCH),
+        *("mimicry_sngan_cifar10", "mimicry", "mimicry_sngan", "SNGAN, hinge loss, narrower than in its README"),
+        *("cgan_cifar10", 30, ("ngf=32", "ndf=32")),
     ),
     Peer(
-        *("mimicry_sngan_cifar10", "mimicry", "mimicry_sngan", "SNGAN, hinge loss, as in its README"),
-        *("hinge_sngan_cifar10", 25, ("ngf=256", "ndf=128")),
-    ),
-    Peer(
-        *("mimicry_sngan_small_cifar10", "mimicry", "mimicry_sngan", "SNGAN, hinge loss, narrower than in its README"),
-        *("hinge_sngan_cifar10", 25, ("ngf=32", "ndf=32")),
-    ),
-    Peer(
-        *("r3gan_official_cifar10", "R3GAN", "r3gan_official", "R3GAN, narrower than its preset CIFAR10, no labels"),
-        *("r3gan_cifar10", 25, ("width=32", "blocks=1", "batch=32")),
+        *("r3gan_cifar10", "R3GAN", "r3gan_official", "R3GAN, narrower than its preset CIFAR10, no labels"),
+        *("cgan_cifar10", 30, ("width=32", "blocks=1", "batch=32")),
     ),
     Peer(
         *("pythae_vae_mnist", "pythae", "pythae_vae", "VAE, its benchmarks' residual networks"),
@@ -112,15 +104,15 @@ PEER_ROWS = (
     ),
     Peer(
         *("pythae_vqvae_mnist", "pythae", "pythae_vqvae", "VQ-VAE, its benchmarks' residual networks, and PixelCNN"),
-        *("vae_mnist", 2),
+        *("vq_vae_mnist", 10),
     ),
     Peer(
         *("pythae_vae_cifar10", "pythae", "pythae_vae", "VAE, its benchmarks' residual networks"),
-        *("vae_gan_cifar10", 25, ("latent_dim=256", "networks=ResNet")),
+        *("vae_gan_cifar10", 30, ("latent_dim=256", "networks=ResNet")),
     ),
     Peer(
         *("pythae_vqvae_cifar10", "pythae", "pythae_vqvae", "VQ-VAE, its benchmarks' residual networks, and PixelCNN"),
-        *("vae_gan_cifar10", 25),
+        *("vae_gan_cifar10", 30),
     ),
 )
 
@@ -210,11 +202,11 @@ def driven(row: Peer, config: RunConfig, folder: Path, output: Path) -> dict[str
 
 
 def commits_of(row: Peer, folder: Path) -> dict[str, str]:
-    """genlib's commit, marked where changes were not committed, and the project's commit or version."""
-    state, theirs = git_state(), PROJECTS[row.project].commit
+    """genlib's commit, marked where code was not committed, and the project's commit or version."""
+    theirs = PROJECTS[row.project].commit
     if row.project != "pythae":
         theirs = git_state(folder)["git.commit"][:7]
-    return {"commit": state["git.commit"][:7] + ("+" if state["git.dirty"] == "true" else ""), "peer_commit": theirs}
+    return {"commit": state_of_code(), "peer_commit": theirs}
 
 
 def judged(row: Peer, source: str, samples: Path) -> dict[str, dict[str, float | None]]:
