@@ -83,7 +83,13 @@ class Fakes:
         monkeypatch.setattr(benchmarks, "FOLDER", folder)
         row = Peer("fake", "gans-pytorch", "gans_pytorch", "a GAN", "dcgan_digits", 1.5, ("config=gan.yaml",))
         monkeypatch.setattr(quality_peers, "PEER_ROWS", (row,))
-        ours = {"row": "dcgan_digits", "configuration": "dcgan_digits", "overrides": [], "minutes": "1", "failed": {}}
+        ours: dict[str, Any] = {
+            "row": "dcgan_digits",
+            "configuration": "dcgan_digits",
+            "overrides": [],
+            "minutes": "1",
+            "failed": {},
+        }
         keys = ("worst", "floor", "baseline", "wanted", "reached")
         ours["metrics"] = [{"metric": "fd_classifier", "seeds": "0.3, 0.4"} | dict.fromkeys(keys, "")]
         kept = {"quality": {"machine": "m", "commit": "a", "figures": [ours | {"commit": "a"}]}}
