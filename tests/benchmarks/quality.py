@@ -90,6 +90,8 @@ def finished(row: Wanted, seed: int, config: RunConfig) -> Found | None:
     run = run_of(row, seed, config)
     if not run.exists() or run.result().get("status") != "finished" or run.config().evaluation != config.evaluation:
         return None
+    if by_imagenet(row.shown) and not (beside(run) / "evaluation.json").exists():
+        return None
     return figures_of(row, run, config) if run.evaluation() else None
 
 
@@ -102,12 +104,20 @@ def found_in(row: Wanted, seed: int, config: RunConfig) -> Found:
         options = [word for setting in settings for word in ("--set", setting)]
         genlib("train", str(CONFIGS / f"{row.configuration}.yaml"), *options, "--run-dir", str(run.path))
         genlib("evaluate", str(run.path))
-        if "fd_imagenet" in row.shown and "imagenet" in choices_of_kind(ExtractorConfig):
-            features = ["--set", "evaluation.features=imagenet", "--output", str(beside(run))]
-            genlib("evaluate", "--sampler", str(run.sampler), "--data", str(run.config_file), *features)
+        if by_imagenet(row.shown):
+            options = [*IMAGENET, "--output", str(beside(run))]
+            genlib("evaluate", "--sampler", str(run.sampler), "--data", str(run.config_file), *options)
         return figures_of(row, run, config)
     except Failed as error:
         return {"failed": str(error)}
+
+
+IMAGENET = ("--set", "evaluation.features=imagenet", "--set", "registry.metric=fd_imagenet")
+
+
+def by_imagenet(shown: Sequence[str]) -> bool:
+    """Whether samples are also compared by ImageNet's features: where these are shown and installed."""
+    return "fd_imagenet" in shown and "imagenet" in choices_of_kind(ExtractorConfig)
 
 
 class Failed(Exception):

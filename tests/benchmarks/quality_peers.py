@@ -16,8 +16,6 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from genlib.choices.discovery import choices_of_kind
-from genlib.config.extractors import ExtractorConfig
 from genlib.config.load import load_config
 from genlib.config.run import RunConfig
 from genlib.data.folder import images_file
@@ -28,7 +26,7 @@ from genlib.storage.files import read_json, sha256_of_json, write_json
 from genlib.storage.home import home
 from tests.benchmarks import peer
 from tests.benchmarks.data import files_of, local_source
-from tests.benchmarks.quality import Failed, genlib, number, state_of_code
+from tests.benchmarks.quality import IMAGENET, Failed, by_imagenet, genlib, number, state_of_code
 from tests.benchmarks.quality_rows import ROWS, Wanted
 from tests.benchmarks.tables import Row
 from tests.folders import CONFIGS, PROJECT
@@ -211,16 +209,13 @@ def commits_of(row: Peer, folder: Path) -> dict[str, str]:
 
 def judged(row: Peer, source: str, samples: Path) -> dict[str, dict[str, float | None]]:
     """The shown metrics of these samples, as `quality` shows them of genlib's."""
-    features = ["classifier"]
-    if "fd_imagenet" in row.shown and "imagenet" in choices_of_kind(ExtractorConfig):
-        features.append("imagenet")
+    features: dict[str, Sequence[str]] = {"classifier": ()} | ({"imagenet": IMAGENET} if by_imagenet(row.shown) else {})
     entries: dict[str, Any] = {}
-    for name in features:
+    for name, options in features.items():
         output = samples.with_name(f"{samples.stem}-{name}")
         if not (output / "evaluation.json").exists():
-            settings = ["--set", f"data.source={source}", "--set", f"evaluation.features={name}"]
-            data = ["--data", str(row.configuration)]
-            genlib("evaluate", "--images", str(samples), *data, *settings, "--output", str(output))
+            data = ["--data", str(row.configuration), "--set", f"data.source={source}", *options]
+            genlib("evaluate", "--images", str(samples), *data, "--output", str(output))
         entries = read_json(output / "evaluation.json")["metrics"] | entries  # the classifier's precision and coverage
     return {
         name: {key: entries[name].get(key) for key in ("value", "floor", "baseline")}
