@@ -29,8 +29,14 @@ from typing import Any, NamedTuple
 import torch
 
 from genlib.storage.files import write_json
-from tests.benchmarks.quality_peers import peers_table
-from tests.benchmarks.tables import Row, configurations_table, properties_table, quality_table, speed_table
+from tests.benchmarks.tables import (
+    Row,
+    configurations_table,
+    peers_table,
+    properties_table,
+    quality_table,
+    speed_table,
+)
 
 FOLDER = Path(__file__).parent
 FALL = 0.15  # by which a ratio may be lower than the committed one

@@ -236,10 +236,10 @@ def cifar_gan(
         run = trained_for(share * seconds, config, Path(folder) / "run")
         result = run.result()
         rate = f"{result['images_per_second']:,.0f}"
-        whole = config.training.steps * config.training.batch_size / result["images_per_second"] / 3600
+        whole = config.training.steps * config.training.batch_size / result["images_per_second"] / 60
         steps = f"{result['step']:,} steps of {config.training.steps:,} in {result['seconds']:.0f} s"
         yield row_of(f"{name}: images/s", rate, f"{steps}, {result['peak_memory_bytes'] / 1e9:.2f} GB; {remark}")
-        yield row_of(f"{name}: hours for all of its steps", f"{whole:.1f}")
+        yield row_of(f"{name}: minutes for all of its steps", f"{whole:.1f}")
         if time.monotonic() - began > 0.85 * seconds:
             yield row_of(f"{name}: metrics", "skipped", "no time was left")
             return

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from tests.benchmarks.quality_rows import ROWS
@@ -45,4 +46,29 @@ def quality_table(rows: list[Row]) -> list[str]:
         for seed, reason in row["failed"].items():
             lines.append(f"| {first[0]} | seed {seed} failed: {reason.replace('|', '/')} |" + " |" * (len(titles) - 2))
             first = ["", "", ""]
+    return lines
+
+
+def peers_table(rows: list[Row], quality: Sequence[Row] = ()) -> list[str]:
+    """A line for each metric of a row, beside all seeds of the compared row among those of `quality`; or why there is
+    none.
+    """
+    ours = {(row["row"], line["metric"]): line["seeds"] for row in quality for line in row["metrics"]}
+    titles = ["row", "metric", "value", "genlib", "genlib's seeds", "floor", "baseline"]
+    titles += ["minutes", "steps", "images/s", "commits"]
+    lines = [f"| {' | '.join(titles)} |", "| --- " * len(titles) + "|"]
+    for row in rows:
+        settings = "".join(f"<br>`{setting}`" for setting in row["settings"])
+        first = [f"**{row['row']}**: [{row['what']}]({row['peer']}){settings}", f"`{row['beside']}`"]
+        last = [row["minutes"], str(row["steps"]), str(row["images_per_second"])]
+        last.append(f"{row['commit']}; its {row['peer_commit']}")
+        for line in row["metrics"]:
+            metric = line["metric"] if line["sampler"] == "samples" else f"{line['metric']}, {line['sampler']}"
+            seeds = ours.get((row["beside"], line["metric"]), "-")
+            cells = [first[0], metric, line["value"], first[1], seeds, line["floor"], line["baseline"], *last]
+            lines.append(f"| {' | '.join(cells)} |")
+            first, last = ["", ""], ["", "", "", ""]
+        if row["failed"]:
+            cells = [first[0], f"failed: {row['failed'].replace('|', '/')}", "", first[1], "", "", "", *last]
+            lines.append(f"| {' | '.join(cells)} |")
     return lines
