@@ -301,6 +301,12 @@ def test_a_row_is_trained_and_kept_and_not_trained_again(
     assert "`r3gan_ring8`" in (tmp_path / "RESULTS.md").read_text()
     assert str(genlib_home) not in json.dumps(tiny) and str(PROJECT) not in json.dumps(tiny)
 
+    config = quality.config_of(TINY_ROW, 0)
+    assert config and quality.finished(TINY_ROW, 0, config)
+    with monkeypatch.context() as patch:
+        patch.setattr(quality, "by_imagenet", lambda _: True)
+        assert quality.finished(TINY_ROW, 0, config) is None  # the evaluation by ImageNet's features is missing
+
     monkeypatch.setattr(quality, "genlib", fails)
     benchmarks.main(["quality"])
     assert commands == ["train"] and figures()["tiny"] == tiny

@@ -69,7 +69,7 @@ class Peer(NamedTuple):
 
 
 # Networks, batches and rates that suit a CPU, as those of quality's rows do: what the projects themselves trained on
-# GPUs takes a handful of steps in these minutes. A rate of 0.0002 is their 0.0008 in batches of 512, for 128.
+# GPUs takes a handful of steps in these minutes. The rate is that of Radford et al. 2015, as in dcgan_cifar10.yaml.
 SMALL_GANS_PYTORCH = (
     *("config=gan_cifar10.yaml", "G.params.dim=32", "D.params.dim=32", "train.batch_size=64", "train.d_iters=1"),
     *("train.optim_G.params.lr=0.0002", "train.optim_D.params.lr=0.0002"),
