@@ -47,6 +47,9 @@ class CodePriorConfig(Section):
         0.125, ge=0, lt=1, description="Weight of the words in the loss; the rest is the codes'"
     )
     caption_dropout: float = Field(0.1, ge=0, lt=1, description="Share of captions left out in training, for guidance")
+    start_share: float = Field(
+        0.0, ge=0, lt=1, description="Share of the steps before the prior begins to learn: in them the codes are found"
+    )
     optimizer: OptimizerConfig = Field(OptimizerConfig(), description="Optimizer of the prior's weights")
 
 
@@ -101,6 +104,7 @@ class VQVAEConfig(ConditionalMethod):
             self.optimizer,
             self.prior.optimizer,
             self.autoencoder_share,
+            self.prior.start_share,
             self.prior.caption_weight,
             self.prior.caption_dropout,
         )
@@ -156,6 +160,17 @@ class VQVAEConfig(ConditionalMethod):
         return (
             f"{key}.prior.heads ({heads}) must divide {key}.prior.width ({width}); use {gcd(heads, width)}, or a "
             f"width of {-(-width // heads) * heads}."
+        )
+
+    @rule
+    def one_of_both_learns(self, run: RunConfig, key: str) -> str | None:
+        """vq_vae's prior begins to learn before the autoencoder rests."""
+        start, share = self.prior.start_share, self.autoencoder_share
+        if start <= share:
+            return None
+        return (
+            f"nothing learns between {key}.autoencoder_share ({share}), when the autoencoder rests, and "
+            f"{key}.prior.start_share ({start}); use {share} for both."
         )
 
     @rule
