@@ -66,6 +66,11 @@ class VQVAEConfig(ConditionalMethod):
         2, ge=0, le=MOST_LAYERS, description="Residual blocks of the encoder, and of the decoder"
     )
     downsamplings: int = Field(2, ge=1, le=7, description="Halvings from the image to the map of codes")
+    patches: bool = Field(
+        False,
+        description="Whether each code is of its own square of pixels alone, not also of those around: then all empty "
+        "squares have one code",
+    )
     codes: int = Field(128, ge=2, le=MOST_CODES, description="Size of the codebook")
     code_size: int = Field(32, ge=1, le=MOST_UNITS, description="Dimensions of a code")
     commitment: float = Field(
@@ -97,7 +102,9 @@ class VQVAEConfig(ConditionalMethod):
         from genlib.methods.vq_vae.modules import VQEncoder
 
         sampler = self.build_sampler(data)
-        encoder = VQEncoder(data.shape, self.width, self.residual_blocks, self.downsamplings, self.code_size)
+        encoder = VQEncoder(
+            data.shape, self.width, self.residual_blocks, self.downsamplings, self.code_size, self.patches
+        )
         return VQVAE(
             VQModel(encoder, sampler),
             self.commitment,
