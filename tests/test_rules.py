@@ -25,6 +25,14 @@ BAD = {
     "halvings_divide_the_image_size": [
         ("vq_vae_digits", ["data.image_size=9"], "divisible by 2 to the power of method.downsamplings (1); use 8"),
     ],
+    "one_of_both_learns": [
+        (
+            "captions_digits",
+            ["method.autoencoder_share=0.25", "method.prior.start_share=0.5"],
+            "nothing learns between method.autoencoder_share (0.25), when the autoencoder rests, and "
+            "method.prior.start_share (0.5); use 0.25 for both",
+        ),
+    ],
     "heads_share_the_width": [
         (
             "vq_vae_digits",
@@ -257,7 +265,7 @@ BAD = {
         ),
     ],
     "scenes_have_room": [
-        ("captions_digits", ["data.image_size=24"], "is too small for data.scenes: 3 images of 8 pixels"),
+        ("captions_digits", ["data.image_size=16"], "side by side; use 24 or more"),
         ("vae_pinwheel", ["data.scenes=100"], "is points in the plane, and data.scenes are of images"),
         ("captions_digits", ["data.stacked=100", "data.channels=3"], "leave one of the two out"),
         ("cvae_digits", ["data.scenes=100", "data.image_size=28"], "scenes have captions in their place; use none"),

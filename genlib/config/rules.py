@@ -13,7 +13,7 @@ from genlib.choices.fields import sections_below
 from genlib.choices.section import Section
 from genlib.config.launcher import nodes_share_the_processes
 from genlib.config.metrics import metrics
-from genlib.pixels.sizes import SCENE_SIDE, SMALLEST_THING, scene_thing
+from genlib.pixels.sizes import SCENE_SIDE, SMALLEST_THING, scene_cell
 
 if TYPE_CHECKING:
     from genlib.config.run import RunConfig
@@ -50,7 +50,7 @@ def baseline_is_measured(config: RunConfig) -> str | None:
 
 
 def scenes_have_room(config: RunConfig) -> str | None:
-    """data.scenes needs images in a frame of 27 pixels or more, without method.conditioning or data.stacked."""
+    """data.scenes needs images in a frame of 24 pixels or more, without method.conditioning or data.stacked."""
     data = config.data
     if data.scenes is None:
         return None
@@ -62,10 +62,10 @@ def scenes_have_room(config: RunConfig) -> str | None:
         return "data.scenes and data.stacked make different images of the source's; leave one of the two out."
     if config.method.takes_labels:
         return "method.conditioning takes labels, and scenes have captions in their place; use none."
-    if scene_thing(data.image_size) < SMALLEST_THING:
+    if scene_cell(data.image_size) < SMALLEST_THING:
         return (
             f"data.image_size ({data.image_size}) is too small for data.scenes: {SCENE_SIDE} images of "
-            f"{SMALLEST_THING} pixels side by side, with room to move; use {SCENE_SIDE * (SMALLEST_THING + 1)} or more."
+            f"{SMALLEST_THING} pixels side by side; use {SCENE_SIDE * SMALLEST_THING} or more."
         )
     return None
 

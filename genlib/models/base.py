@@ -41,7 +41,8 @@ class Phase:
     trains: nn.Module
     optimizer: OptimizerConfig
     repeats: int = 1  # Algorithm 1's k for a discriminator; each repeat takes fresh images
-    until: float = 1.0  # share of the training's steps, after which it rests
+    since: float = 0.0  # share of the training's steps, before which it rests
+    until: float = 1.0  # share of them, after which it rests
     own_images: bool = False  # whether its turns take other images than those of the other phases
 
 

@@ -48,6 +48,8 @@ def scene_cell(image_size: int) -> int:
 
 
 def scene_thing(image_size: int) -> int:
-    """Pixels along the side of a thing in a cell: an eighth of the cell, a pixel at least, is left to move in."""
+    """Pixels along the side of a thing in a cell: an eighth of the cell is left to move in, a pixel at least unless the
+    thing would be too small.
+    """
     cell = scene_cell(image_size)
-    return cell - max(1, cell // 8)
+    return max(SMALLEST_THING, cell - max(1, cell // 8))

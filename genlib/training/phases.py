@@ -99,7 +99,8 @@ class ActivePhase:
         """A phase of a training of `steps` steps; `execution`: eager by default."""
         self.accelerator, self.method, self.phase, self.gradient_clip = accelerator, method, phase, gradient_clip
         self.device, self.execution = accelerator.device, execution or Eager()
-        self.steps = max(1, round(phase.until * steps))  # with a turn in them, the first ones of the training
+        first = min(round(phase.since * steps), steps - 1)
+        self.steps = range(first, max(first + 1, round(phase.until * steps)))  # those with a turn
         self.parameters = list(phase.trains.parameters())
         mine = set(self.parameters)
         self._others = [parameter for parameter in method.parameters() if parameter not in mine]
@@ -115,7 +116,7 @@ class ActivePhase:
         self.execution.reset()
 
     def has_turn(self, step: int) -> bool:
-        return step < self.steps
+        return step in self.steps
 
     def moves_at(self, step: int) -> bool:
         """Whether it has a turn in this step, and a learning rate that is not the same in all."""
@@ -124,7 +125,8 @@ class ActivePhase:
     def begin_step(self, step: int) -> None:
         """Train this phase's parameters alone from here on, at the learning rate of this step."""
         self._take_turn()
-        self.learning_rate = self._slower * learning_rate_at(self.phase.optimizer, step, self.steps)
+        mine = self.steps
+        self.learning_rate = self._slower * learning_rate_at(self.phase.optimizer, step - mine.start, len(mine))
         for group in self.optimizer.param_groups:
             if isinstance(group["lr"], Tensor):
                 group["lr"].fill_(self.learning_rate)

@@ -17,15 +17,16 @@ from genlib.data.making.prepare import prepare
 from genlib.data.making.scenes import EMPTY, looks_of, make_scenes, slant, thickness
 from genlib.errors import UserError
 from genlib.evaluation.scoring.reader import cut
+from genlib.pixels.sizes import scene_cell, scene_thing
 
 DIGITS = [str(digit) for digit in range(10)]
 WORDS = Vocabulary(DIGITS)
 FOUR, SEVEN, ONE = Thing(4), Thing(7), Thing(1)
 
 
-@pytest.fixture(scope="module")
-def scenes(genlib_home):
-    return prepare(DataConfig(source="digits", image_size=28, channels=1, scenes=200))
+@pytest.fixture(scope="module", params=[24, 28], ids=["without room", "with room"])
+def scenes(genlib_home, request):
+    return prepare(DataConfig(source="digits", image_size=request.param, channels=1, scenes=200))
 
 
 @pytest.mark.parametrize(
@@ -121,6 +122,11 @@ def test_scenes_are_as_their_captions_say(scenes):
             )
             kinds.add("cell" if said.cell is not None else said.relation or "counted")
     assert kinds == {"cell", "counted", *RELATIONS}
+
+
+@pytest.mark.parametrize("size", [24, 27, 48])
+def test_a_thing_is_not_smaller_than_8_pixels_and_fits_in_its_cell(size):
+    assert 8 <= scene_thing(size) <= scene_cell(size)
 
 
 def test_things_of_both_splits_are_their_own(scenes):

@@ -174,6 +174,17 @@ def test_sizes_that_cannot_be_halved_are_refused():
         VQEncoder((1, 10, 10), 8, 1, 2, 3)
 
 
+@pytest.mark.parametrize("patches", [True, False])
+def test_with_patches_an_encoding_is_of_its_own_square_alone(patches):
+    encoder = VQEncoder((1, 12, 12), 8, 2, 2, 3, patches)
+    images = torch.rand(1, 1, 12, 12)
+    other = images.clone()
+    other[..., 4:8, 4:8] = torch.rand(4, 4)
+    moved = (encoder(images) != encoder(other)).any(1)[0]
+    assert encoder(images).shape == (1, 3, 3, 3) and moved[1, 1]
+    assert (moved.sum() == 1) == patches
+
+
 def test_encodings_to_start_anew_at_are_chosen_by_their_squared_distance_from_their_codes():
     quantizer = VectorQuantizer(codes=4000, code_size=2)
     quantizer.codebook.zero_()

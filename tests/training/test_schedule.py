@@ -7,6 +7,8 @@ import torch
 
 from genlib.models.optimizer import OptimizerConfig
 from genlib.training.schedule import STAGES, learning_rate_at
+from genlib.training.state.checkpoint import load_checkpoint, newest_until, save_checkpoint
+from tests.training.test_graphs import STEPS as STEPS_OF_TRAINERS
 from tests.training.test_graphs import trainer_of
 
 STEPS = 3280
@@ -56,6 +58,7 @@ def test_a_training_follows_its_schedule(genlib_home, tmp_path):
     seen, group = [], trainer.optimizers["vae"].param_groups[0]
     for step in range(steps):
         trainer.take_step(step)
+        trainer.progress.step += 1
         seen.append(group["lr"])
     assert seen == [learning_rate_at(config, step, steps) for step in range(steps)]
     assert len(set(seen)) > steps - 2
@@ -84,6 +87,43 @@ def test_an_autoencoder_rests_after_its_share_of_the_steps(genlib_home, tmp_path
         moved = {name for name, value in after.items() if not torch.equal(value, before[name])}
         assert any(".prior." in name for name in moved)
         assert all(".prior." in name for name in moved) == (step >= half)
+
+
+def test_a_prior_begins_after_its_share_of_the_steps(genlib_home, tmp_path):
+    options = {"learning_rate": 0.01, "schedule": "cosine"}
+    method = {"autoencoder_share": 0.5, "prior": {"start_share": 0.5, "optimizer": options}}
+    trainer = trainer_of("vq_vae_digits", tmp_path, method=method)
+    steps, group = trainer.config.training.steps, trainer.optimizers["prior"].param_groups[0]
+    half, seen = steps // 2, []
+    for step in range(steps):
+        before = {name: value.clone() for name, value in trainer.method.state_dict().items()}
+        trainer.take_step(step)
+        trainer.progress.step += 1
+        seen.append(group["lr"])
+        trainer.meter.read()
+        losses = trainer._losses()
+        assert ("prior/learning_rate" in losses, "prior/total" in losses) == (step >= half,) * 2
+        moved = {name for name, value in trainer.method.state_dict().items() if not torch.equal(value, before[name])}
+        assert moved and {".prior." in name for name in moved} == {step >= half}
+    assert seen[half:] == [learning_rate_at(OptimizerConfig(**options), step, half) for step in range(steps - half)]
+
+
+@pytest.mark.parametrize("saved_at", [1, STEPS_OF_TRAINERS // 2, STEPS_OF_TRAINERS - 1])
+def test_a_training_resumes_exactly_before_and_after_its_prior_begins(saved_at, genlib_home, tmp_path):
+    method = {"autoencoder_share": 0.5, "prior": {"start_share": 0.5}}
+    whole, cut = (trainer_of("vq_vae_digits", tmp_path / name, method=method) for name in ("whole", "cut"))
+    for step in range(STEPS_OF_TRAINERS):
+        whole.take_step(step)
+        if step < saved_at:
+            cut.take_step(step)
+    save_checkpoint(tmp_path / "checkpoint", cut._snapshot(), keep=1)
+    resumed = trainer_of("vq_vae_digits", tmp_path / "cut", method=method)
+    checkpoint = newest_until(tmp_path / "checkpoint", STEPS_OF_TRAINERS, pytest.fail)
+    load_checkpoint(checkpoint, resumed.state, torch.device("cpu"))
+    for step in range(saved_at, STEPS_OF_TRAINERS):
+        resumed.take_step(step)
+    for name, value in whole.method.state_dict().items():
+        assert torch.equal(value, resumed.method.state_dict()[name]), name
 
 
 def test_after_a_rollback_all_rates_are_lower(genlib_home, tmp_path):

@@ -47,6 +47,9 @@ class CodePriorConfig(Section):
         0.125, ge=0, lt=1, description="Weight of the words in the loss; the rest is the codes'"
     )
     caption_dropout: float = Field(0.1, ge=0, lt=1, description="Share of captions left out in training, for guidance")
+    start_share: float = Field(
+        0.0, ge=0, lt=1, description="Share of the steps before the prior begins to learn: in them the codes are found"
+    )
     optimizer: OptimizerConfig = Field(OptimizerConfig(), description="Optimizer of the prior's weights")
 
 
@@ -63,6 +66,11 @@ class VQVAEConfig(ConditionalMethod):
         2, ge=0, le=MOST_LAYERS, description="Residual blocks of the encoder, and of the decoder"
     )
     downsamplings: int = Field(2, ge=1, le=7, description="Halvings from the image to the map of codes")
+    patches: bool = Field(
+        False,
+        description="Whether each code is of its own square of pixels alone, not also of those around: then all empty "
+        "squares have one code",
+    )
     codes: int = Field(128, ge=2, le=MOST_CODES, description="Size of the codebook")
     code_size: int = Field(32, ge=1, le=MOST_UNITS, description="Dimensions of a code")
     commitment: float = Field(
@@ -94,13 +102,16 @@ class VQVAEConfig(ConditionalMethod):
         from genlib.methods.vq_vae.modules import VQEncoder
 
         sampler = self.build_sampler(data)
-        encoder = VQEncoder(data.shape, self.width, self.residual_blocks, self.downsamplings, self.code_size)
+        encoder = VQEncoder(
+            data.shape, self.width, self.residual_blocks, self.downsamplings, self.code_size, self.patches
+        )
         return VQVAE(
             VQModel(encoder, sampler),
             self.commitment,
             self.optimizer,
             self.prior.optimizer,
             self.autoencoder_share,
+            self.prior.start_share,
             self.prior.caption_weight,
             self.prior.caption_dropout,
         )
@@ -156,6 +167,17 @@ class VQVAEConfig(ConditionalMethod):
         return (
             f"{key}.prior.heads ({heads}) must divide {key}.prior.width ({width}); use {gcd(heads, width)}, or a "
             f"width of {-(-width // heads) * heads}."
+        )
+
+    @rule
+    def one_of_both_learns(self, run: RunConfig, key: str) -> str | None:
+        """vq_vae's prior begins to learn before the autoencoder rests."""
+        start, share = self.prior.start_share, self.autoencoder_share
+        if start <= share:
+            return None
+        return (
+            f"nothing learns between {key}.autoencoder_share ({share}), when the autoencoder rests, and "
+            f"{key}.prior.start_share ({start}); use {share} for both."
         )
 
     @rule

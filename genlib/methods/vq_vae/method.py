@@ -43,7 +43,8 @@ class VQVAE(Method):
     """Two phases: the autoencoder, whose codebook follows the encoder by moving averages (van den Oord et al. 2017,
     appendix A.1), and the prior over the codes that it gives; over texts and codes, where contexts are texts (Ramesh
     et al. 2021, section 2), of which a share is left out for guidance (Ho & Salimans 2021, algorithm 1). The first may
-    rest when a share of the steps is done, as in both papers, where the prior is of an autoencoder that is trained.
+    rest when a share of the steps is done, and the second begin there, as in both papers, where the prior is of an
+    autoencoder that is trained.
     """
 
     model: VQModel
@@ -55,6 +56,7 @@ class VQVAE(Method):
         optimizer: OptimizerConfig,
         prior_optimizer: OptimizerConfig,
         autoencoder_share: float = 1.0,
+        prior_start_share: float = 0.0,
         caption_weight: float = 0.0,
         caption_dropout: float = 0.0,
     ) -> None:
@@ -65,7 +67,7 @@ class VQVAE(Method):
         network = model.code_decoder
         self.phases = (
             Phase("autoencoder", nn.ModuleList([model.encoder, network.decoder]), optimizer, until=autoencoder_share),
-            Phase("prior", network.prior, prior_optimizer),
+            Phase("prior", network.prior, prior_optimizer, since=prior_start_share),
         )
 
     @property

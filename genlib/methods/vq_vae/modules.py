@@ -8,12 +8,12 @@ from genlib.layers.shapes import ImageShape
 
 
 class ResidualBlock(nn.Module):
-    """ReLU, 3x3 convolution, ReLU, 1x1 convolution, added to the input."""
+    """ReLU, 3x3 convolution (or another odd `kernel`), ReLU, 1x1 convolution, added to the input."""
 
-    def __init__(self, width: int) -> None:
+    def __init__(self, width: int, kernel: int = 3) -> None:
         super().__init__()
         self.layers = nn.Sequential(
-            nn.ReLU(), nn.Conv2d(width, width, 3, padding=1), nn.ReLU(), nn.Conv2d(width, width, 1)
+            nn.ReLU(), nn.Conv2d(width, width, kernel, padding=kernel // 2), nn.ReLU(), nn.Conv2d(width, width, 1)
         )
 
     def forward(self, inputs: Tensor) -> Tensor:
@@ -30,17 +30,31 @@ def check_size(shape: ImageShape, downsamplings: int) -> None:
 
 
 class VQEncoder(nn.Module):
-    """(B, C, H, W) => (B, code_size, H / 2^downsamplings, W / 2^downsamplings)."""
+    """(B, C, H, W) => (B, code_size, H / 2^downsamplings, W / 2^downsamplings).
 
-    def __init__(self, shape: ImageShape, width: int, residual_blocks: int, downsamplings: int, code_size: int) -> None:
+    With `patches` each place is computed from its own square of 2^downsamplings pixels alone, with kernels of 2 pixels
+    in the place of 4, and of 1 in the place of 3.
+    """
+
+    def __init__(
+        self,
+        shape: ImageShape,
+        width: int,
+        residual_blocks: int,
+        downsamplings: int,
+        code_size: int,
+        patches: bool = False,
+    ) -> None:
         super().__init__()
         check_size(shape, downsamplings)
+        around = 0 if patches else 1  # pixels seen beyond a place's own
+        kernel = 1 + 2 * around
         layers: list[nn.Module] = []
         for stage in range(downsamplings):
             layers += [nn.ReLU()] if stage else []
-            layers += [nn.Conv2d(width if stage else shape[0], width, 4, stride=2, padding=1)]
-        layers += [nn.ReLU(), nn.Conv2d(width, width, 3, padding=1)]
-        layers += [ResidualBlock(width) for _ in range(residual_blocks)]
+            layers += [nn.Conv2d(width if stage else shape[0], width, 2 + 2 * around, stride=2, padding=around)]
+        layers += [nn.ReLU(), nn.Conv2d(width, width, kernel, padding=around)]
+        layers += [ResidualBlock(width, kernel) for _ in range(residual_blocks)]
         self.layers = nn.Sequential(*layers, nn.ReLU(), nn.Conv2d(width, code_size, 1))
 
     def forward(self, images: Tensor) -> Tensor:
