@@ -68,7 +68,7 @@ class VQVAEConfig(ConditionalMethod):
     downsamplings: int = Field(2, ge=1, le=7, description="Halvings from the image to the map of codes")
     patches: bool = Field(
         False,
-        description="Encode each code's square of pixels alone, without those around it: all empty squares have one code",
+        description="Encode each square of pixels alone, without those around it: then all empty ones have one code",
     )
     codes: int = Field(128, ge=2, le=MOST_CODES, description="Size of the codebook")
     code_size: int = Field(32, ge=1, le=MOST_UNITS, description="Dimensions of a code")
