@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 import tests.benchmarks
 from genlib.config.load import load_config
+from genlib.runs.folder import RunFolder
 from tests.benchmarks import __main__ as benchmarks
 from tests.benchmarks import (
     conditions,
@@ -256,6 +257,23 @@ def test_what_is_also_compared_by_imagenets_features_may_be() -> None:
     for each in rows:
         config = load_config(CONFIGS / f"{each.configuration}.yaml", quality.IMAGENET[1::2])
         assert config.registry.metric == "fd_imagenet" and config.evaluation.features.name == "imagenet"
+
+
+def test_metrics_of_captions_stand_beside_what_needs_no_model(tmp_path: Path) -> None:
+    run = RunFolder(tmp_path / "seed-0")
+    run.path.mkdir()
+    metrics = {"caption_classes": {"value": 0.9}, "caption_perplexity": {"value": 3.6}}
+    baselines = {
+        "training image of the nearest caption": {"caption_classes": 0.8},
+        "images of other captions": {"caption_classes": 0.1},
+        "bigrams": {"caption_perplexity": 4.4},
+    }
+    run.evaluation_file.write_text(json.dumps({"metrics": metrics, "details": {"baselines": baselines}}))
+    run.result_file.write_text('{"seconds": 60}')
+    config = load_config(CONFIGS / "captions_digits.yaml", [])
+    asked = Wanted("captions_digits", shown=("caption_classes", "caption_perplexity"))
+    found = quality.figures_of(asked, run, config)["metrics"]
+    assert [found[name]["baseline"] for name in asked.shown] == [0.8, 4.4]
 
 
 def test_a_seed_that_failed_is_named_and_the_others_stay() -> None:

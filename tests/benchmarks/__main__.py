@@ -148,12 +148,6 @@ PARTS = {
         "conditions:measure_conditions",
         properties_table,
     ),
-    "captions": Part(
-        "Images for captions",
-        "The shipped configuration, trained and judged with seed 0; test images: what is read in real ones.",
-        "captions:measure_captions",
-        speed_table,
-    ),
     "faults": Part(
         "Ready for faults",
         "Ratios of runs that alternate, and trainings that were killed at random.",

@@ -44,6 +44,8 @@ BOUND = re.compile(
     r"(?P<metric>\w+) (?P<sign><=|>=|<|>) (?:(?P<of>floor|baseline)(?: - (?P<less>[\d.]+))?|(?P<at>[\d.]+))"
 )
 
+# What draws for a caption, or knows captions, without a model: the baseline of those metrics.
+WITHOUT_MODEL = ("training image of the nearest caption", "bigrams")
 Metric = dict[str, float | None]  # "value", "floor" and "baseline"
 Found = dict[str, Any]  # of a seed: "metrics", "minutes" and "commits"; or "failed", the reason
 
@@ -173,8 +175,9 @@ def figures_of(row: Wanted, run: RunFolder, config: RunConfig) -> Found:
         entries |= {"fd_imagenet": json.loads(imagenet.read_text())["metrics"].get("fd_imagenet")}
     if "perplexity_share" in row.shown:
         entries["perplexity_share"] = {"value": perplexity_share(run, config)}
-    if bigrams := evaluation["details"].get("baselines", {}).get("bigrams"):
-        entries["caption_perplexity"] = entries["caption_perplexity"] | {"baseline": bigrams["caption_perplexity"]}
+    for name in WITHOUT_MODEL:
+        for metric, value in evaluation["details"].get("baselines", {}).get(name, {}).items():
+            entries[metric] = entries[metric] | {"baseline": value}
     shown = {name: entries[name] for name in row.shown if entries.get(name)}
     return {
         "metrics": {
